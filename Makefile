@@ -1,0 +1,48 @@
+# make lab         JupyterLab on your own copy of the lessons (make lab LAB_ARGS=--no-browser on a server)
+# make test        every test, the committed notebooks included
+# make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
+# make test-gpu    what needs a CUDA device
+# make clean       remove the environment; your copies in learn/ stay
+#
+# TORCH=cpu takes PyTorch's smaller build for Linux without a GPU, from PyTorch's own index.
+
+VENV ?= .venv
+READY := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+LAB_ARGS ?=
+PYTEST_ARGS ?=
+PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
+
+.PHONY: lab test notebooks test-gpu install clean
+
+lab: $(READY)
+	$(RUN) notebooks/learn.py
+	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/learn/00_start_here.ipynb $(LAB_ARGS)
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest $(PYTEST_ARGS)
+
+notebooks: $(READY)
+	$(RUN) notebooks/build.py $(LESSONS)
+
+test-gpu: $(READY)
+	$(RUN) -m pytest tests/gpu $(PYTEST_ARGS)
+
+install: $(READY)
+
+$(RUN):
+	@for python in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    $$python -c 'import ensurepip, venv' 2>/dev/null || { \
+	      echo "$$python has no venv module. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }; \
+	    echo "Creating $(VENV) with $$($$python --version)"; $$python -m venv $(VENV); exit $$?; \
+	  fi; \
+	done; echo "The course needs Python 3.11 or newer. Install it, or say where it is: make lab PYTHON=/path/to/python3"; exit 1
+
+$(READY): requirements.txt pyproject.toml | $(RUN)
+	$(RUN) -m pip install --disable-pip-version-check $(PIP_EXTRA) -r requirements.txt
+	$(RUN) -m pip install --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""The library behind the course: StyleGAN and StyleCLIP, from equations to trained models."""

@@ -1,0 +1,33 @@
+"""`____`, what a stub returns: it swallows every operation, so a half-written answer runs and counts as not attempted."""
+
+
+class Blank:
+    __slots__ = ()
+
+    def __repr__(self):
+        return "____"
+
+    def __bool__(self):
+        return False
+
+    def __iter__(self):
+        return iter(())
+
+    def _itself(self, *args, **kwargs):
+        return self
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name.startswith("_repr") or name.startswith("_ipython"):
+            raise AttributeError(name)
+        return self
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return ____
+
+
+for _name in ("call getitem add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv matmul rmatmul pow rpow neg "
+              "lt le gt ge").split():
+    setattr(Blank, f"__{_name}__", Blank._itself)
+
+____ = Blank()

@@ -1,0 +1,288 @@
+"""Exercises: what one is, and how an answer is judged.
+
+An exercise is one declaration (see `lesson05.py`): what is asked, the inputs that an answer is tried on, wrong answers that
+deserve a name, other right ones, and a proof in a trained model. `check` judges from it, and so do the tests.
+"""
+import dis
+import inspect
+import re
+import time
+import traceback
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from . import guard, probes
+from .blank import Blank, ____
+
+
+@dataclass(frozen=True)
+class Result:
+    """status is "right", "wrong", "not attempted" or "error"; `mistake` is the name of a known mistake, or None."""
+    status: str
+    mistake: str | None
+    message: str
+    exercise: str = ""
+    printed: str = ""
+    picture: object = field(default=None, repr=False, compare=False)
+    alt: str = ""
+
+    def __repr__(self):
+        from . import display
+        return display.text(self)
+
+    def _repr_html_(self):
+        from . import display
+        return display.html(self)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    function: object
+    message: str
+    visible: bool               # whether the picture of the proof shows it
+
+    @property
+    def name(self):
+        return self.function.__name__
+
+
+RETURN = {"tensor": "Return one torch.Tensor.", "numbers": "Return Python numbers, as the signature says.",
+          "tensors": "Return tensors of one shape, as the signature says."}
+
+
+@dataclass(eq=False)
+class Exercise:
+    id: str
+    stub: str                   # the signature, as in the notebook
+    conventions: str
+    production: object          # the library's function, which `solution` shows
+    probes: list
+    proof: object               # a proof.Proof
+    hints: tuple
+    reference: object = None    # production with the parameters of the stub, where they differ
+    returns: str = "tensor"     # or "numbers": one or several; or "tensors": several of one shape
+    forbidden: tuple = ()       # further functions of the library that an answer must not call
+    inspect: object = None      # (answer) → (mistake, message) for a right result found in a way that the exercise excludes
+    mistakes: list = field(default_factory=list)
+    alternatives: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.reference = self.reference or self.production
+
+    def mistake(self, message, visible=True):
+        return lambda function: self.mistakes.append(Mistake(function, message, visible)) or function
+
+    def alternative(self, function):
+        self.alternatives.append(function)
+        return function
+
+    @property
+    def name(self):
+        return self.id.split(".")[1]
+
+    @property
+    def source(self):
+        """The stub as it stands in the notebook."""
+        return f"def {self.stub}:\n    return ____\n"
+
+    @property
+    def hidden(self):
+        return (self.production, *self.forbidden)
+
+    @cached_property
+    def signature(self):
+        names = {"____": ____}
+        exec(self.source, names)
+        return inspect.signature(names[self.stub.split("(")[0]])
+
+    @cached_property
+    def parameters(self):
+        """(required, optional) names."""
+        parameters = self.signature.parameters.values()
+        return [p.name for p in parameters if p.default is p.empty], [p.name for p in parameters if p.default is not p.empty]
+
+    def as_declared(self, answer):
+        """An answer that may be called in every way that the stub may."""
+        required, optional = self.parameters
+        way = probes.binds(answer, required, optional)
+
+        def declared(*args, **kwargs):
+            bound = self.signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            return probes.call(answer, way, bound.arguments, required)
+        return declared
+
+    @cached_property
+    def expected(self):
+        return self.outcomes(self.reference, seconds=600)
+
+    @cached_property
+    def mistaken(self):
+        return [self.outcomes(mistake.function, seconds=600) for mistake in self.mistakes]
+
+    def outcomes(self, function, way=None, seconds=guard.SECONDS):
+        """What the function makes of every probe, until it takes too long."""
+        required, optional = self.parameters
+        way = way or probes.binds(function, required, optional)
+        found, end = [], time.monotonic() + seconds
+        for probe in self.probes:
+            found.append(probes.run(function, way, probe, required, max(end - time.monotonic(), 0.01), self.returns))
+            if isinstance(found[-1].error, guard.TimeLimit):
+                break
+        return found
+
+
+def right(outcomes, expected):
+    return len(outcomes) == len(expected) and all(probes.distance(a, b) <= 1 for a, b in zip(outcomes, expected))
+
+
+def judge(exercise, answer):
+    """(status, mistake, message, printed) from the probes alone."""
+    problem = unusable(exercise, answer)
+    if problem:
+        return "error", None, problem, ""
+    required, optional = exercise.parameters
+    way = probes.binds(answer, required, optional)
+    if way is None:
+        return "error", None, f"Your function takes other parameters. Write it as {exercise.stub}.", ""
+    with guard.room() as printed:
+        expected = exercise.expected
+        with guard.without(exercise.hidden):
+            found = repeated = exercise.outcomes(answer, way, guard.SECONDS)
+            other_way = None
+            if right(found, expected):
+                repeated = exercise.outcomes(answer, way, guard.SECONDS)
+                other_way = exercise.inspect and exercise.inspect(answer)
+        return *verdict(exercise, answer, found, repeated, other_way), str(printed)
+
+
+def unusable(exercise, answer):
+    name = exercise.name
+    if isinstance(answer, (torch.Tensor, Blank)) or not callable(answer):
+        return f"Pass the function itself, without calling it: check({name})."
+    if isinstance(answer, type):
+        return f"You pass a class. Pass a function: check({name})."
+    if inspect.iscoroutinefunction(answer) or inspect.isasyncgenfunction(answer):
+        return "Your function is declared `async def`. Write `def`."
+    if inspect.isgeneratorfunction(answer):
+        return "Your function contains `yield`, so it returns a generator. Use `return`."
+
+
+def verdict(exercise, answer, found, repeated, other_way):
+    expected = exercise.expected
+    if any(isinstance(o.value, Blank) for o in found):
+        return "not attempted", None, "Replace ____ with your code, and run the cell again."
+    if all(o.error is None and o.value is None for o in found):
+        return "wrong", "no return", "Your function returns None. You forgot `return`."
+    for mistake, outcomes in zip(exercise.mistakes, exercise.mistaken):
+        if right(found, outcomes):
+            return "wrong", mistake.name, mistake.message
+    for outcome, probe in zip(found, exercise.probes):
+        if isinstance(outcome.value, torch.Tensor) and outcome.changed:
+            return "wrong", "changes its input", (f"Your function changes its input `{outcome.changed}`. Work on a new tensor: "
+                                                  "no +=, *=, and no method whose name ends in _.")
+    for outcome, probe in zip(found, exercise.probes):
+        if outcome.error is not None:
+            return "error", None, raised(outcome.error, answer, probe)
+        if not_a_tensor(outcome.value):
+            return "error", None, f"Your function {not_a_tensor(outcome.value)} {RETURN[exercise.returns]}"
+    if right(found, expected):
+        shared = next((o.shared for o in found if o.shared), None)
+        if shared:
+            return "wrong", "returns its input", (f"Your function returns the memory of its input `{shared}`, so whoever "
+                                                  "changes the result changes the input too. Return a new tensor.")
+        if not right(repeated, expected):
+            return "wrong", "not a function", ("The second call with the same inputs gives something else. Use nothing but "
+                                               "the arguments: no randomness, no global variable that changes.")
+        if other_way:
+            return "wrong", *other_way
+        return "right", None, "Right."
+    return "wrong", *difference(exercise, found, expected)
+
+
+def not_a_tensor(value):
+    if value is None:
+        return "sometimes returns None: one of its branches lacks a `return`."
+    if isinstance(value, torch.Tensor):
+        if value.layout != torch.strided:
+            return "returns a sparse tensor."
+        if value.device.type != "cpu":
+            return f"returns a tensor on the device {value.device.type}, though its inputs are on the CPU."
+        if not value.is_floating_point():
+            return f"returns values of type {value.dtype}, which cannot carry a gradient."
+        return None if type(value) in (torch.Tensor, torch.nn.Parameter) else f"returns a {type(value).__name__}."
+    if type(value).__module__ == "numpy":
+        return "returns a NumPy array, which cuts the gradient. Stay in torch."
+    return f"returns a {type(value).__name__}."
+
+
+def difference(exercise, found, expected):
+    """(mistake, message) for a tensor that is not the right one: the first fact that explains it."""
+    wrong = [(probe, a, b) for probe, a, b in zip(exercise.probes, found, expected) if probes.distance(a, b) > 1]
+    shapes = next(((p, a, b) for p, a, b in wrong if a.value.shape != b.value.shape), None)
+    if shapes:
+        probe, a, b = shapes
+        return "shape", f"The shape is {list(a.value.shape)}, it should be {list(b.value.shape)}, for: {probe.what}."
+    types = next(((a, b) for _, a, b in wrong if a.value.dtype != b.value.dtype), None)
+    if types:
+        return "dtype", f"Inputs of type {types[1].value.dtype} give a result of type {types[0].value.dtype}. Keep the type."
+    values = [(p, a, b) for p, a, b in wrong if probes.apart(a.value, b.value) > 1]
+    if not values:
+        probe, a, b = wrong[0]
+        name = next(n for n in b.gradients if probes.apart(a.gradients[n], b.gradients[n]) > 1)
+        if not a.gradients[name].any():
+            return "no gradient", (f"The values are right, but no gradient reaches `{name}`. Leave out detach(), .data, "
+                                   "no_grad() and .item().")
+        if a.gradients[name].isnan().any():
+            return "gradient", (f"The values are right, but the gradient of `{name}` is NaN for: {probe.what}. The root of 0 has "
+                                "no slope: what is added to avoid that belongs inside the root.")
+        return "gradient", f"The values are right, but the gradient of `{name}` is not. Is a part of it detached?"
+    probe, a, b = values[0]
+    where = f"It fails for: {probe.what}."
+    if a.value.isnan().any() and not b.value.isnan().any():
+        return "nan", f"The result contains NaN: a division by zero, or the root of a negative number. {where}"
+    if all(probes.close(a, b) for _, a, b in wrong):
+        return "nearly", (f"Nearly right: the values differ by less than a thousandth. {where} Is a small constant another "
+                          "one, or in another place, or do you go through float32?")
+    count = len(exercise.probes) - len(wrong)
+    right_ones = f"Right for {count} of {len(exercise.probes)} inputs, not for all. " if count else "The values are not right. "
+    return None, right_ones + where
+
+
+def variables(answer):
+    """The global variables that a function reads: what may change after the check."""
+    code = getattr(answer, "__code__", None)
+    names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"} if code else ()
+    data = (bool, int, float, str, list, tuple, dict, set, torch.Tensor)
+    return sorted(name for name in names if isinstance(answer.__globals__.get(name), data))
+
+
+def raised(error, answer, probe=None):
+    """One sentence about an exception, with the learner's line and without a traceback."""
+    if isinstance(error, guard.OwnFunction):
+        return "This is the function you are writing: the library's own is switched off during the check. Write it yourself."
+    if isinstance(error, guard.TimeLimit):
+        return (f"Your function did not finish in {guard.SECONDS} seconds. Look for a loop that never ends."
+                + (" It still runs in the background; restart the kernel to stop it." if error.args else ""))
+    if isinstance(error, guard.Replaced):
+        return f"Your function replaces {error.args[0]}. That was undone; use names of your own."
+    if isinstance(error, RecursionError):
+        return "Your function calls itself without end."
+    if isinstance(error, (SystemExit, GeneratorExit)):
+        return "Your function leaves Python, as exit() does. Use `return`."
+    code = getattr(answer, "__code__", None)
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
+    line = f" in line {lines[-1].lineno}" + (f" (`{lines[-1].line}`)" if lines[-1].line else "") if lines else ""
+    who = "Your function" if lines or probe else "With it the generator"
+    return f"{who} raises {named(error)}{line}." + (f" The input: {probe.what}." if probe else "")
+
+
+def named(error):
+    """Type and first line of an exception, at most 160 characters, without addresses."""
+    try:
+        text = re.sub(r"0x[0-9a-fA-F]+", "0x…", (str(error).strip().splitlines() or [""])[0]).rstrip(".")
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:160]}{'…' * (len(text) > 160)}" if text else type(error).__name__

@@ -1,0 +1,187 @@
+"""Running somebody's function: a time limit, no megabytes on the screen, and everything as it was afterwards.
+
+The time limit. In the main thread of Linux and macOS an alarm raises `TimeLimit` inside the answer, again and again until
+it gets out; it stops any Python code, but only between two calls into C. Elsewhere (Windows, other threads) the answer
+runs in a thread of its own, which gets the same exception. Either way a single call into C that never returns cannot be
+stopped: there the alarm waits with it, while the thread is left behind and runs on until the kernel is restarted.
+"""
+import builtins
+import contextlib
+import ctypes
+import io
+import math
+import signal
+import sys
+import threading
+import time
+import types
+import warnings
+
+import torch
+
+from .. import ops
+
+SECONDS = 10                    # for all probes of one check, and again for the proof
+KEPT = 300                      # characters of what an answer prints
+
+
+class TimeLimit(BaseException):
+    """The answer took too long. No `Exception`, so that an answer's own `except Exception` does not swallow it."""
+
+
+class OwnFunction(Exception):
+    """The answer called the function that it is meant to be."""
+
+
+class Replaced(Exception):
+    """The answer put something else in the place of a function of PyTorch, Python or the course."""
+
+
+def attempt(function, seconds):
+    """Call function(); returns (value, None) or (None, exception). Ctrl-C, the kernel's stop button, passes through.
+
+    Names of PyTorch, Python and `ops` that the call replaced or deleted are put back.
+    """
+    alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    owners = (builtins, math, torch, torch.nn.functional, torch.linalg, torch.Tensor, ops)
+    kept = [(owner, dict(vars(owner))) for owner in owners]
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    recursion, out = sys.getrecursionlimit(), (sys.stdout, sys.stderr)
+    replaced = []
+    try:
+        value, error = (_with_alarm if alarm else _in_thread)(function, seconds)
+    finally:
+        for owner, names in kept:
+            now = dict(vars(owner))
+            for name in [name for name, thing in names.items() if now.get(name, kept) is not thing and name != "_"]:
+                setattr(owner, name, names[name])
+                replaced.append(f"{owner.__name__}.{name}")
+            for name in now.keys() - names.keys() if owner in (torch.Tensor, ops) else ():
+                delattr(owner, name)
+                replaced.append(f"{owner.__name__}.{name}")
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+            replaced = [name for name in replaced if name != "torch.Storage"]
+        sys.setrecursionlimit(recursion)
+        torch.set_grad_enabled(grad)
+        sys.stdout, sys.stderr = out
+    return (None, Replaced(replaced[0])) if replaced else (value, error)
+
+
+def _with_alarm(function, seconds):
+    finished = False
+
+    def ring(signum, frame):
+        if not finished and frame.f_code is not _with_alarm.__code__:
+            raise TimeLimit
+
+    began = time.monotonic()
+    handler = signal.signal(signal.SIGALRM, ring)
+    before, interval = signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), 0.005)
+    value = error = None
+    try:
+        value = function()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
+        error = raised
+    finally:
+        finished = True
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if before:
+            signal.setitimer(signal.ITIMER_REAL, max(before - (time.monotonic() - began), 0.001), interval)
+    if error is None and time.monotonic() - began > seconds:
+        return None, TimeLimit()
+    return value, error
+
+
+def _in_thread(function, seconds):
+    result = [None, None]
+    grad = torch.is_grad_enabled()
+
+    def work():
+        try:
+            with torch.set_grad_enabled(grad):
+                result[0] = function()
+        except BaseException as raised:
+            result[1] = raised
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    for _ in range(100):
+        if not thread.is_alive():
+            break
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimit))
+        thread.join(0.01)
+    else:
+        return None, TimeLimit("runs on")
+    if isinstance(result[1], KeyboardInterrupt):
+        raise result[1]
+    return tuple(result)
+
+
+class Printed(io.TextIOBase):
+    """Takes the place of stdout and stderr: keeps the beginning, counts the rest."""
+
+    def __init__(self):
+        self.kept, self.length = "", 0
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        self.length += len(text)
+        if len(self.kept) < KEPT:
+            self.kept += text[:KEPT - len(self.kept)]
+        return len(text)
+
+    def close(self):
+        pass
+
+    def __str__(self):
+        return self.kept if self.length <= KEPT else f"{self.kept}… ({self.length:,} characters in all)"
+
+
+@contextlib.contextmanager
+def room():
+    """A place for answers: gradients on, random numbers as before; prints and warnings go to the `Printed` it yields.
+
+    One thread: the tensors are small, and on a busy machine two threads wait for each other for seconds.
+    """
+    printed, threads = Printed(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with (contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), torch.random.fork_rng(devices=[]),
+              torch.enable_grad(), warnings.catch_warnings()):
+            warnings.simplefilter("ignore")
+            yield printed
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _refuse(*args, **kwargs):
+    from course_lib.exercises.guard import OwnFunction
+    raise OwnFunction
+
+
+@contextlib.contextmanager
+def without(functions):
+    """Inside, every reference to these functions raises OwnFunction: their code is exchanged, not only their name."""
+    codes = [function.__code__ for function in functions]
+    try:
+        for function in functions:
+            function.__code__ = _refuse.__code__
+        yield
+    finally:
+        for function, code in zip(functions, codes):
+            function.__code__ = code
+
+
+def copy_of(function):
+    """The same function as an object of its own, which `without` leaves alone."""
+    copy = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__,
+                              function.__closure__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy

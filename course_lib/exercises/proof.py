@@ -1,0 +1,125 @@
+"""The proof: a trained network, or a small experiment, runs on the answer, and the picture stands beside the reference."""
+import contextlib
+from dataclasses import dataclass
+
+import torch
+
+from .. import ops, plots
+from . import guard
+
+STYLEGAN2, STYLEGAN, PGGAN = (f"{name}-portraits-64" for name in ("stylegan2", "stylegan", "pggan"))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Images, or curves, by the library and by the answer, and how often the answer was called."""
+    reference: torch.Tensor
+    images: torch.Tensor
+    calls: int
+
+    @property
+    def difference(self):
+        """The largest difference of a value, relative to the largest of the reference (at least 1)."""
+        if self.images.shape != self.reference.shape:
+            return float("inf")
+        return ((self.images - self.reference).abs().max() / self.reference.abs().max().clamp(min=1)).item()
+
+    @property
+    def same(self):
+        return self.difference < 1e-3                    # False for NaN
+
+
+class BadResult(Exception):
+    """The answer gave something that cannot be gone on with."""
+
+
+@contextlib.contextmanager
+def installed(owner, name, answer, adapt=None):
+    """Inside, `owner.name` is the answer (networks call `ops.name`). Yields a list that grows with every call."""
+    original, calls, inside = getattr(owner, name), [], []
+
+    def counted(*args, **kwargs):
+        if inside:
+            raise guard.OwnFunction
+        inside.append(True)
+        try:
+            value = answer(*args, **kwargs)
+        finally:
+            inside.pop()
+        if not isinstance(value, (torch.Tensor, tuple, list, int, float)):
+            raise BadResult(f"returned a {type(value).__name__}")
+        calls.append(name)
+        return value
+
+    setattr(owner, name, adapt(counted) if adapt else counted)
+    try:
+        yield calls
+    finally:
+        setattr(owner, name, original)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """render(network) draws images, or curves, with the function `owner.name`.
+
+    model, part: the trained network that it gets; model None: none. adapt: gives an answer the parameters of `owner.name`.
+    draw: Shown → picture. titles: over the images. who, what: for the sentence "who called yours n times and what".
+    """
+    name: str
+    render: object
+    adapt: object = None
+    titles: tuple | None = None
+    owner: object = ops
+    model: str | None = STYLEGAN2
+    part: str = "G"
+    draw: object = None
+    who: str = "The generator"
+    what: str = "draws the same portraits"
+
+    def reference(self, network):
+        with torch.random.fork_rng(devices=[]):
+            return self.render(network).detach()
+
+    def images(self, answer, network):
+        """The same by way of the answer, and the number of its calls."""
+        with installed(self.owner, self.name, answer, self.adapt) as calls, torch.random.fork_rng(devices=[]):
+            return self.render(network).detach(), len(calls)
+
+    def picture(self, shown):
+        return self.draw(shown) if self.draw else grid(shown, self.titles)
+
+    def alt(self, shown, name):
+        if self.draw:
+            return f"Curves with the library's {name} and with yours: they {'are the same' if shown.same else 'differ'}."
+        verdict = "both rows are the same" if shown.same else "the second row differs from the first"
+        return f"{len(shown.reference)} pictures made with the library's {name}, and below them with yours: {verdict}."
+
+
+def latents(generator, n, seed=3):
+    return torch.randn(n, generator.z_dim, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def portraits(generator):
+    """Four portraits on the plain path."""
+    return generator(latents(generator, 4), psi=0.7, noise="const", plain=True)
+
+
+def grid(shown, titles=None):
+    images = torch.cat([shown.reference, shown.images]).nan_to_num(nan=0.0)
+    return plots.image_grid(images, columns=len(shown.reference), labels=["library", "yours"], titles=titles)
+
+
+def lines(x, xlabel, ylabel, names=("",)):
+    """How to draw curves [len(names), len(x)]: the library's wide and pale, the answer's thin over them."""
+    def draw(shown):
+        figure, axes = plots.plt.subplots()
+        for i, name in enumerate(names):
+            axes.plot(x, shown.reference[i], color=plots.COLORS[i], alpha=0.35, linewidth=6, label=f"{name} library".strip())
+            axes.plot(x, shown.images[i], color=plots.COLORS[i], linewidth=1.5, label=f"{name} yours".strip())
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.legend()
+        picture = plots.to_image(figure)
+        plots.plt.close(figure)
+        return picture.resize((picture.width // 2, picture.height // 2))
+    return draw

@@ -1,0 +1,138 @@
+"""Operations of `ops` in faster forms: the same names, arguments and results. Networks take them unless asked for `plain`."""
+import torch
+import torch.nn.functional as F
+
+from . import ops
+
+
+def modulated_conv2d(x, weight, style, demod=True, up=1, down=1, padding=0, kernel=None):
+    """StyleGAN2 App. B read the other way: scale the activations by s_i, convolve once, scale the result.
+
+    A convolution is linear, so Σ_i w_ijk (s_i x_i) needs one weight for the whole batch; demodulation multiplies
+    feature map j by 1 / sqrt(Σ_ik (s_i w_ijk)² + ε). Same arguments and result as `ops.modulated_conv2d`.
+    """
+    x = conv2d_resample(x * style.to(x.dtype)[:, :, None, None], weight, kernel, up, down, padding, mirror=up > 1)
+    if demod:
+        energy = style.square() @ weight.square().sum(dim=(2, 3)).t()                # [N, O]
+        x = x * (energy + 1e-8).rsqrt().to(x.dtype)[:, :, None, None]
+    return x
+
+
+def folds(x, weight):
+    """Whether a layer may take the forms of `styled_conv2d` and `to_rgb`."""
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and x.dtype == weight.dtype
+
+
+def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=None):
+    """A whole layer of StyleGAN2, from 3×3 convolution to activation, where no gradient is asked for on the CPU.
+
+    A CPU waits for memory. Where maps are larger than weights, nothing passes over them that can be done to weights: style,
+    demodulation and the activation's √2 (it is homogeneous) go into each image's weight, the bias into the last
+    convolution. What is left works in place. noise [H, W] or [N, 1, H, W] comes multiplied by its strength.
+    """
+    gain = 2 ** 0.5
+    if x.shape[2] * x.shape[3] * up ** 2 > weight[0].numel():
+        weights = ops.demodulate(ops.modulate(weight, style)) * gain
+        y = torch.cat([_resampled(x[i:i + 1], weights[i], bias * gain, up, kernel) for i in range(len(x))])
+    else:
+        y = modulated_conv2d(x, weight, style, up=up, padding=1, kernel=kernel)
+        y.mul_(gain).add_((bias * gain)[:, None, None])
+    if noise is not None:
+        y.add_(noise * gain)
+    y = F.leaky_relu_(y, 0.2)
+    return y if clamp is None else y.clamp_(-clamp, clamp)
+
+
+def _resampled(x, weight, bias, up, kernel):
+    """One image under a 3×3 weight, at its own size or twice that, with the bias. Transposed convolutions are up to three
+    times faster with channels last."""
+    x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
+    if up == 1:
+        return F.conv2d(x, weight, bias, padding=1)
+    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return F.conv2d(x, (kernel.flip([0, 1]) * 4).expand(len(weight), 1, *kernel.shape), bias, padding=1, groups=len(weight))
+
+
+def to_rgb(x, weight, style, bias):
+    """A modulated 1×1 convolution without demodulation, the style in each image's weight."""
+    return torch.cat([F.conv2d(x[i:i + 1], weight * style[i][:, None, None], bias) for i in range(len(x))])
+
+
+def conv2d_resample(x, weight, kernel=None, up=1, down=1, padding=0, mirror=False):
+    """`ops.conv2d_resample` for the four resamplings of StyleGAN2: a 3×3 weight up or down by two, 1×1 down, none.
+
+    On the CPU the zeros are never multiplied: a transposed convolution goes up, and what goes down is filtered only
+    where a pixel stays. On a GPU, which waits for memory and launches, the filter is folded into the weight: 3×3 and
+    four taps make 6×6, and those taps split by parity are an ordinary 3×3 convolution between pixels at the low
+    resolution and 2×2 blocks of pixels at the high one. That is four times the multiplications and no filtered map.
+    """
+    size, taps = weight.shape[-1], 0 if kernel is None else kernel.shape[-1]
+    if up == down == 1 and not mirror:
+        return F.conv2d(x, weight.to(x.dtype), padding=padding)
+    if (size, up, down, padding, mirror, taps) == (3, 2, 1, 1, True, 4):
+        if x.is_cuda:
+            return _space(F.conv2d(x, _phases(weight, kernel * 4).flip([3, 4]).flatten(0, 1).to(x.dtype), padding=1))
+        x = F.conv_transpose2d(x, weight.transpose(0, 1).to(x.dtype), stride=2)
+        return ops.upfirdn2d(x, kernel, padding=1, gain=4)
+    if (size, up, down, padding, mirror, taps) == (3, 1, 2, 1, False, 4):
+        if x.is_cuda:
+            phases = _phases(weight, kernel.flip([0, 1])).transpose(0, 1).flatten(1, 2)
+            return F.conv2d(_depth(x), phases.to(x.dtype), padding=1)
+        return F.conv2d(ops.upfirdn2d(x, kernel, padding=2), weight.to(x.dtype), stride=2)
+    if (size, up, down, padding, mirror, taps) == (1, 1, 2, 0, False, 4):
+        if x.is_cuda:
+            return F.conv2d(x, _fold(weight, kernel.flip([0, 1])).to(x.dtype), stride=2, padding=1)
+        return F.conv2d(ops.upfirdn2d(x, kernel, down=2, padding=1), weight.to(x.dtype))
+    return ops.conv2d_resample(x, weight, kernel, up, down, padding, mirror=mirror)
+
+
+def upsample2d(x, kernel):
+    """`ops.upsample2d` by two for four taps: the filter folded into the 3×3 identity, one convolution per feature map."""
+    n, c, h, w = x.shape
+    identity = F.pad(x.new_ones(1, 1, 1, 1), [1, 1, 1, 1])
+    phases = _phases(identity, kernel * 4).flip([3, 4]).flatten(0, 1)
+    return F.pixel_shuffle(F.conv2d(x.reshape(n * c, 1, h, w), phases, padding=1), 2).reshape(n, c, 2 * h, 2 * w)
+
+
+def _fold(weight, kernel):
+    """Every k×k filter convolved with the low-pass kernel: [O, I, k, k] → [O, I, k+3, k+3]."""
+    o, i, k, _ = weight.shape
+    pad = kernel.shape[-1] - 1
+    folded = F.conv2d(weight.reshape(o * i, 1, k, k), kernel.flip([0, 1]).to(weight)[None, None], padding=pad)
+    return folded.reshape(o, i, k + pad, k + pad)
+
+
+def _phases(weight, kernel):
+    """The 6×6 taps of a folded 3×3 weight split by parity: [O, I, 3, 3] → [4, O, I, 3, 3]."""
+    o, i = weight.shape[:2]
+    return _fold(weight, kernel).reshape(o, i, 3, 2, 3, 2).permute(3, 5, 0, 1, 2, 4).reshape(4, o, i, 3, 3)
+
+
+def _space(x):
+    """[N, 4·C, H, W], phases first → [N, C, 2H, 2W]; in memory the channels stay last."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, h, w, 2, 2, c // 4).transpose(2, 3)
+    return x.reshape(n, 2 * h, 2 * w, c // 4).permute(0, 3, 1, 2)
+
+
+def _depth(x):
+    """The inverse of `_space`."""
+    n, c, h, w = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c).transpose(2, 3)
+    return x.reshape(n, h // 2, w // 2, 4 * c).permute(0, 3, 1, 2)
+
+
+def upscale2d_conv2d(x, weight):
+    """`ops.upscale2d_conv2d` as one transposed convolution: each of its 4×4 taps is the sum of the 3×3 taps that meet the
+    same pixel of x, so 16 multiplications do the work of 36."""
+    return F.conv_transpose2d(x, _spread(weight.flip([2, 3])).transpose(0, 1), stride=2, padding=1)
+
+
+def conv2d_downscale2d(x, weight):
+    """`ops.conv2d_downscale2d` as one convolution with 4×4 taps and stride 2."""
+    return F.conv2d(x, _spread(weight) / 4, stride=2, padding=1)
+
+
+def _spread(weight):
+    """The sum of a 3×3 kernel at its four places in 4×4."""
+    return sum(F.pad(weight, [x, 1 - x, y, 1 - y]) for x in (0, 1) for y in (0, 1))

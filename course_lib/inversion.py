@@ -1,0 +1,144 @@
+"""Projection: the latent and the noise with which a generator comes closest to given images."""
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from .metrics.perceptual import name_of
+
+W_SAMPLES = 10_000
+
+
+class Projection(NamedTuple):
+    """What `project` found for N images. `G.synthesis(ws, noise=noise)` renders it."""
+    ws: torch.Tensor            # [N, num_ws, w_dim]
+    noise: list                 # one [N, 1, H, W] per convolution
+    distances: torch.Tensor     # [steps + 1, N] as seen on the way; the last row is that of the result
+    frames: list                # images [N, 3, H, W] on the CPU, every `frame_every` steps
+    distance: str               # its name
+
+
+@torch.enable_grad()
+def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.1, w_noise=0.05,
+            stop_below=None, frame_every=0, callback=None, progress=False):
+    """Find w and noise for images, as StyleGAN2 App. D: descend on distance(G(w), image) + noise_regularization · L_noise.
+
+    targets [N, 3, H, W] in [-1, 1] of the generator's resolution. distance: images a, b → [N], differentiable. space:
+    "w" has one latent for all layers, "w+" one for each. The latent starts at the mean of W and is shaken by noise that
+    fades until 3/4 of the way (`w_noise` times the deviation of W). noise_regularization None leaves the noise constant.
+    Images do not influence each other: an image gets the same result alone and in a batch. One whose distance falls
+    below `stop_below` stays as it is. callback(step, distances [N], images [N, 3, H, W]) → True ends the projection.
+    Raises ValueError for images that are NaN or have another resolution, an unknown space and a NaN distance.
+    """
+    targets = _checked(G, targets, space, steps)
+    n, device = len(targets), targets.device
+    rng = torch.Generator().manual_seed(seed)
+    mean, deviation = w_statistics(G, rng)
+    layers = 1 if space == "w" else G.num_ws
+    ws = mean.expand(n, layers, -1).clone().requires_grad_()
+    sizes = [buffer.shape[-1] for name, buffer in G.synthesis.named_buffers() if name.endswith("noise_const")]
+    noise = [torch.randn(1, 1, size, size, generator=rng).to(device).repeat(n, 1, 1, 1) for size in sizes]
+    learned = [] if noise_regularization is None else noise
+    for x in learned:
+        x.requires_grad_()
+    optimizer = torch.optim.Adam([ws, *learned], betas=(0.9, 0.999))
+    moving = torch.ones(n, 1, 1, dtype=torch.bool, device=device)
+    distances, frames = [], []
+
+    bar = tqdm(range(steps), desc=f"projection into {space.upper()}", disable=not progress)
+    for step in bar:
+        # Learning rate and noise on w follow their schedules; all images are shaken alike.
+        t = step / steps
+        optimizer.param_groups[0]["lr"] = lr * learning_rate_ramp(t)
+        shake = torch.randn(1, layers, mean.numel(), generator=rng).to(device) * deviation * w_noise * max(0, 1 - t / 0.75) ** 2
+        images = G.synthesis((ws + shake * moving).expand(-1, G.num_ws, -1), noise=noise)
+        found = _finite(distance(images, targets), n)
+        loss = found.sum() + sum(noise_penalty(x).sum() for x in learned) * (noise_regularization or 0)
+        gradients = torch.autograd.grad(loss, [ws, *learned])
+        distances.append(found.detach().cpu())
+        if frame_every and step % frame_every == 0:
+            frames.append(images.detach().cpu())
+
+        # An image that is close enough moves no more.
+        if stop_below is not None:
+            moving &= (found.detach() >= stop_below).view(n, 1, 1)
+        if not moving.any() or (callback and callback(step, distances[-1], images.detach())):
+            break
+
+        # Step, and give every noise image mean 0 and deviation 1 again.
+        before = [x.detach().clone() for x in (ws, *learned)]
+        for x, gradient in zip((ws, *learned), gradients):
+            x.grad = gradient
+        optimizer.step()
+        with torch.no_grad():
+            for x in learned:
+                x.copy_(normalised(x))
+            for x, old in zip((ws, *learned), before):
+                x.copy_(torch.where(moving.view(n, *[1] * (x.ndim - 1)), x, old))
+        bar.set_postfix(distance=f"{distances[-1].mean():.4g}")
+
+    ws, noise = ws.detach().expand(-1, G.num_ws, -1), [x.detach() for x in noise]
+    with torch.no_grad():
+        images = G.synthesis(ws, noise=noise)
+        distances.append(_finite(distance(images, targets), n).cpu())
+    return Projection(ws, noise, torch.stack(distances), frames + [images.cpu()] * bool(frame_every), name_of(distance))
+
+
+@torch.no_grad()
+def w_statistics(G, rng, samples=W_SAMPLES):
+    """App. D: the mean of W [w_dim] and its deviation, the root of E |w − mean|², from `samples` latents."""
+    device = next(G.parameters()).device
+    w = torch.cat([G.mapping(z.to(device)) for z in torch.randn(samples, G.z_dim, generator=rng).split(1000)])
+    mean = w.mean(dim=0)
+    return mean, (w - mean).square().sum(dim=1).mean().sqrt()
+
+
+def learning_rate_ramp(t):
+    """App. D: up linearly in the first 5 % of the steps, down by a cosine in the last 25 %. t from 0 to 1."""
+    return min(1, t / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1, (1 - t) / 0.25)))
+
+
+def noise_penalty(noise):
+    """App. D, L_noise of one layer: squared correlations of neighbours, summed over sizes halved down to 8 px. → [N]
+
+    Noise [N, 1, H, W]. Halving averages 2×2 pixels and doubles them, so that white noise keeps its deviation; the
+    published code leaves the doubling out.
+    """
+    total = 0
+    while True:
+        total = total + sum((noise * noise.roll(1, dims=side)).mean(dim=(1, 2, 3)).square() for side in (2, 3))
+        if noise.shape[-1] <= 8:
+            return total
+        noise = 2 * F.avg_pool2d(noise, 2)
+
+
+def normalised(noise):
+    """Every noise image [N, 1, H, W] with mean 0 and mean square 1."""
+    noise = noise - noise.mean(dim=(2, 3), keepdim=True)
+    return noise * noise.square().mean(dim=(2, 3), keepdim=True).rsqrt()
+
+
+def _checked(G, targets, space, steps):
+    if space not in ("w", "w+"):
+        raise ValueError(f'space is "{space}"; choose "w" or "w+"')
+    if not hasattr(G, "mapping"):
+        raise ValueError("this generator has no mapping network, so there is no W to project into")
+    if steps < 1:
+        raise ValueError(f"{steps} steps find nothing; take at least 1, and 1000 as published")
+    if targets.ndim != 4 or targets.shape[1:] != (3, G.resolution, G.resolution) or not len(targets):
+        raise ValueError(f"targets have shape {list(targets.shape)}; this generator needs [N, 3, {G.resolution}, "
+                         f"{G.resolution}] in [-1, 1]: crop and resize first")
+    wrong = (~targets.flatten(1).isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    if wrong:
+        raise ValueError(f"targets hold NaN or infinity in images {wrong}")
+    return targets.detach().to(next(G.parameters()))
+
+
+def _finite(distances, n):
+    if distances.shape != (n,):
+        raise ValueError(f"the distance gave {list(distances.shape)} for {n} images; it must give [{n}]")
+    if not distances.isfinite().all():
+        raise ValueError(f"the distance is NaN or infinite for {(~distances.isfinite()).sum()} of {n} images")
+    return distances

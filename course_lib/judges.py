@@ -1,0 +1,125 @@
+"""Networks that read the attributes of a portrait: the oracle, whose features give the Fréchet distance, and the judge.
+
+They differ in architecture, seed and augmentation, and the judge takes no part in training or selecting anything, so that
+nothing is examined by what it was optimised against.
+"""
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+from . import portraits
+
+RESOLUTION = 64
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with group normalisation, the first with stride 2."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(8, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(8, out_channels)
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        return F.silu(y + self.skip(F.avg_pool2d(x, 2)))
+
+
+def residual_layers(maps=(32, 64, 96, 128, 128)):
+    """64 px → 4 px by residual blocks."""
+    stem = [nn.Conv2d(3, maps[0], 3, padding=1, bias=False), nn.GroupNorm(8, maps[0]), nn.SiLU()]
+    return nn.Sequential(*stem, *[ResidualBlock(a, b) for a, b in zip(maps, maps[1:])])
+
+
+def pooled_layers(maps=(32, 64, 96, 128)):
+    """64 px → 4 px by pairs of convolutions with batch normalisation and max pooling."""
+    layers, before = [], 3
+    for after in maps:
+        for a, b in ((before, after), (after, after)):
+            layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        before = after
+    return nn.Sequential(*layers)
+
+
+LAYERS = {"oracle": residual_layers, "judge": pooled_layers}
+
+
+class Reader(nn.Module):
+    """Images [N, 3, H, W] in [-1, 1] → one output per continuous attribute, one logit per class of the others."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.layers = LAYERS[kind]()
+        self.dense = nn.Linear(128 * 16, 256)
+        self.heads = nn.Linear(256, sum(_widths()))
+
+    def features(self, images):
+        """The penultimate layer, [N, 256]. Images of another size are resized to 64 px with antialiasing."""
+        return F.silu(self.dense(self.layers(_resized(images)).flatten(1)))
+
+    def maps(self, images):
+        """The last feature map of every resolution from 64 px to 4 px, a list of [N, C, H, W]."""
+        found = [_resized(images)]
+        for layer in self.layers:
+            x = layer(found[-1])
+            found = found + [x] if x.shape[2:] != found[-1].shape[2:] else found[:-1] + [x]
+        return found
+
+    def forward(self, images):
+        """A dict: name → [N] in [-1, 1] for a continuous attribute, logits [N, classes] for a discrete one."""
+        out = self.heads(self.features(images)).split(_widths(), dim=1)
+        return {spec.name: o[:, 0] if spec.kind == "continuous" else o for spec, o in zip(portraits.ATTRIBUTES, out)}
+
+
+@torch.no_grad()
+def read(network, images, batch_size=256):
+    """Attributes as a trained reader sees them: name → CPU tensor [N], in the units of the world, classes as indices."""
+    device = next(network.parameters()).device
+    parts = [network(part.to(device).float()) for part in images.split(batch_size)]
+    reading = {}
+    for spec in portraits.ATTRIBUTES:
+        out = torch.cat([part[spec.name] for part in parts]).float().cpu()
+        reading[spec.name] = out.argmax(dim=1) if spec.kind == "discrete" else (
+            spec.low + (spec.high - spec.low) * (out.clamp(-1, 1) + 1) / 2)
+    return reading
+
+
+def scaled(spec, value):
+    """A continuous attribute from [low, high] to [-1, 1]."""
+    return 2 * (value - spec.low) / (spec.high - spec.low) - 1
+
+
+def scores(reading, truth):
+    """Accuracy of each discrete attribute and R² of each continuous one."""
+    result = {}
+    for spec in portraits.ATTRIBUTES:
+        mine, true = reading[spec.name], truth[spec.name]
+        if spec.kind == "discrete":
+            result[spec.name] = (mine == true).float().mean().item()
+        else:
+            result[spec.name] = 1 - ((mine - true).square().mean() / true.var(unbiased=False)).item()
+    return result
+
+
+def from_tensors(tensors, kind):
+    """A reader from the tensors of its safetensors file."""
+    network = Reader(kind)
+    network.load_state_dict(tensors)
+    return network
+
+
+def _widths():
+    return [1 if spec.kind == "continuous" else len(spec.values) for spec in portraits.ATTRIBUTES]
+
+
+def _resized(images):
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images have shape {list(images.shape)}; pass [N, 3, H, W] in [-1, 1]")
+    if images.shape[2:] != (RESOLUTION, RESOLUTION):
+        images = F.interpolate(images, [RESOLUTION, RESOLUTION], mode="bilinear", antialias=True)
+    return images

@@ -1,0 +1,136 @@
+"""What the papers claim of styles and noise, measured on portraits, whose attributes a judge can read.
+
+Every function takes a generator with `mapping`, `synthesis` and `num_ws` (StyleGAN, StyleGAN2) and gives plain numbers.
+"""
+import torch
+
+from .. import judges, ops, portraits
+from .generators import batch_size, eight_bit
+
+LEVELS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}        # StyleGAN §3.1, by resolution
+
+
+def layers_of(G):
+    """The layers [first, last) of ws that each level takes, as far as the generator has it: {"coarse": (0, 4), …}."""
+    index = lambda resolution: 2 * resolution.bit_length() - 6
+    found = {name: (index(low), min(index(high) + 2, G.num_ws)) for name, (low, high) in LEVELS.items()}
+    return {name: (first, last) for name, (first, last) in found.items() if first < last}
+
+
+def latents(G, n, seed):
+    """Mapped latents [n, num_ws, w_dim]."""
+    z = torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(next(G.parameters()).device)
+    return G.mapping(z)[:, None].expand(-1, G.num_ws, -1)
+
+
+@torch.no_grad()
+def style_levels(G, judge, pairs=1000, seed=0):
+    """StyleGAN §3.1: the layers of one level from B, the others from A. How far does each attribute follow B?
+
+    → {level: {attribute: share}}. Discrete: of the pairs whose own portraits differ in the attribute, the share in which
+    the mixed one has B's value. Continuous: the slope of (mixed − A) on (B − A), 0 where nothing follows and 1 where all does.
+    """
+    a, b = latents(G, pairs, seed), latents(G, pairs, seed + 1)
+    read = lambda ws: judges.read(judge, _images(G, ws))
+    of_a, of_b, result = read(a), read(b), {}
+    for level, (first, last) in layers_of(G).items():
+        mixed = read(torch.cat([a[:, :first], b[:, first:last], a[:, last:]], dim=1))
+        result[level] = {spec.name: _follows(spec, mixed[spec.name], of_a[spec.name], of_b[spec.name])
+                         for spec in portraits.ATTRIBUTES}
+    return result
+
+
+def _follows(spec, mixed, a, b):
+    if spec.kind == "discrete":
+        differ = a != b
+        return (mixed == b)[differ].float().mean().item() if differ.any() else float("nan")
+    way = b - a
+    return ((mixed - a) * way).sum().item() / way.square().sum().clamp(min=1e-12).item()
+
+
+@torch.no_grad()
+def noise_effects(G, judge, n=200, seed=0):
+    """StyleGAN §3.2, Fig. 4 and 5: the noise of some layers is drawn anew, the style stays.
+
+    → {layers: {"pixels": deviation of a pixel between two draws, "attributes": {name: change}}} for every layer of ws alone,
+    the levels and all. A change is the share of portraits whose class changes, or the mean change of a continuous
+    attribute in deviations of the world.
+    """
+    ws = latents(G, n, seed)
+    shapes = _noise_shapes(G, ws[:1])
+    draw = lambda seed: [torch.randn(n, 1, *shape, generator=torch.Generator().manual_seed(1000 * seed + i)).to(ws.device)
+                         for i, shape in enumerate(shapes)]
+    first, second = draw(seed + 1), draw(seed + 2)
+    choices = {f"layer {i}": [i] for i in range(len(shapes))} | {"all": list(range(len(shapes)))}
+    choices |= {level: [i for i in range(len(shapes)) if low <= shapes[i][-1] <= high] for level, (low, high) in LEVELS.items()}
+    world = portraits.sample_attributes(10_000, 1)
+    before = _images(G, ws, first)
+    seen, result = judges.read(judge, before), {}
+    for name, chosen in choices.items():
+        after = _images(G, ws, [second[i] if i in chosen else first[i] for i in range(len(shapes))])
+        now = judges.read(judge, after)
+        result[name] = {"pixels": (after - before).square().mean().div(2).sqrt().item(), "attributes": {
+            spec.name: (now[spec.name] != seen[spec.name]).float().mean().item() if spec.kind == "discrete" else
+            ((now[spec.name] - seen[spec.name]).abs().mean() / world[spec.name].std()).item() for spec in portraits.ATTRIBUTES}}
+    return result
+
+
+def _noise_shapes(G, ws):
+    """[H, W] of every noise input, in the order in which synthesis takes them."""
+    return [layer.noise_const.shape for _, layer, _ in G.synthesis.style_layers() if hasattr(layer, "noise_const")]
+
+
+@torch.no_grad()
+def mixed_images(G, samples, seed=0):
+    """StyleGAN Table 2: images of two latents each, which change over at a random layer. Yields [b, 3, H, W]."""
+    rng = torch.Generator().manual_seed(seed + 2)
+    a, b = latents(G, samples, seed), latents(G, samples, seed + 1)
+    cutoffs = torch.randint(1, G.num_ws, [samples], generator=rng).tolist()
+    mixed = torch.cat([ops.mix_styles(x[None], y[None], cutoff) for x, y, cutoff in zip(a, b, cutoffs)])
+    for part in mixed.split(batch_size(G)):
+        yield G.synthesis(part)
+
+
+@torch.no_grad()
+def spikes(G, n=64, seed=0):
+    """StyleGAN2 §2: how far the loudest place of a feature map stands out. AdaIN does not change the first two figures.
+
+    → {layer: {"peak": mean over maps of max |x − mean| / deviation, "maps": share of the maps with a peak of 20 or more,
+    "norm": the largest norm of a pixel's features over the mean norm}}, of every layer's output over n images.
+    """
+    found, hooks = {}, []
+    for name, layer, _ in G.synthesis.style_layers():
+        if hasattr(layer, "noise_const"):
+            hooks.append(layer.register_forward_hook(lambda layer, inputs, out, name=name: found.setdefault(name, []).append(
+                _peaks(out.float()))))
+    for part in latents(G, n, seed).split(batch_size(G)):
+        G.synthesis(part)
+    for hook in hooks:
+        hook.remove()
+    return {name: dict(zip(("peak", "maps", "norm"), torch.cat(parts).mean(dim=0).tolist())) for name, parts in found.items()}
+
+
+def _peaks(x):
+    """[N, C, H, W] → the three figures of each image, [N, 3]."""
+    peaks = (x - x.mean(dim=(2, 3), keepdim=True)).abs().amax(dim=(2, 3)) / x.std(dim=(2, 3)).clamp(min=1e-8)
+    norms = x.square().sum(dim=1).sqrt().flatten(1)
+    return torch.stack([peaks.mean(dim=1), (peaks >= 20).float().mean(dim=1), norms.amax(dim=1) / norms.mean(dim=1)], dim=1)
+
+
+def _images(G, ws, noise="const"):
+    """As in a file: 8 bits."""
+    size, parts = batch_size(G), []
+    for start in range(0, len(ws), size):
+        part = slice(start, start + size)
+        parts.append(eight_bit(G.synthesis(ws[part], noise=noise if isinstance(noise, str) else [x[part] for x in noise])).cpu())
+    return torch.cat(parts)
+
+
+def entropy(reading):
+    """The mean entropy of the discrete attributes, in bits: how much variety a judge reads in a set of portraits."""
+    totals = []
+    for spec in portraits.ATTRIBUTES:
+        if spec.kind == "discrete":
+            shares = torch.bincount(reading[spec.name], minlength=len(spec.values)) / len(reading[spec.name])
+            totals.append(-(shares * shares.clamp(min=1e-12).log2()).sum().item())
+    return sum(totals) / len(totals)

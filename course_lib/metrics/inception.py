@@ -1,0 +1,24 @@
+"""The Inception features of the published FID, from a file that you fetch yourself."""
+from pathlib import Path
+
+import torch
+
+SOURCE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+
+
+def load_inception(path, device="cpu"):
+    """The TorchScript network of the published FID. TorchScript runs what the file says: take it from its source only."""
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(f"{path or 'a file of Inception weights'} is missing. The FID needs inception-2015-12-05.pt: "
+                                f"fetch {SOURCE} and pass its path (--inception FILE); without it, use frechet")
+    try:
+        return torch.jit.load(str(path), map_location=device).eval()
+    except RuntimeError as error:
+        raise ValueError(f"{Path(path).name} is no TorchScript network ({str(error).splitlines()[0]})") from None
+
+
+@torch.no_grad()
+def inception_features(network, batches, device="cpu"):
+    """Features [N, 2048] of batches of images [n, 3, H, W] in [-1, 1], rounded to 8 bits."""
+    pixels = ((images.clamp(-1, 1) * 127.5 + 127.5).round().byte() for images in batches)
+    return torch.cat([network(part.to(device), return_features=True).float() for part in pixels])

@@ -1,0 +1,84 @@
+"""Perceptual distances: callables (images a, images b) [N, 3, H, W] in [-1, 1] → [N], each with a `name`.
+
+Figures taken with different distances are on different scales; every result therefore carries the name.
+"""
+import copy
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+import torch.nn.functional as F
+from torchvision.models.vgg import cfgs, make_layers
+
+from .. import zoo
+
+LPIPS_TAPS = (3, 8, 15, 22, 29)                 # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+
+
+def oracle_distance(oracle):
+    """The distance of Zhang et al. 2018 (arXiv:1801.03924, eq. 1) with all w = 1, in the oracle's maps of 64 to 4 px.
+
+    It computes in the dtype and on the device of the images it is given.
+    """
+    network = copy.deepcopy(oracle).eval().requires_grad_(False)
+
+    def distance(a, b):
+        maps = zip(network.to(a).maps(a), network.maps(b))
+        return sum(_unit_difference(x, y).sum(dim=1).mean(dim=(1, 2)) for x, y in maps)
+
+    distance.name = "oracle"
+    return distance
+
+
+def lpips_distance(linear, vgg):
+    """LPIPS with VGG16 (Zhang et al. 2018, eq. 1), version 0.1, from two local files; nothing is downloaded.
+
+    linear: the `vgg.pth` of the LPIPS package (`weights/v0.1/vgg.pth`). vgg: torchvision's `vgg16-397923af.pth`. Both
+    may be safetensors. Images larger than 256 px are averaged down to 256 px first, as in the published PPL.
+    """
+    layers = make_layers(cfgs["D"])[:LPIPS_TAPS[-1] + 1].eval().requires_grad_(False)
+    layers.load_state_dict(_tensors(vgg, {f"features.{key}": t.shape for key, t in layers.state_dict().items()}))
+    widths = {f"lin{i}.model.1.weight": (1, layers[tap - 1].out_channels, 1, 1) for i, tap in enumerate(LPIPS_TAPS)}
+    weights = list(_tensors(linear, widths).values())
+    mean, std = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+
+    def maps(images):
+        if images.shape[-1] > 256:
+            images = F.avg_pool2d(images, images.shape[-1] // 256)
+        x = (images - mean.to(images)[:, None, None]) / std.to(images)[:, None, None]
+        for i, layer in enumerate(layers):
+            x = layer(x)
+            if i in LPIPS_TAPS:
+                yield x.clone()                 # the next layer may work in place
+
+    def distance(a, b):
+        layers.to(a)
+        return sum(F.conv2d(_unit_difference(x, y), w.to(x)).mean(dim=(1, 2, 3)) for w, x, y in zip(weights, maps(a), maps(b)))
+
+    distance.name = "LPIPS-VGG16"
+    return distance
+
+
+def name_of(distance):
+    return getattr(distance, "name", getattr(distance, "__name__", type(distance).__name__))
+
+
+def _unit_difference(x, y):
+    """Squared difference of maps whose feature vectors have length 1 at every pixel."""
+    return (F.normalize(x, dim=1, eps=1e-10) - F.normalize(y, dim=1, eps=1e-10)).square()
+
+
+def _tensors(path, shapes):
+    """The named tensors of a safetensors or a weights-only torch file, without the prefix `features.`."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing. LPIPS needs vgg.pth of the LPIPS package (github.com/richzhang/"
+                                "PerceptualSimilarity, lpips/weights/v0.1) and torchvision's vgg16-397923af.pth")
+    try:
+        found = zoo.read(path)[0] if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path.name} is no file of weights ({str(error).splitlines()[0]})") from None
+    wrong = [key for key, shape in shapes.items() if key not in found or found[key].shape != torch.Size(shape)]
+    if wrong:
+        raise ValueError(f"{path.name} is not the expected network: {wrong[0]} is missing or has another shape")
+    return {key.removeprefix("features."): found[key].float() for key in shapes}

@@ -1,0 +1,1 @@
+"""Generators and discriminators, a module for each paper."""

@@ -1,0 +1,154 @@
+"""Pictures for the lessons: grids of images, figures in one style, and `show`, which gives each its alt text.
+
+Importing this module sets the course's matplotlib style. Images are tensors [3, H, W] or [N, 3, H, W] in [-1, 1].
+"""
+import base64
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+from cycler import cycler
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+# Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GAP, AUTO_WIDTH = 2, 640
+
+plt.style.use({
+    "figure.figsize": (7, 3), "figure.dpi": 100, "savefig.dpi": 200, "figure.constrained_layout.use": True,
+    "figure.facecolor": "white", "axes.prop_cycle": cycler(color=COLORS), "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e4e4", "font.family": "DejaVu Sans", "font.size": 10,
+    "axes.titlesize": 11, "axes.labelsize": 10, "legend.frameon": False, "lines.linewidth": 2, "image.interpolation": "nearest",
+})
+
+
+def show(thing, alt: str) -> None:
+    """Display a figure, a PIL image or image tensors, with a sentence for readers who cannot see it."""
+    from IPython.display import display
+    data, metadata = bundle(thing, alt)
+    display(data, metadata=metadata, raw=True)
+    if isinstance(thing, Figure):
+        plt.close(thing)
+
+
+def bundle(thing, alt: str) -> tuple[dict, dict]:
+    """The mime types of a picture and their metadata, as Jupyter stores them; the alt text is also the plain text."""
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("alt must be a sentence that tells what the picture shows")
+    picture = to_image(thing)
+    png = base64.b64encode(to_png(picture)).decode()
+    size = {"width": picture.width // 2, "height": picture.height // 2} if isinstance(thing, Figure) else {}
+    return {"image/png": png, "text/plain": alt}, {"image/png": {"alt": alt, **size}}
+
+
+def to_image(thing) -> Image.Image:
+    """A figure (at twice its size in pixels), a PIL image, or images [3, H, W] or [N, 3, H, W] (a grid), as PIL image."""
+    if isinstance(thing, Image.Image):
+        return thing
+    if isinstance(thing, Figure):
+        buffer = io.BytesIO()
+        thing.savefig(buffer, format="png", dpi=2 * thing.dpi, metadata={"Software": None})
+        return Image.open(buffer).convert("RGB")
+    if isinstance(thing, torch.Tensor) and thing.dim() in (3, 4):
+        return image_grid(thing if thing.dim() == 4 else thing[None])
+    shape = tuple(thing.shape) if isinstance(thing, torch.Tensor) else type(thing).__name__
+    raise ValueError(f"expected a figure, a PIL image or images [N, 3, H, W], got {shape}")
+
+
+def to_png(thing, level: int = 6) -> bytes:
+    """PNG bytes without date or software, so that equal pixels give equal bytes."""
+    buffer = io.BytesIO()
+    to_image(thing).save(buffer, format="png", compress_level=level)
+    return buffer.getvalue()
+
+
+def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | None = None, labels=None,
+               titles=None) -> Image.Image:
+    """Images [N, C, H, W] with C 1 or 3, row by row, with `labels` left of the rows and `titles` above the columns.
+
+    Each pixel is drawn `scale` × `scale`; by default as large as keeps the grid within 640 pixels.
+    """
+    if images.dim() != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"image_grid takes images [N, 3, H, W] or [N, 1, H, W], got {tuple(images.shape)}")
+    n, _, height, width = images.shape
+    columns = columns or min(n, 8)
+    rows = -(-n // columns)
+    for name, texts, count in (("labels", labels, rows), ("titles", titles, columns)):
+        if texts is not None and len(texts) != count:
+            raise ValueError(f"{name} must hold {count} texts for {rows} rows and {columns} columns, got {len(texts)}")
+    scale = scale or max(1, AUTO_WIDTH // (columns * (width + GAP)))
+    cell_w, cell_h = width * scale + GAP, height * scale + GAP
+    left = 12 + max(_text_width(str(t)) for t in labels) if labels is not None else 0
+    top = 22 if titles is not None else 0
+    sheet = Image.new("RGB", (left + columns * cell_w - GAP, top + rows * cell_h - GAP), "white")
+    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
+    pixels = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    for i in range(n):
+        tile = Image.fromarray(pixels[i]).resize((width * scale, height * scale), Image.NEAREST)
+        sheet.paste(tile, (left + i % columns * cell_w, top + i // columns * cell_h))
+    draw = ImageDraw.Draw(sheet)
+    for row, text in enumerate(labels if labels is not None else ()):
+        draw.text((left - 6, top + row * cell_h + cell_h / 2), str(text), fill="black", font=_font(), anchor="rm")
+    for column, text in enumerate(titles if titles is not None else ()):
+        draw.text((left + (column + 0.5) * cell_w, 10), str(text), fill="black", font=_font(), anchor="mm")
+    return sheet
+
+
+def with_caption(picture, text: str) -> Image.Image:
+    """The picture with a line of text under it."""
+    picture = to_image(picture)
+    sheet = Image.new("RGB", (max(picture.width, _text_width(text) + 8), picture.height + 24), "white")
+    sheet.paste(picture, (0, 0))
+    ImageDraw.Draw(sheet).text((4, picture.height + 13), text, fill="black", font=_font(), anchor="lm")
+    return sheet
+
+
+def diverging(values: torch.Tensor, limit: float) -> torch.Tensor:
+    """A map [H, W] as an image [3, H, W]: blue at -limit, white at 0, red at limit."""
+    ramp = torch.tensor([[0.02, 0.19, 0.55], [0.26, 0.58, 0.84], [1, 1, 1], [0.90, 0.48, 0.30], [0.55, 0.05, 0.12]])
+    place = (values.detach().float().cpu() / limit).clamp(-1, 1) * 2 + 2
+    below = place.floor().long().clamp(0, 3)
+    color = torch.lerp(ramp[below], ramp[below + 1], (place - below)[..., None])
+    return color.movedim(-1, 0) * 2 - 1
+
+
+def curves(x, series: dict, xlabel: str, ylabel: str, logy: bool = False) -> Figure:
+    """One line for each name in `series`: values [len(x)], or runs [seeds, len(x)] as their mean in a band from min to max."""
+    figure, axes = plt.subplots()
+    for name, values in series.items():
+        values = torch.as_tensor(values, dtype=torch.float64)
+        runs = values if values.dim() == 2 else values[None]
+        line, = axes.plot(x, runs.mean(dim=0), label=name)
+        if len(runs) > 1:
+            axes.fill_between(x, runs.amin(dim=0), runs.amax(dim=0), color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logy else "linear")
+    if len(series) > 1:
+        axes.legend()
+    return figure
+
+
+def bars(values: dict, xlabel: str, digits: int = 2, reference: float | None = None) -> Figure:
+    """A table drawn as bars: one row for each name, its number at its end, a dashed line at `reference`."""
+    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.34 * len(values)))
+    drawn = axes.barh(list(values), [float(v) for v in values.values()], color=COLORS[0])
+    axes.bar_label(drawn, fmt=f"%.{digits}f", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel(xlabel)
+    if reference is not None:
+        axes.axvline(reference, color="#444444", linestyle="--", linewidth=1)
+    return figure
+
+
+@lru_cache
+def _font(size: int = 13):
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
+
+
+def _text_width(text: str) -> int:
+    return int(_font().getlength(text)) + 1

@@ -1,0 +1,193 @@
+"""Train a network: python -m course_lib.train MODEL --out FOLDER …
+
+A first run that takes a minute on a laptop, then the one that made the shipped model (one GPU):
+
+    python -m course_lib.train stylegan2 --resolution 16 --images 2k --data-size 2k --out runs/first
+    python -m course_lib.train stylegan2 --resolution 64 --images 2400k --out runs/portraits-64
+
+The first generations grow: python -m course_lib.train pggan --stable 100k --fade 100k --out runs/pggan
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from . import portraits
+from .training import checkpoint, data, growing, loop, readers, stylegan2
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m course_lib.train", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
+    command = lambda name, text: models.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    stylegan2_options(command("stylegan2", "generator and discriminator of StyleGAN2"))
+    growing_options(command("stylegan", "StyleGAN: AdaIN and noise, growing from 8 px"), "stylegan")
+    growing_options(command("pggan", "PGGAN, growing from 4 px"), "pggan")
+    for kind in ("oracle", "judge"):
+        reader_options(command(kind, f"the {kind} that reads attributes from portraits"))
+    args = parser.parse_args(arguments)
+    try:
+        train_reader(args) if args.model in ("oracle", "judge") else train_gan(args)
+    except (ValueError, FileExistsError, FileNotFoundError, loop.Diverged) as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"\n{parser.prog}: stopped; continue from the last checkpoint with the same command and --resume")
+
+
+def train_gan(args):
+    """Make or resume a run and hand it to the loop."""
+    out = Path(args.out)
+    last = checkpoint.folders(out)
+    if (out / "log.jsonl").exists() and not args.resume:
+        raise FileExistsError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
+    if args.resume and not last:
+        raise FileNotFoundError(f"{out} has no checkpoint to resume from; start without --resume")
+    settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "device")}
+    settings["world"] = portraits.VERSION if args.data == "portraits" else None
+    if last:
+        settings = checkpoint.settings(last[-1]) | {"images": args.images}
+        if settings["model"] != args.model:
+            raise ValueError(f"{out} holds a run of {settings['model']}, not of {args.model}; choose another --out")
+        if settings["world"] not in (None, portraits.VERSION):
+            raise ValueError(f"{out} was trained on world {settings['world']}, this is world {portraits.VERSION}; start anew")
+    if settings["model"] != "stylegan2":
+        if settings["start"] > settings["resolution"]:
+            raise ValueError(f"--start {settings['start']} is above --resolution {settings['resolution']}")
+        settings["images"] = settings["images"] or growing.images_in_all(settings)
+    model = stylegan2 if settings["model"] == "stylegan2" else growing
+    device = torch.device(args.device)
+    torch.manual_seed(settings["seed"])
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    run = model.build(settings, device)
+    print(f"{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; preparing images …", flush=True)
+    reals = data.load(settings["data"], settings["resolution"], settings["data_size"], settings["seed"], device)
+    if last:
+        checkpoint.load(last[-1], run)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+        torch.manual_seed(settings["seed"] + 1)
+    if model is stylegan2:
+        plan = stylegan2.plan(run, reals, settings, device)
+        report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
+    else:
+        plan, report = growing.plan(run, reals, settings, device, out), None
+    loop.train(out, run, plan, settings, device, captured=False if args.eager else None, report=report)
+    print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
+
+
+def train_reader(args):
+    readers.train_reader(args.model, args.out, steps=args.steps, batch=args.batch, seed=args.seed, device=args.device)
+
+
+def stylegan2_options(parser):
+    shared_options(parser)
+    add = parser.add_argument
+    add("--images", type=count, default="2400k", help="real images shown before the run ends; 2400k is 2.4 million")
+    add("--batch", type=int, default=64, help="images per step")
+    add("--channel-base", type=int, default=4096, help="feature maps times resolution; 32768 is the paper's config F")
+    add("--w-dim", type=int, default=256, help="size of w; 512 is the paper's")
+    add("--mapping-layers", type=int, default=8, help="dense layers from z to w")
+    add("--conv-clamp", type=float, default=None, help="clamp activations to ± this value; 256 helps in float16")
+    add("--lr", type=float, default=0.002, help="Adam's learning rate")
+    add("--lr-anneal", type=float, default=0.0, help="last share of the run in which the learning rate falls to 0 (not in the paper)")
+    add("--r1-gamma", type=float, default=10.0, help="weight of R1; raise it when training is unstable")
+    add("--r1-interval", type=int, default=16, help="steps between R1 steps")
+    add("--pl-weight", type=float, default=2.0, help="weight of path-length regularization; 0 leaves it out")
+    add("--pl-interval", type=int, default=4, help="steps between path-length steps")
+    add("--mixing", type=float, default=0.9, help="probability that two latents share an image")
+
+
+def growing_options(parser, model):
+    shared_options(parser)
+    add, pggan = parser.add_argument, model == "pggan"
+    add("--start", type=int, default=4 if pggan else 8, help="first resolution; the same as --resolution: no growing")
+    add("--stable", type=count, default="600k", help="images at every resolution after its fade")
+    add("--fade", type=lambda text: count(text, 0), default="600k", help="images while α goes from 0 to 1; 0 switches it at once")
+    add("--images", type=count, default=None, help="real images shown before the run ends; by default the whole schedule")
+    add("--batch", type=table, default="4:128,32:64,64:32,128:16,256:8,512:4", help="images per step, from a resolution on")
+    add("--lr", type=rates, default="4:0.001,1024:0.0015" if pggan else "4:0.001,128:0.0015,256:0.002,512:0.003",
+        help="Adam's learning rate, from a resolution on")
+    add("--schedule-every", type=int, default=4, help="steps between two looks at the schedule")
+    add("--channel-base", type=int, default=4096, help="feature maps times resolution; 16384 is the paper's")
+    add("--loss", choices=("wgan-gp", "logistic"), default="wgan-gp" if pggan else "logistic",
+        help="logistic is non-saturating, with R1")
+    add("--gp-weight", type=float, default=10.0, help="WGAN-GP: weight of the gradient penalty")
+    add("--drift", type=float, default=0.001, help="WGAN-GP: weight of D(x)²")
+    add("--r1-gamma", type=float, default=10.0, help="logistic: weight of R1")
+    add("--group-size", type=int, default=4, help="samples per group of the minibatch statistic; 1 leaves it out")
+    add("--no-equalized", dest="equalized", action="store_false", help="He initialisation instead of equalized learning rates")
+    if pggan:
+        add("--no-pixel-norm", dest="pixel_norm", action="store_false", help="leave pixel norm out")
+    else:
+        add("--w-dim", type=int, default=256, help="size of w; 512 is the paper's")
+        add("--mapping-layers", type=int, default=8, help="dense layers from z to w")
+        add("--mixing", type=float, default=0.9, help="probability that two latents share an image")
+
+
+def shared_options(parser):
+    add = parser.add_argument
+    add("--out", required=True, help="folder for the log, samples, checkpoints and snapshots")
+    add("--resume", action="store_true", help="continue the run in --out exactly where its last checkpoint stands, with its options; "
+        "only --images is taken anew")
+    add("--data", default="portraits", help='"portraits", or a folder of images of any size')
+    add("--data-size", type=count, default="200k", help="how many images to draw from")
+    add("--resolution", type=int, default=64, help="a power of two from 4 to 1024")
+    add("--channel-max", type=int, default=256, help="most feature maps of a layer; 512 is the paper's")
+    add("--z-dim", type=int, default=256, help="size of z; 512 is the paper's")
+    add("--ema-kimg", type=float, default=10.0, help="half-life of the generator's moving average, thousand images")
+    add("--dtype", choices=("float32", "bfloat16"), default="bfloat16" if torch.cuda.is_available() else "float32",
+        help="what convolutions compute in")
+    add("--seed", type=int, default=0, help="the same seed gives the same run (bit for bit on CPU)")
+    add("--log-every", type=count, default="16k", help="images between lines of log.jsonl")
+    add("--checkpoint-every", type=count, default="200k", help="images between checkpoints, samples and snapshots")
+    add("--eager", action="store_true", help="on a GPU, do not record the steps in CUDA graphs")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
+
+
+def reader_options(parser):
+    add = parser.add_argument
+    add("--out", default="data", help="folder for the weights and their results")
+    add("--steps", type=count, default="6k", help="training steps")
+    add("--batch", type=int, default=512, help="portraits per step")
+    add("--seed", type=int, default=0, help="seed of initialisation and training portraits")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
+
+
+def count(text, least=1):
+    """"2400k" → 2400000."""
+    text = str(text).lower()
+    scale = {"k": 1000, "m": 1000000}.get(text[-1:], 1)
+    try:
+        value = int(float(text.rstrip("km")) * scale)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number; write 2000, 2k or 2.4m') from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f'"{text}" must be at least {least}')
+    return value
+
+
+def table(text, number=int):
+    """"4:128,32:64" → [[4, 128], [32, 64]]: 128 from 4 px on, 64 from 32 px on. A lone number holds for all."""
+    pairs = [entry.split(":") for entry in (text if ":" in text else f"4:{text}").split(",")]
+    try:
+        return sorted([int(resolution), number(value)] for resolution, value in pairs)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'"{text}" is no table; write one number, or pairs such as 4:128,32:64') from None
+
+
+def rates(text):
+    return table(text, float)
+
+
+def _millions(network):
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f} M"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Checkpoints: safetensors written beside the old ones and moved into place, so that a kill loses nothing."""
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from .. import zoo
+
+
+def save(out, run, settings):
+    """Write `out/checkpoints/<images>/`: G_ema.safetensors to use, state.safetensors to continue from. Keeps two."""
+    bad = [name for network in (run.G, run.D, run.ema) for name, p in network.named_parameters()
+           if not torch.isfinite(p).all()]
+    if bad:
+        raise FloatingPointError(f"{bad[0]} holds NaN or infinity")
+    final = Path(out) / "checkpoints" / f"{run.images:010d}"
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    zoo.save(partial / "G_ema.safetensors", grown(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
+             world=settings["world"], config=run.config)
+    save_file(_tensors(run), partial / "state.safetensors",
+              metadata={"images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
+                        "config": json.dumps(run.config)})
+    for file in partial.iterdir():
+        with open(file, "rb+") as handle:
+            os.fsync(handle.fileno())
+    shutil.rmtree(final, ignore_errors=True)
+    os.rename(partial, final)
+    for old in folders(out)[:-2]:
+        shutil.rmtree(old)
+    return final
+
+
+def grown(state, reached=None):
+    """A growing network's state dict without the resolutions that are still untrained."""
+    return {key: value for key, value in state.items()
+            if reached is None or max(map(int, re.findall(r"\bb(\d+)\.", key)), default=0) <= reached}
+
+
+def folders(out):
+    """Complete checkpoints, oldest first."""
+    return sorted(path for path in (Path(out) / "checkpoints").glob("*") if path.name.isdigit())
+
+
+def settings(folder):
+    """The settings that the run of this checkpoint was started with."""
+    from safetensors import safe_open
+    with safe_open(Path(folder) / "state.safetensors", framework="pt") as file:
+        return json.loads(file.metadata()["settings"])
+
+
+def load(folder, run):
+    """Put a checkpoint into a freshly made run: weights, optimizers, buffers, counters, random states."""
+    tensors, metadata = zoo.read(Path(folder) / "state.safetensors")
+    part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    for name in ("G", "D", "ema"):
+        getattr(run, name).load_state_dict(part(f"{name}."))
+    for name in ("G_opt", "D_opt"):
+        optimizer, state = getattr(run, name), {}
+        for key, value in part(f"{name}.").items():
+            index, field = key.split(".")
+            state.setdefault(int(index), {})[field] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for name, value in run.buffers.items():
+        value.copy_(tensors[f"buffers.{name}"])
+    torch.set_rng_state(tensors["rng.cpu"])
+    if "rng.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
+
+
+def _tensors(run):
+    tensors = {"rng.cpu": torch.get_rng_state()}
+    if next(run.G.parameters()).is_cuda:
+        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+    for name in ("G", "D", "ema"):
+        tensors |= {f"{name}.{k}": v for k, v in getattr(run, name).state_dict().items()}
+    for name in ("G_opt", "D_opt"):
+        for index, fields in getattr(run, name).state_dict()["state"].items():
+            tensors |= {f"{name}.{index}.{k}": v for k, v in fields.items()}
+    tensors |= {f"buffers.{k}": v for k, v in run.buffers.items()}
+    return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}

@@ -1,0 +1,137 @@
+"""The two steps of PGGAN's and StyleGAN's training, and the plan by which the networks grow."""
+from pathlib import Path
+
+import torch
+
+from .. import losses, ops
+from ..networks import pggan, stylegan
+from . import schedule
+from .loop import Phase, Run, Stage, save_generator
+from .stylegan2 import check_batch, judge_both, step
+
+
+def build(settings, device):
+    """Networks, their moving average, and Adam. Buffers hold where the schedule stands, so that a resume finds it."""
+    s = settings
+    for _, batch in s["batch"]:
+        check_batch(batch)
+    sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"])
+    if s["model"] == "pggan":
+        config = dict(pixel_norm=s["pixel_norm"], equalized=s["equalized"])
+        make_G = lambda: pggan.Generator(s["resolution"], s["z_dim"], **sizes, **config)
+        make_D = pggan.Discriminator
+    else:
+        config = {}
+        make_G = lambda: stylegan.Generator(s["resolution"], s["z_dim"], s["w_dim"], mapping_layers=s["mapping_layers"],
+                                            **sizes)
+        make_D = stylegan.discriminator
+    D = make_D(s["resolution"], group_size=s["group_size"], equalized=s["equalized"], **sizes)
+    G, ema = make_G(), make_G()
+    ema.load_state_dict(G.state_dict())
+    G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
+    fused = dict(fused=True, capturable=True) if torch.device(device).type == "cuda" else {}
+    adam = lambda network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8, **fused)
+    return Run(s["model"], G, D, ema.eval().requires_grad_(False), adam(G), adam(D),
+               {"alpha": torch.ones([], device=device), "scheduled": torch.zeros([], dtype=torch.int64),
+                "stage": torch.zeros(2, dtype=torch.int64)}, config)
+
+
+def images_in_all(settings):
+    """The schedule's length: stable and fade for every resolution, and stable for the last."""
+    doublings = settings["resolution"].bit_length() - settings["start"].bit_length()
+    return doublings * (settings["stable"] + settings["fade"]) + settings["stable"]
+
+
+def plan(run, reals, settings, device, out):
+    """() → the Stage that the run is in. α moves every `schedule_every` steps; a new stage forgets Adam's moments and
+    leaves the generator of the last one in `out/stages`."""
+    s, made = settings, {}
+
+    def current():
+        if run.step % s["schedule_every"] == 0:
+            run.buffers["scheduled"].fill_(run.images)
+        at = run.buffers["scheduled"].item()
+        resolution, alpha = schedule.growing(at, s["resolution"], s["start"], s["stable"], s["fade"])
+        stage = [resolution, int(alpha < 1)]
+        if run.buffers["stage"].tolist() != stage:
+            if run.images:
+                before, fading = run.buffers["stage"].tolist()
+                save_generator(Path(out) / "stages" / f"G-{before:04d}{'-fade' * fading}.safetensors", run, s)
+            run.G_opt.state.clear()
+            run.D_opt.state.clear()
+            run.buffers["stage"].copy_(torch.tensor(stage))
+        run.buffers["alpha"].fill_(alpha)
+        run.config |= {"reached": resolution, "alpha": alpha}
+        for network in (run.G, run.D, run.ema):
+            network.grow(resolution, alpha)
+        if made.get("key") != stage:
+            batch = schedule.at(s["batch"], resolution)
+            for optimizer in (run.G_opt, run.D_opt):
+                optimizer.param_groups[0]["lr"] = schedule.at(s["lr"], resolution)
+            made["key"] = stage
+            made["stage"] = Stage(phases(run, at_resolution(reals, resolution), batch, alpha < 1, s, device), batch,
+                                  lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None))
+        return made["stage"]
+
+    return current
+
+
+@torch.no_grad()
+def at_resolution(reals, resolution, chunk=4096):
+    """uint8 images [M, 3, R, R] averaged down to a lower resolution, rounded to uint8 again."""
+    factor = reals.shape[-1] // resolution
+    if factor == 1:
+        return reals
+    return torch.cat([ops.downscale2d(part.float(), factor).round().to(torch.uint8) for part in reals.split(chunk)])
+
+
+def phases(run, reals, batch, fading, settings, device):
+    """D, then G, as the official code; the regularizer is part of D's step."""
+    s, G, D = settings, run.G, run.D
+    dtype = getattr(torch, s["dtype"])
+    alpha = run.buffers["alpha"] if fading else 1.0
+    resolution = reals.shape[-1]
+    G_params, D_params = list(G.parameters()), list(D.parameters())
+
+    def fake_batch():
+        z = torch.randn(2 * batch, G.z_dim, device=device)
+        if s["model"] == "pggan":
+            return G(z[:batch], resolution=resolution, alpha=alpha, dtype=dtype)
+        w1, w2 = G.mapping(z).chunk(2)
+        G.update_w_avg(w1)
+        layers = 2 * resolution.bit_length() - 4
+        cutoff = torch.randint(1, layers, [], device=device)
+        cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
+        ws = ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff)
+        return G.synthesis(ws, resolution=resolution, alpha=alpha, dtype=dtype)
+
+    def real_batch():
+        images = reals[torch.randint(len(reals), [batch], device=device)]
+        images = images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+        return ops.fade_reals(images, alpha) if fading else images
+
+    critic = lambda images: D(images, alpha=alpha, dtype=dtype)
+
+    def discriminator():
+        with torch.no_grad():
+            fakes = fake_batch()
+        images = real_batch()
+        if s["loss"] == "wgan-gp":
+            real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
+            loss = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s["drift"]).mean()
+            penalty = losses.gradient_penalty(critic, images, fakes).mean()
+            step(run.D_opt, loss + s["gp_weight"] * penalty, D_params)
+        else:
+            real_logits, fake_logits = critic(images.requires_grad_()), critic(fakes)
+            loss = losses.discriminator_loss(real_logits, fake_logits).mean()
+            penalty = losses.r1_penalty(real_logits, images).mean()
+            step(run.D_opt, loss + s["r1_gamma"] / 2 * penalty, D_params)
+        return {"D_loss": loss, "penalty": penalty, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
+
+    def generator():
+        logits = critic(fake_batch())
+        loss = (losses.wasserstein_generator_loss if s["loss"] == "wgan-gp" else losses.generator_loss)(logits).mean()
+        step(run.G_opt, loss, G_params)
+        return {"G_loss": loss, "alpha": run.buffers["alpha"], "resolution": torch.full_like(run.buffers["alpha"], resolution)}
+
+    return [Phase("discriminator", 1, discriminator), Phase("generator", 1, generator)]

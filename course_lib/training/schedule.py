@@ -1,0 +1,36 @@
+"""Schedules: what changes while a network trains."""
+
+
+def ema_decay(images, batch, half_life_kimg=10, rampup=0.05):
+    """Decay of the generator's moving average per step: half of it is older than `half_life_kimg` thousand images.
+
+    With `rampup`, early in training the half-life is that share of the `images` seen so far.
+    """
+    half_life = half_life_kimg * 1000
+    if rampup is not None:
+        half_life = min(half_life, images * rampup)
+    return 0.5 ** (batch / max(half_life, 1e-8))
+
+
+def anneal(images, total, share):
+    """Factor of the learning rate: 1, then a straight line to 0 over the last `share` of the run."""
+    return min(1.0, (total - images) / (share * total)) if share else 1.0
+
+
+def growing(images, resolution, start=4, stable=600_000, fade=600_000):
+    """PGGAN §2: (resolution, α) of a network that grows to `resolution`, after so many images.
+
+    Every resolution trains for `stable` images, then the next fades in over `fade` images; the last one stays. With
+    `fade` 0 the next is switched on at once.
+    """
+    grown, within = divmod(images, stable + fade)
+    if start << grown >= resolution:
+        return resolution, 1.0
+    if within > stable:
+        return start << grown + 1, (within - stable) / fade
+    return start << grown, 1.0
+
+
+def at(table, resolution):
+    """The value that a table [[resolution, value], …] gives from its last entry up to this resolution, or its first."""
+    return max((entry for entry in sorted(table) if entry[0] <= resolution), default=min(table))[1]

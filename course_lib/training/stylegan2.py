@@ -1,0 +1,139 @@
+"""The four steps of StyleGAN2's training, each a function that the loop calls at its own interval.
+
+A step draws its own latents and reals, so it needs nothing from outside and can be recorded in a CUDA graph.
+"""
+import torch
+
+from .. import losses, ops
+from ..networks import stylegan2
+from . import schedule
+from .loop import Phase, Run, Stage
+
+
+def build(settings, device):
+    """Networks, their moving average, and Adam with the constants of lazy regularization (StyleGAN2 App. B)."""
+    s = settings
+    check_batch(s["batch"])
+    sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"])
+    G = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"], **sizes)
+    D = stylegan2.Discriminator(s["resolution"], **sizes)
+    ema = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"],
+                              **sizes)
+    ema.load_state_dict(G.state_dict())
+    G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
+
+    def adam(network, interval):
+        lr, betas = losses.lazy_adam(s["lr"], (0.0, 0.99), interval)
+        fused = dict(fused=True, capturable=True) if torch.device(device).type == "cuda" else {}
+        lr = torch.tensor(lr, device=device) if fused else lr          # a recorded step reads it anew
+        return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=1e-8, **fused)
+
+    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), adam(G, s["pl_interval"]), adam(D, s["r1_interval"]),
+               {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s["conv_clamp"]})
+
+
+def check_batch(batch):
+    if batch > 4 and batch % 4:
+        raise ValueError(f"batch {batch} does not divide into the groups of 4 of the minibatch statistic; "
+                         f"choose {batch // 4 * 4} or {batch // 4 * 4 + 4}")
+
+
+def plan(run, reals, settings, device):
+    """One stage, from the first step to the last; the learning rate may fall at the end of it."""
+    s = settings
+    stage = Stage(phases(run, reals, s, device), s["batch"],
+                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"]))
+    full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
+
+    def current():
+        for optimizer, lr in full.items() if s["lr_anneal"] else ():
+            group, lr = optimizer.param_groups[0], lr * schedule.anneal(run.images, s["images"], s["lr_anneal"])
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        return stage
+
+    return current
+
+
+def phases(run, reals, settings, device):
+    """G, path length, D, R1: the order of the official code."""
+    s, G, D = settings, run.G, run.D
+    batch, dtype = s["batch"], getattr(torch, s["dtype"])
+    G_params, D_params = list(G.parameters()), list(D.parameters())
+
+    def latents(n):
+        """Mapped latents [n, num_ws, w_dim]; with probability 0.9 a second one takes over at a random layer."""
+        w1, w2 = G.mapping(torch.randn(2 * n, G.z_dim, device=device)).chunk(2)
+        cutoff = torch.randint(1, G.num_ws, [], device=device)
+        cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
+        return ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1
+
+    def real_batch():
+        images = reals[torch.randint(len(reals), [batch], device=device)]
+        return images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+
+    def generator():
+        ws, w = latents(batch)
+        G.update_w_avg(w)
+        loss = losses.generator_loss(D(G.synthesis(ws, dtype=dtype), dtype=dtype)).mean()
+        step(run.G_opt, loss, G_params)
+        return {"G_loss": loss}
+
+    def path_length():
+        ws, _ = latents(max(batch // 2, 1))
+        images = G.synthesis(ws, dtype=dtype)
+        penalty, mean = losses.path_length_penalty(images, ws, torch.randn_like(images), run.buffers["pl_mean"])
+        step(run.G_opt, penalty.mean() * s["pl_weight"] * s["pl_interval"], G_params)
+        run.buffers["pl_mean"].copy_(mean.detach())
+        return {"path_length_penalty": penalty.mean(), "path_length": mean}
+
+    def discriminator():
+        with torch.no_grad():
+            fakes = G.synthesis(latents(batch)[0], dtype=dtype)
+        real_logits, fake_logits = judge_both(lambda images: D(images, dtype=dtype), real_batch(), fakes)
+        loss = losses.discriminator_loss(real_logits, fake_logits).mean()
+        step(run.D_opt, loss, D_params)
+        return {"D_loss": loss, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
+
+    def r1():
+        images = real_batch().requires_grad_()
+        penalty = losses.r1_penalty(D(images, dtype=dtype), images).mean()
+        step(run.D_opt, penalty * (s["r1_gamma"] / 2 * s["r1_interval"]), D_params)
+        return {"r1_penalty": penalty}
+
+    steps = [Phase("generator", 1, generator), Phase("path_length", s["pl_interval"], path_length),
+             Phase("discriminator", 1, discriminator), Phase("r1", s["r1_interval"], r1)]
+    return [phase for phase in steps if phase.name != "path_length" or s["pl_weight"]]
+
+
+def step(optimizer, loss, parameters):
+    """Backpropagate into these parameters alone and let Adam move them."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    optimizer.step()
+
+
+def judge_both(critic, reals, fakes, group_size=4):
+    """Logits of reals and of fakes from one pass, equal to two: they are interleaved so that no group of the minibatch
+    statistic holds both."""
+    n, group = len(reals), min(group_size, len(reals))
+    both = torch.stack([t.reshape(group, n // group, *t.shape[1:]) for t in (reals, fakes)], dim=1)
+    logits = critic(both.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+    return logits.reshape(group, 2, -1).transpose(0, 1).reshape(2, n)
+
+
+@torch.no_grad()
+def rgb_shares(G, n=64, seed=0):
+    """StyleGAN2 §4.2, Fig. 8: each resolution's share of the image, as deviation over pixels and samples; sums to one."""
+    device = G.w_avg.device
+    z = torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
+    parts = []
+    G(z, noise="const", parts=parts)
+    spread = []
+    for part in parts:
+        while part.shape[2] < G.resolution:
+            part = ops.upsample2d(part, G.synthesis.kernel)
+        spread.append(part.std().item())
+    return {str(r): value / sum(spread) for r, value in zip(G.synthesis.resolutions, spread)}

@@ -1,0 +1,162 @@
+"""Trained networks by name or file. Weights are safetensors: reading one never executes code.
+
+`load("stylegan2-portraits-64")` looks the name up in `data/models.json`, compares the file's sha256 and builds the
+network; `load(path)` builds it from any file that `save` wrote, and from the official and rosinality's checkpoints, of
+which nothing is executed either. `load("stylegan2-ffhq-1024")` and the other names of FULL download NVIDIA's file first,
+once. `python -m course_lib.zoo info FILE` says what a file holds; `convert` rewrites it.
+"""
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from . import download, judges, zoo_formats
+from .networks import pggan, stylegan, stylegan2
+from .networks.layers import channels_of, fill
+
+DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parent.parent / "data"))
+NVIDIA = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
+FULL = {name: f"{NVIDIA}/{file}.pkl" for name, file in {
+    "stylegan2-ffhq-1024": "stylegan2-ffhq-1024x1024", "stylegan2-ffhq-512": "stylegan2-ffhq-512x512",
+    "stylegan2-ffhq-256": "stylegan2-ffhq-256x256", "stylegan2-celebahq-256": "stylegan2-celebahq-256x256"}.items()}
+
+
+def cards():
+    """The models that ship with the course: name → {file, sha256, kind, world, …}."""
+    path = DATA / "models.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def names():
+    return sorted(cards())
+
+
+def load(name_or_path, part=None, device="cpu"):
+    """A network in eval mode, in float32. part: "G", "D", or "G_ema" in the files of other code,
+    where that, the averaged generator, is what comes without a name."""
+    name = str(name_or_path)
+    if name in cards():
+        path, part = _shipped(name, part or "G"), None
+    elif name in FULL:
+        path = download.fetch(FULL[name], download.cache() / FULL[name].rsplit("/")[-1])
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(f'"{name}" is neither a file nor a model of the course; these are: '
+                                    f'{", ".join([*names(), *FULL])}')
+    kind, tensors, config, _ = contents(path).read(part)
+    if kind not in BUILDERS:
+        raise ValueError(f'{path.name} holds a network of kind "{kind}"; this version knows {", ".join(BUILDERS)}')
+    return _build(path, kind, tensors, config).to(device).eval().requires_grad_(False)
+
+
+def _shipped(name, part):
+    """The file of a model of the course, compared with its card."""
+    files = cards()[name]["files"]
+    if part not in files and len(files) > 1:
+        raise ValueError(f'"{name}" has no part "{part}"; it has {", ".join(sorted(files))}')
+    file = files.get(part) or next(iter(files.values()))
+    verify(DATA / file["file"], file["sha256"])
+    return DATA / file["file"]
+
+
+def contents(path):
+    """The zoo_formats.Contents of any file that can be read; a safetensors file has one part."""
+    with open(path, "rb") as file:
+        if file.read(9)[8:] != b"{" and Path(path).suffix != ".safetensors":
+            return zoo_formats.read(path)
+    network = _safetensors(path)
+    return zoo_formats.Contents("safetensors", {"D" if network.kind.endswith("-D") else "G": lambda: network})
+
+
+@zoo_formats.guarded
+def _safetensors(path):
+    tensors, metadata = read(path)
+    return zoo_formats.Network(metadata.get("kind", "unknown"), tensors, json.loads(metadata.get("config", "{}")), {})
+
+
+@zoo_formats.guarded
+def _build(path, kind, tensors, config):
+    """The network; first one without memory, so that no file can ask for more than its tensors fill."""
+    with torch.device("meta"):
+        BUILDERS[kind]({key: t.to("meta") for key, t in tensors.items()}, **config)
+    return BUILDERS[kind](tensors, **config)
+
+
+def verify(path, sha256):
+    """Compare a shipped file with its card; the message says how to mend it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; restore it with: git checkout -- {path.name}")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise ValueError(f"{path.name} is not the file that the course ships (sha256 {found[:12]}…, expected "
+                         f"{sha256[:12]}…); restore it with git checkout, or load it by its path if it is your own")
+
+
+def read(path):
+    """Tensors (floats as float32) and metadata of a safetensors file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a complete safetensors file ({error})") from None
+    return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}, metadata
+
+
+def save(path, tensors, kind, dtype=None, **metadata):
+    """Write tensors (a state dict) atomically, with kind and metadata; floats in `dtype`."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {key: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
+               for key, t in tensors.items()}
+    metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"kind": kind, **metadata})
+    os.replace(partial, path)
+    return path
+
+
+def generator_from_nvidia(state_dict, conv_clamp=None):
+    """A StyleGAN2 generator from tensors with the official names; every size is read off them."""
+    state = {key: value for key, value in state_dict.items() if not key.endswith("resample_filter")}
+    w_dim, first = state["mapping.fc0.weight"].shape
+    c_dim = state["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in state else 0
+    channels = channels_of(state, r"synthesis\.b(\d+)\.conv1\.weight", 0)
+    network = stylegan2.Generator(
+        max(channels), z_dim=first - (w_dim if c_dim else 0), w_dim=w_dim, c_dim=c_dim, channels=channels,
+        mapping_layers=_count(state, r"mapping\.fc(\d+)\.weight"),
+        img_channels=state["synthesis.b4.torgb.weight"].shape[0], conv_clamp=conv_clamp)
+    return fill(network, state)
+
+
+def discriminator_from_nvidia(state_dict, conv_clamp=None, group_size=4):
+    """A StyleGAN2 residual discriminator from tensors with the official names."""
+    state = {key: value for key, value in state_dict.items() if not key.endswith("resample_filter")}
+    channels = channels_of(state, r"b(\d+)\.conv0\.weight", 0)
+    channels[4] = state["b4.conv.weight"].shape[0]
+    conditional = "mapping.embed.weight" in state
+    network = stylegan2.Discriminator(
+        max(channels), c_dim=state["mapping.embed.weight"].shape[1] if conditional else 0, channels=channels,
+        mapping_layers=_count(state, r"mapping\.fc(\d+)\.weight"),
+        img_channels=state[f"b{max(channels)}.fromrgb.weight"].shape[1], conv_clamp=conv_clamp, group_size=group_size)
+    return fill(network, state)
+
+
+def _count(state, pattern):
+    return sum(re.fullmatch(pattern, key) is not None for key in state)
+
+
+BUILDERS = {"stylegan2-G": generator_from_nvidia, "stylegan2-D": discriminator_from_nvidia,
+            "stylegan-G": stylegan.generator_from, "stylegan-D": stylegan.discriminator_from,
+            "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
+            "oracle": judges.from_tensors, "judge": judges.from_tensors}
+
+if __name__ == "__main__":
+    from .zoo_formats.cli import main
+    main()

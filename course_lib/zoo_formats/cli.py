@@ -1,0 +1,72 @@
+"""python -m course_lib.zoo: what a file of networks holds, and the same networks in another format."""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .. import zoo
+from . import TARGETS, export
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m course_lib.zoo", description=__doc__.partition(": ")[2].capitalize(),
+                                     epilog="Files are read without importing or running anything that they hold.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="info | convert")
+    info = commands.add_parser("info", help="say what a file holds", description="Say what a file holds.")
+    info.add_argument("file", metavar="FILE", help=".pkl of NVIDIA (PyTorch or TensorFlow), .pt of rosinality, or .safetensors")
+    change = commands.add_parser("convert", help="write a file's networks in another format", description="""Write the
+        networks of one or several files in another format. No existing file is overwritten.""")
+    change.add_argument("source", metavar="IN", nargs="+", help="files to read; of a second one the missing parts are taken")
+    change.add_argument("out", metavar="OUT", help="the file to write")
+    change.add_argument("--to", choices=TARGETS, required=True, help="safetensors: one network, for this library. rosinality: "
+                        "a .pt with g_ema, g, d, latent_avg. tensorflow: the tuple (G, D, Gs) for the official legacy loader")
+    change.add_argument("--part", choices=("G_ema", "G", "D"), help="the network that goes into the safetensors file "
+                        "(the averaged generator if not given)")
+    change.add_argument("--drop-clamp", action="store_true", help="leave conv_clamp out where the format has no place for it")
+    options = parser.parse_args(arguments)
+    try:
+        describe(options.file) if options.command == "info" else convert(options)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def describe(path):
+    contents = zoo.contents(path)
+    print(f"{Path(path).name}: {contents.format}")
+    for part in contents.parts:
+        kind, tensors, config, built_with = contents.read(part)
+        count = sum(t.numel() for t in tensors.values())
+        print(f"  {part}: {kind}, {sizes(kind, tensors)}{count:,} numbers in {len(tensors)} tensors")
+        for name, values in (("config", config), ("built with", built_with)):
+            if values:
+                print(f"    {name}: {json.dumps(values)[:1000]}")
+
+
+def sizes(kind, tensors):
+    """The sizes that matter, read off a StyleGAN or PGGAN network's tensors."""
+    blocks = [int(part[1:]) for name in tensors for part in name.split(".") if part[:1] == "b" and part[1:].isdecimal()]
+    text = f"{max(blocks)} px, " if blocks else ""
+    embed, first, average = (tensors.get(f"mapping.{name}") for name in ("embed.weight", "fc0.weight", "w_avg"))
+    if average is not None and first is not None:
+        text += f"z {first.shape[1] - (0 if embed is None else len(average))}, w {len(average)}, "
+    return text + (f"{embed.shape[1]} classes, " if embed is not None else "")
+
+
+def convert(options):
+    networks, out = {}, Path(options.out)
+    for source in options.source:
+        contents = zoo.contents(source)
+        networks = {part: contents.read(part) for part in contents.parts} | networks
+    if "G_ema" not in networks and "G" in networks:
+        networks["G_ema"] = networks.pop("G")
+    if out.exists():
+        raise FileExistsError(f"{out} exists already; choose another name")
+    if options.to != "safetensors":
+        export(out, networks, options.to, options.drop_clamp)
+    else:
+        part = options.part or next(part for part in ("G_ema", "D") if part in networks)
+        if part not in networks:
+            raise ValueError(f"there is no {part} in {', '.join(options.source)}; there is {', '.join(networks)}")
+        kind, tensors, config, _ = networks[part]
+        zoo.save(out, tensors, kind, config=config)
+    print(f"wrote {out} ({out.stat().st_size:,} bytes)")

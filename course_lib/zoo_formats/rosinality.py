@@ -1,0 +1,82 @@
+"""StyleGAN2 in the layout of rosinality/stylegan2-pytorch: a .pt file with g_ema, g, d and latent_avg.
+
+The file is read by `tensors`, so that options and optimizers in it stay inert; what is written, `torch.load` reads with
+weights_only=True.
+"""
+import torch
+import torch.nn.functional as F
+
+from .. import ops
+from . import layouts
+from .restricted import FormatError
+from .tensors import tensor
+
+PARTS = {"G_ema": "g_ema", "G": "g", "D": "d"}
+
+
+def parts(value):
+    """{part: state dict}; empty if there is none."""
+    if type(value) is not dict:
+        return {}
+    return {part: value[name] for part, name in PARTS.items() if type(value.get(name)) is dict}
+
+
+def convert(state, limits, storages, latent_avg=None):
+    """(kind, tensors with our names, config for the builder, {}) of one state dict."""
+    if any(type(name) is not str or len(name) > 200 for name in state):
+        raise FormatError("a tensor's name is no short string")
+    theirs = {name: tensor(value, limits, storages).float() for name, value in state.items()}
+    kernels = {name: theirs.pop(name) for name in list(theirs) if name.endswith(".kernel")}
+    for name, kernel in kernels.items():
+        if kernel.shape != (4, 4) or not torch.allclose(kernel / kernel.sum(), ops.resample_kernel(), atol=1e-6):
+            raise FormatError("a network whose blur kernel is not [1, 3, 3, 1] is not supported")
+    if "final_conv.0.weight" in theirs:
+        blocks = layouts.count(theirs, r"convs\.\d+\.skip\.1\.weight")
+        return "stylegan2-D", layouts.read(theirs, layouts.rosinality_discriminator(sizes(blocks))), {}, {}
+    blocks = layouts.count(theirs, r"to_rgbs\.\d+\.bias")
+    layers = layouts.count(theirs, r"style\.\d+\.weight")
+    tensors = layouts.read(theirs, layouts.rosinality_generator(sizes(blocks), layers))
+    average = mean_latent(tensors, layers) if latent_avg is None else tensor(latent_avg, limits, storages)
+    return "stylegan2-G", tensors | {"mapping.w_avg": average.float().reshape(-1)}, {}, {}
+
+
+def sizes(blocks):
+    if blocks > 8:
+        raise FormatError(f"it has {blocks + 1} resolutions; StyleGAN2 networks have 9 at most")
+    return [4 << i for i in range(blocks + 1)]
+
+
+def mean_latent(tensors, layers, n=4096):
+    """The mean w of n latents. Training checkpoints do not store it, and their scripts estimate it in this way too."""
+    z_dim, generator = tensors["mapping.fc0.weight"].shape[1], torch.Generator().manual_seed(0)
+    widest = max(max(tensors[f"mapping.fc{i}.weight"].shape) for i in range(layers))
+    total, chunk = 0, max(1, min(n, 2 ** 22 // widest))
+    for start in range(0, n, chunk):
+        w = ops.pixel_norm(torch.randn(min(chunk, n - start), z_dim, generator=generator))
+        for i in range(layers):
+            weight, bias = tensors[f"mapping.fc{i}.weight"], tensors[f"mapping.fc{i}.bias"]
+            w = ops.leaky_relu(F.linear(w, weight * ops.equalized_scale(weight.shape, 0.01), bias * 0.01))
+        total = total + w.sum(dim=0)
+    return total / n
+
+
+def checkpoint(networks, drop_clamp=False):
+    """The dict to give to torch.save. networks: {"G", "D", "G_ema": (kind, tensors, config)}."""
+    found = {}
+    for part, (kind, tensors, config) in networks.items():
+        if not kind.startswith("stylegan2-") or "mapping.embed.weight" in tensors or config.get("group_size", 4) != 4:
+            raise FormatError("rosinality's layout holds StyleGAN2 networks without labels, with minibatch groups of 4")
+        if config.get("conv_clamp") is not None and not drop_clamp:
+            raise FormatError(f"rosinality's layout has no place for conv_clamp={config['conv_clamp']:g}; images change where "
+                              "features exceed it. Drop it knowingly with --drop-clamp (drop_clamp=True)")
+        layers = layouts.count(tensors, r"mapping\.fc\d+\.weight")
+        if kind == "stylegan2-G":
+            size = layouts.resolutions(tensors, r"synthesis\.b(\d+)\.")
+            pairs, kernels = layouts.rosinality_generator(size, layers), layouts.rosinality_kernels(size)[0]
+        else:
+            size = layouts.resolutions(tensors, r"b(\d+)\.")
+            pairs, kernels = layouts.rosinality_discriminator(size), layouts.rosinality_kernels(size)[1]
+        found[PARTS[part]] = layouts.write(tensors, pairs) | kernels
+        if kind == "stylegan2-G" and "latent_avg" not in found or part == "G_ema":
+            found["latent_avg"] = tensors["mapping.w_avg"].float().clone()
+    return found

@@ -1,0 +1,152 @@
+"""The comparisons of lessons 01 to 04, in the small setting: 32 px, half the width, 280 thousand images, two seeds.
+
+    python experiments/compare.py growing      grown, at full size from the start, and grown with α switched at once
+    python experiments/compare.py ingredients  PGGAN without equalized learning rate, pixel norm, minibatch deviation
+    python experiments/compare.py mixing       StyleGAN with and without mixing regularization
+
+Each trains its runs (several at a time on one GPU; a run that is complete is not trained again), measures every snapshot, and
+writes data/results/NAME.json.
+"""
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from course_lib import judges, metrics, ops, portraits, zoo
+from course_lib.metrics import claims, generators
+from course_lib.networks import layers
+
+SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128", "--z-dim", "128", "--data-size", "50k",
+         "--batch", "64", "--stable", "40k", "--fade", "40k", "--images", "280k", "--checkpoint-every", "20k",
+         "--log-every", "2k"]
+FULL = ["--start", "32"]
+COMPARISONS = {
+    "growing": {"grown": ["pggan", *SMALL], "full size": ["pggan", *SMALL, *FULL],
+                "switched": ["pggan", *SMALL, "--fade", "0", "--stable", "80k"]},
+    "ingredients": {"all": ["pggan", *SMALL, *FULL], "no equalized learning rate": ["pggan", *SMALL, *FULL, "--no-equalized"],
+                    "no pixel norm": ["pggan", *SMALL, *FULL, "--no-pixel-norm"],
+                    "no minibatch deviation": ["pggan", *SMALL, *FULL, "--group-size", "1"]},
+    "mixing": {"mixing": ["stylegan", *SMALL, "--w-dim", "128"],
+               "no mixing": ["stylegan", *SMALL, "--w-dim", "128", "--mixing", "0"]}}
+CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("comparison", choices=COMPARISONS)
+    parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder for the training runs")
+    parser.add_argument("--out", type=Path, help="JSON file (data/results/NAME.json)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--parallel", type=int, default=4, help="runs at a time")
+    parser.add_argument("--samples", type=int, default=5_000, help="images per measurement")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
+    args = parser.parse_args(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    runs = {(name, seed): [*options, *args.train, "--seed", str(seed),
+                           "--out", str(args.runs / args.comparison / f"{name.replace(' ', '-')}-{seed}")]
+            for name, options in COMPARISONS[args.comparison].items() for seed in args.seeds}
+    train(list(runs.values()), args.parallel)
+    oracle, judge = (zoo.load(f"{name}-portraits-64", device=device) for name in ("oracle", "judge"))
+    measured = {}
+    for (name, seed), options in runs.items():
+        measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
+        print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
+    result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
+              "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
+              "options": {name: " ".join(options) for name, options in COMPARISONS[args.comparison].items()}, "runs": measured}
+    out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(rounded(result), indent=1) + "\n")
+
+
+def train(commands, parallel):
+    """Run all trainings, `parallel` at a time; one that failed is an error with the end of its output."""
+    waiting = [c for c in commands if not complete(Path(c[-1]))]
+    running = {}
+    while waiting or running:
+        while waiting and len(running) < parallel:
+            command = waiting.pop(0)
+            out = Path(command[-1])
+            out.mkdir(parents=True, exist_ok=True)
+            resume = ["--resume"] if any((out / "checkpoints").glob("*[0-9]")) else []
+            log = open(out / "output.txt", "w")
+            running[subprocess.Popen([sys.executable, "-m", "course_lib.train", *command, *resume], stdout=log, stderr=log)] = out
+        time.sleep(0.2)
+        for process in [p for p in running if p.poll() is not None]:
+            out = running.pop(process)
+            if process.returncode:
+                raise SystemExit(f"the run in {out} failed:\n{(out / 'output.txt').read_text()[-2000:]}")
+            print(f"{out} is trained", flush=True)
+
+
+def complete(out):
+    """Whether a run's log has come to the images of its settings."""
+    if not (out / "log.jsonl").exists():
+        return False
+    return json.loads((out / "log.jsonl").read_text().splitlines()[-1])["images"] >= json.loads(
+        (out / "settings.json").read_text())["images"]
+
+
+@torch.no_grad()
+def measure(out, oracle, judge, samples, device):
+    """The log's curves; frechet, recall, SWD, variety and activations of every snapshot, at the final resolution: what is
+    smaller is enlarged."""
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    settings = json.loads((out / "settings.json").read_text())
+    reals = torch.cat(list(generators.rendered(samples, generators.REFERENCE_SEED, settings["resolution"])))
+    of_reals, curve = generators.features(oracle, reals.split(500)), []
+    for path in sorted((out / "snapshots").glob("G-*.safetensors")):
+        G = zoo.load(path, device=device)
+        images = torch.cat(list(generators.generated(G, samples, seed=0))).cpu()
+        images = ops.upscale2d(images, settings["resolution"] // G.resolution)
+        fakes = generators.features(oracle, images.split(500))
+        row = {"images": int(path.stem[2:]), "resolution": G.resolution}
+        row |= generators.compare(of_reals, fakes, ["frechet", "precision_recall"])
+        row["swd"] = metrics.sliced_wasserstein(reals.split(500), images.split(500))["mean"]
+        row["entropy"] = claims.entropy(judges.read(judge, images[:2000]))
+        row["activation"] = largest_activation(G)
+        if settings["model"] == "stylegan":
+            mixed = [generators.features(oracle, [part]) for part in claims.mixed_images(G, samples)]
+            row["frechet_mixed"] = generators.compare(of_reals, torch.cat(mixed), ["frechet"])["frechet"]
+        curve.append(row)
+    return {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
+            "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out)}
+
+
+def largest_activation(G, n=64):
+    """The largest output of any convolution of the generator, before it is normalised."""
+    found, conv2d = [], layers.Equalized.conv2d
+
+    def watched(layer, x):
+        out = conv2d(layer, x)
+        found.append(out.abs().max().item())
+        return out
+
+    layers.Equalized.conv2d = watched
+    try:
+        G(torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(0)).to(next(G.parameters()).device))
+    finally:
+        layers.Equalized.conv2d = conv2d
+    return max(found)
+
+
+def parameters(out):
+    last = sorted((out / "checkpoints").glob("*/G_ema.safetensors"))[-1]
+    return sum(t.numel() for t in load_file(last).values())
+
+
+def rounded(value):
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    main()

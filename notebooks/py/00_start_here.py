@@ -1,0 +1,302 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# This course goes from the first generator that drew convincing faces (PGGAN, 2018) to editing them with a sentence
+# (StyleCLIP, 2021). Every lesson runs a **trained** model, on a laptop, without a download. You write the functions that
+# make it work, and the model runs on what you wrote.
+#
+# In this lesson you
+#
+# - meet the world that everything is trained on, and its ground truth;
+# - train a small GAN of your own, in about twenty seconds;
+# - load a trained StyleGAN2 and learn what its score means, and what it misses;
+# - write your first exercise, **truncation**, and see how checks and sliders work.
+#
+# About 30 minutes.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+
+from course_lib import exercises, losses, metrics, ops, plots, portraits, widgets, zoo
+from course_lib.exercises import ____
+
+torch.manual_seed(0)
+ex = exercises.lesson("00")
+
+# %% [markdown]
+# ## A world with ground truth
+#
+# StyleGAN was trained on 70,000 photographs of faces. Nobody knows the pose or the smile in those pictures exactly, so most
+# claims about what the network learnt rest on looking. Our world is drawn by a program, `course_lib.portraits`, so every
+# attribute of every portrait is known.
+
+# %%
+attributes = portraits.sample_attributes(24, seed=1)
+plots.show(plots.image_grid(portraits.render(attributes, 128), columns=8),
+           alt="Twenty-four portraits of the course's world, three rows of eight, drawn at random.")
+
+# %%
+for name in ("smile", "yaw", "hairstyle", "hair_color"):
+    spec = next(a for a in portraits.ATTRIBUTES if a.name == name)
+    value = attributes[name][0]
+    print(f"{name:12s} {spec.group:7s}", spec.values[value] if spec.kind == "discrete" else f"{value:.2f}")
+print(portraits.caption(attributes, seed=0)[0])
+
+# %% [markdown]
+# Each attribute belongs to one of three groups: *coarse* (pose, shape of the head and hair), *middle* (eyes, mouth, beard,
+# glasses) and *fine* (colours, light). StyleGAN's claims speak of these groups, and later lessons measure them. Freckles and
+# strands of hair come from a noise field of their own: the same person can be drawn with other noise.
+#
+# Draw somebody.
+
+# %%
+def draw(smile=0.6, mouth_open=0.0, yaw=0, hair_color="brown", glasses="none", skin=0.3):
+    one = portraits.attributes(smile=smile, mouth_open=mouth_open, yaw=yaw, hair_color=hair_color, glasses=glasses, skin=skin)
+    return portraits.render(one, 256)
+
+
+values = {a.name: a.values for a in portraits.ATTRIBUTES}
+widgets.explorer(draw, smile=(-1, 1, 0.1), mouth_open=(0, 1, 0.1), yaw=(-30, 30, 5), skin=(0, 1, 0.1),
+                 hair_color=values["hair_color"], glasses=values["glasses"],
+                 alt="One portrait that follows the sliders for smile, open mouth, yaw, skin, hair colour and glasses.")
+
+# %% [markdown]
+# ## A GAN in one page
+#
+# A **generator** $G$ turns random numbers $z$ into an image. A **discriminator** $D$ gives an image one number, high for
+# real. They are trained against each other (Goodfellow et al. 2014): $D$ learns to tell, $G$ learns to fool it.
+#
+# With the sigmoid $\sigma$, which turns a number into a probability,
+#
+# $$\mathcal L_D = -\log \sigma(D(x)) - \log\big(1-\sigma(D(G(z)))\big) \qquad
+# \mathcal L_G = -\log \sigma(D(G(z)))$$
+#
+# Here is all of it, for portraits of 8 × 8 pixels. The third term, R1, keeps $D$ from becoming steep around the reals; it
+# has its place in lesson 06.
+
+# %%
+def layers(*sizes):
+    pairs = [(nn.Linear(a, b), nn.LeakyReLU(0.2)) for a, b in zip(sizes, sizes[1:])]
+    return nn.Sequential(*[layer for pair in pairs for layer in pair][:-1])
+
+
+small_G = layers(32, 256, 256, 3 * 8 * 8)
+small_D = layers(3 * 8 * 8, 256, 256, 1)
+G_opt = torch.optim.Adam(small_G.parameters(), lr=0.001, betas=(0.0, 0.99))
+D_opt = torch.optim.Adam(small_D.parameters(), lr=0.001, betas=(0.0, 0.99))
+reals = torch.cat([images.flatten(1) for images, _ in portraits.batches(1536, seed=3, resolution=8)])
+
+
+# %%
+def train_step(batch=64):
+    real = reals[torch.randint(len(reals), [batch])].requires_grad_()
+    fake = small_G(torch.randn(batch, 32))
+    real_logits, fake_logits = small_D(real)[:, 0], small_D(fake.detach())[:, 0]
+    slope, = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+    D_loss = losses.discriminator_loss(real_logits, fake_logits) + 0.5 * slope.square().sum(dim=1)
+    update(D_opt, D_loss.mean())
+    update(G_opt, losses.generator_loss(small_D(fake)[:, 0]).mean())
+
+
+def update(optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+# %%
+threads = torch.get_num_threads()
+torch.set_num_threads(1)                              # networks as small as these run faster on one core
+z = torch.randn(12, 32)
+stages = {}
+for step in range(1501):
+    if step in (0, 50, 200, 600, 1500):
+        stages[step] = small_G(z).detach().reshape(12, 3, 8, 8)
+    train_step()
+torch.set_num_threads(threads)
+stages["real"] = reals[:12].reshape(12, 3, 8, 8)
+rows = torch.cat(list(stages.values())).repeat_interleave(6, 2).repeat_interleave(6, 3)
+plots.show(plots.image_grid(rows, columns=12, labels=[f"step {s}" if s != "real" else "real" for s in stages]),
+           alt="Twelve latents drawn by the small generator after 0, 50, 200, 600 and 1500 steps, and twelve real portraits: "
+               "noise turns into heads on coloured backgrounds.")
+
+# %% [markdown]
+# > **Predict.** Nobody told $G$ what a portrait is. Where does it learn that a head belongs in the middle?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# From the gradient of $D$ alone: $G$ never sees a real image. $D$ learns that heads are in the middle because that tells
+# reals from fakes, and $\partial D / \partial\,\text{image}$ tells $G$ which pixels to change.
+# </details>
+#
+# ## The zoo
+#
+# The networks of this course came out of the same loop, with better networks and more images. `zoo.load` gives you one by
+# its name.
+
+# %%
+torch.set_grad_enabled(False)
+G = zoo.load("stylegan2-portraits-64")
+z = torch.randn(32, G.z_dim, generator=torch.Generator().manual_seed(0))
+plots.show(plots.image_grid(G(z, noise="const"), columns=8),
+           alt="Thirty-two portraits drawn by the trained StyleGAN2 from the first latents of a seed, not selected.")
+
+# %% [markdown]
+# None of these people was drawn by the program: the generator made them up. They are the first 32 of a seed, not a selection.
+#
+# ## What a Fréchet distance sees
+#
+# How good is a generator? The usual answer compares two clouds of **features**: run many real and many generated images
+# through a network, take mean and covariance of its features, and compute
+#
+# $$d^2 = \lVert\mu_1-\mu_2\rVert^2 + \mathrm{tr}\big(\Sigma_1 + \Sigma_2 - 2(\Sigma_1\Sigma_2)^{1/2}\big)$$
+#
+# With the Inception network this is the FID. Here the features come from the **oracle**, a network that reads the attributes
+# of a portrait, and the figure is called `frechet`. A number means little without a scale, so here is one.
+
+# %%
+report = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64.json").read_text())
+for label, key in (("real against other reals", "floor"), ("reals, blurred by 1 pixel", "blur_1px"), ("this generator", "model")):
+    row = report[key]
+    print(f"{label:26s} frechet {row['frechet']:6.2f}   precision {row['precision']:.2f}   recall {row['recall']:.2f}")
+
+# %% [markdown]
+# **Precision** is the share of generated portraits that lie among the reals, **recall** the share of reals that lie among the
+# generated ones (Kynkäänniemi et al. 2019), in the same features. This generator makes plausible portraits, but it covers
+# few of the combinations that the world holds, and its distance says so: it was still improving when its training ended. The
+# model card in `data/README.md` has the whole curve.
+#
+# > **Predict.** You blur all reals by half a pixel. You could hardly tell. Does the distance notice? And by two pixels?
+
+# %%
+blur = json.loads((zoo.DATA / "results" / "frechet-blur.json").read_text())
+eight = portraits.render(portraits.sample_attributes(8, seed=7), 64)
+
+
+def blurred(sigma=0.0):
+    picture = plots.image_grid(metrics.blur(eight, sigma) if sigma else eight, columns=4, scale=2)
+    return plots.with_caption(picture, f"blur {sigma:.2f} px    frechet {blur['frechet'][f'{sigma:.2f}']:.2f}")
+
+
+widgets.explorer(blurred, sigma=(0, 2, 0.25), alt="Eight portraits under a growing blur, with the Fréchet distance of 20,000 "
+                                                  "equally blurred reals.")
+
+# %%
+for sigma in ("0.00", "0.50", "1.00", "2.00"):
+    print(f"blur {sigma} px   frechet {blur['frechet'][sigma]:8.2f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Half a pixel triples the distance, but triple of a tiny floor is still tiny. Two pixels move it beyond the generator's own
+# distance, although everybody is still there: same people, same poses. The oracle was trained on slightly blurred portraits
+# too, so it forgives a small blur; a large one hides what it reads. A Fréchet distance reacts to what its *features* react
+# to, whether you would call it quality or not. So this course never trusts one number: it looks at samples, at precision and
+# recall, and at what a second network, the **judge**, reads in the pictures.
+# </details>
+#
+# ## Sampling and truncation
+#
+# StyleGAN2 does not draw from $z$ directly. A mapping network turns $z$ into a latent $w$, and every layer gets one copy of
+# it. Far from the mean $\bar w$ few latents were ever drawn in training, and portraits are often worse there. **Truncation**
+# pulls $w$ towards the mean (StyleGAN, App. B):
+#
+# $$w' = \bar w + \psi\,(w - \bar w)$$
+#
+# ### Warm-up exercise · truncate
+#
+# `ws` is $[N, \text{num\_ws}, \text{w\_dim}]$, one $w$ per layer; `w_avg` is $[\text{w\_dim}]$. With a `cutoff`, only the
+# layers before it are truncated. Return a new tensor.
+#
+# Replace `____` and run the cell. Until you do, the check says *not attempted*, and the notebook still runs to its end.
+
+# %%
+def truncate(ws, w_avg, psi, cutoff=None):
+    return ____
+
+
+ex.truncate.check(truncate)
+
+# %% [markdown]
+# Stuck? `ex.truncate.hint()` helps, twice. `ex.truncate.solution()` shows the function that the library runs, and
+# `exercises.progress()` what you have solved so far.
+#
+# > **Predict.** What does $\psi = 0$ show for 8 different latents? And $\psi = -1$?
+
+# %%
+def truncated(seed, psi, n=8):
+    z = torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(seed))
+    ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
+    return G.synthesis(ws, noise="const")
+
+
+psis = (1.0, 0.5, 0.0, -0.5, -1.0)
+plots.show(plots.image_grid(torch.cat([truncated(0, psi) for psi in psis]), columns=8, labels=[f"ψ = {psi}" for psi in psis]),
+           alt="The same eight latents at ψ = 1, 0.5, 0, −0.5 and −1. At 0 all eight are one portrait.")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. At $\psi = -1$ you are as far from the mean as at 1, on the
+# other side of it. The mapping network hardly ever put a latent there, so nobody taught the synthesis what to draw. Some
+# portraits turn into a kind of opposite (look for the light, the pose and the hair), others fall apart.
+# </details>
+
+# %%
+def sample(seed=0, psi=0.7):
+    return plots.image_grid(truncated(seed, psi), columns=4, scale=2)
+
+
+widgets.explorer(sample, seed=(0, 50, 1), psi=(-1, 1.5, 0.1),
+                 alt="Eight portraits of the trained generator for the chosen seed and truncation.")
+
+# %%
+z = torch.randn(24, G.z_dim, generator=torch.Generator().manual_seed(5))
+for psi in (1.0, 0.7, 0.4, 0.0):
+    spread = G(z, psi=psi, noise="const").std(dim=0).mean()
+    print(f"psi {psi:.1f}   pixel deviation between portraits {spread:.2f}")
+
+# %% [markdown]
+# The deviation falls with ψ: variety goes. What you get for it is quality, and lesson 03 measures the exchange rate.
+#
+# ## What the judge reads
+#
+# The judge never took part in any training. Here is how often it reads each hairstyle in 1,000 portraits of the generator, and
+# how often in 10,000 portraits of the world.
+
+# %%
+reading = report["attributes"]["hairstyle"]
+fig, ax = plt.subplots(figsize=(7, 2.8))
+positions = torch.arange(len(values["hairstyle"]))
+ax.bar(positions - 0.2, list(reading["world"].values()), 0.4, label="world")
+ax.bar(positions + 0.2, list(reading["generated"].values()), 0.4, label="generator")
+ax.set_xticks(positions, values["hairstyle"])
+ax.set_ylabel("share")
+ax.legend()
+plots.show(fig, alt="Share of each hairstyle in the world and in 1,000 generated portraits, as the judge reads both.")
+
+# %% [markdown]
+# ## Summary
+#
+# - The world is drawn by a program, so claims about attributes become measurements.
+# - A GAN is two networks and two losses; the generator only ever sees the discriminator's gradient.
+# - A Fréchet distance compares clouds of features. It needs a scale, and it sees things that you do not.
+# - Truncation trades variety for quality by pulling $w$ towards its mean.
+# - `ex.….check(…)` runs your function in the trained generator; nothing you do here can break the course's own files.
+#
+# **Next**: lesson 05, how StyleGAN2 normalises without looking. Lessons 01 to 04, on growing, AdaIN and noise, tell what came
+# before it.

@@ -1,0 +1,371 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Demodulation: the droplet, and the algebra that removes it
+#
+# > **The claim** (Karras et al. 2020, §2): AdaIN's normalisation makes the generator draw a **droplet**, a blob in the
+# > feature maps and often in the picture, in almost every image. Dividing the *weights* by their expected effect does the
+# > same job without looking at the data, and the droplet goes away.
+#
+# This lesson shows the mechanism, by putting a spike into a map by hand. Whether a trained AdaIN generator draws one at
+# 64 pixels is another question; the paper sees it from about there on, and stronger above.
+#
+# You will
+#
+# - see how a single spike in a feature map lets a generator cheat instance normalisation;
+# - move the style from the activations into the weights, and the normalisation after it (**modulate**, **demodulate**);
+# - write the modulated convolution in both of its forms and run a trained generator on your code;
+# - check the paper's assumption about variances on real activations, and see which resolution paints the picture.
+#
+# About 45 minutes. You need lesson 00; lessons 03 and 04 tell the story of AdaIN and noise in full.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_lib import exercises, ops, plots, widgets, zoo
+from course_lib.exercises import ____
+
+torch.manual_seed(0)
+torch.set_grad_enabled(False)
+G = zoo.load("stylegan2-portraits-64")
+ex = exercises.lesson("05")
+
+# %% [markdown]
+# ## The problem: a spike that silences a map
+#
+# StyleGAN sets the strength of every feature map with AdaIN. It first *normalises* the map, to mean 0 and deviation 1, and
+# then scales it by the style:
+#
+# $$\mathrm{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i - \mu(x_i)}{\sigma(x_i)} + y_{b,i}$$
+#
+# The strength that the layers before had given the map is thrown away. A generator that wants to keep a map quiet where it
+# matters has one way left: put a huge value in one place. Now $\sigma$ is about that place, and everything else, divided by
+# it, is nearly zero.
+#
+# Take a real feature map of the trained generator, and put a spike into one pixel.
+
+# %%
+w = G.mapping(torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(6)))
+features = {}
+hook = G.synthesis.b32.conv1.register_forward_hook(lambda layer, inputs, out: features.update(b32=out))
+portrait = G.synthesis(w, noise="const")
+hook.remove()
+
+x = features["b32"]                                   # [1, 128, 32, 32]
+strongest = x.std(dim=(2, 3)).argmax().item()         # the liveliest map
+
+
+def spiked(size, row=4, column=4):
+    """The map with a spike of `size` standard deviations in one pixel."""
+    y = x[:, [strongest]].clone()
+    y[0, 0, row, column] = size * y.std()
+    return y
+
+
+def instance_norm(y):
+    return ops.adain(y, torch.ones(1, 1), torch.zeros(1, 1))
+
+
+# %% [markdown]
+# > **Predict.** The spike is 300 deviations high, one pixel of 1,024. What is left of the deviation of the other 1,023
+# > pixels after instance normalisation: all of it, about a half, about a tenth?
+
+# %%
+rest = torch.ones(32, 32, dtype=torch.bool)
+rest[4, 4] = False
+sizes = [0, 10, 30, 100, 300, 1000]
+left = [instance_norm(spiked(s))[0, 0][rest].std().item() for s in sizes]
+for s, deviation in zip(sizes, left):
+    print(f"spike {s:5d} deviations   the rest keeps {deviation:.2f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# About a tenth. The variance of the spiked map is the old one (1) plus the spike's share, $300^2/1024 \approx 88$, so
+# everything is divided by about $\sqrt{89} \approx 9.4$. At 1,000 deviations a thirtieth is left. One pixel out of 1,024
+# decides how loud the other 1,023 are. The authors suspect that the generator uses this freedom, and that such a pixel is
+# the droplet.
+# </details>
+
+# %% [markdown]
+# Now let a whole layer work on it. Put the spike into one *input* map of the trained layer `b32.conv1`, and look at one output
+# map: convolution followed by instance normalisation, as in StyleGAN, and the layer as it is in StyleGAN2. It takes a larger
+# spike now, because the output map listens to all input maps, and only one of them has the spike.
+
+# %%
+layer = G.synthesis.b32.conv1
+hook = layer.register_forward_hook(lambda layer, inputs, out: features.update(x=inputs[0], style=inputs[1]))
+G.synthesis(w, noise="const")
+hook.remove()
+
+
+def layer_output(size, row=4, column=4):
+    """One output map of the layer, under instance normalisation and under demodulation."""
+    x, style = features["x"].clone(), features["style"]
+    x[0, 0, row, column] = size * x.std()
+    plain = ops.modulated_conv2d(x, layer.weight, style, demod=False, padding=1)
+    demodulated = ops.modulated_conv2d(x, layer.weight, style, padding=1)
+    return [y[0, strongest] for y in (ops.adain(plain, torch.ones(1, 128), torch.zeros(1, 128)), demodulated)]
+
+
+# %%
+calm = layer_output(0)[1]
+
+
+def picture(size=1000, row=4, column=4):
+    normalised, demodulated = layer_output(size, row, column)
+    maps = normalised, (demodulated - calm.mean()) / calm.std()
+    return torch.stack([plots.diverging(m, limit=2.5) for m in maps])
+
+
+pairs = torch.cat([picture(size).unflatten(0, (1, 2)) for size in (0, 300, 1000, 3000)]).transpose(0, 1).flatten(0, 1)
+plots.show(plots.image_grid(pairs, columns=4, labels=["instance norm", "demodulation"],
+                            titles=[f"spike {size}" for size in (0, 300, 1000, 3000)]),
+           alt="One output map with a spike of 0, 300, 1000 and 3000 deviations in one input map. Under instance normalisation the "
+               "map fades as the spike grows; under demodulation only the place of the spike changes.")
+
+# %%
+far = torch.ones(32, 32, dtype=torch.bool)
+far[:8, :8] = False
+for size in (0, 300, 1000, 3000):
+    normalised, demodulated = layer_output(size)
+    print(f"spike {size:4d}   the rest keeps {normalised[far].std() / layer_output(0)[0][far].std():.2f} under instance norm, "
+          f"{demodulated[far].std() / calm[far].std():.2f} under demodulation; at the spike "
+          f"{demodulated.abs().max() / calm.std():3.0f} deviations pass")
+
+# %% [markdown]
+# Blue is below the map's mean, red above, and colours end at 2.5 deviations: demodulation does not remove the spike, it lets it
+# through. It only no longer quietens the rest, so there is nothing to gain by drawing one.
+#
+# Move the spike and its size yourself: instance normalisation on the left, demodulation on the right.
+
+# %%
+widgets.explorer(picture, size=(0, 3000, 100), row=(0, 31), column=(0, 31),
+                 alt="An output map with a spike in its input, after instance normalisation on the left and demodulation on the "
+                     "right.")
+
+# %% [markdown]
+# ## The idea: normalise by what you *expect*, not by what you see
+#
+# Instance normalisation exists for one purpose: a style scales the maps, so without it the scales of all layers would
+# multiply up. What does a style do to the output of a convolution? Let $i$ count the input maps, $j$ the output maps, and $k$
+# the places of the kernel; $x_{i,k}$ is the input under place $k$. Every layer computes its style $s$ from the latent with a
+# small dense layer of its own, one number $s_i$ per input map. Output map $j$ is
+#
+# $$\sum_{i,k} (s_i\, w_{ijk})\, x_{i,k} \qquad\text{so the style might as well scale the weights:}\qquad
+# w'_{ijk} = s_i \cdot w_{ijk} \quad\text{(Eq. 1)}$$
+#
+# If the inputs are independent, with mean 0 and deviation 1, the variances of the terms add, and the deviation of output map
+# $j$ is
+#
+# $$\sigma_j = \sqrt{\sum_{i,k} {w'_{ijk}}^2} \quad\text{(Eq. 2)}\qquad\text{Divide by it:}\qquad
+# w''_{ijk} = w'_{ijk} \Big/ \sqrt{\sum_{i,k} {w'_{ijk}}^2 + \epsilon} \quad\text{(Eq. 3)}$$
+#
+# Nothing in Eq. 3 depends on $x$. There is nothing to cheat.
+
+# %% [markdown]
+# ### Exercise 1 · modulate
+#
+# `weight` is $[O, I, k, k]$: output maps first, then input maps, rows and columns of the kernel. `style` is $[N, I]$, one
+# number per image and *input* map. Return $[N, O, I, k, k]$: each image gets weights of its own.
+
+# %%
+def modulate(weight, style):
+    return ____
+
+
+ex.modulate.check(modulate)
+
+# %% [markdown]
+# ### Exercise 2 · demodulate
+#
+# `weight` is $[N, O, I, k, k]$, already modulated. Return the same shape, every filter of every image divided by the root of
+# its own sum of squares. $\epsilon$ goes **inside** the root.
+
+# %%
+def demodulate(weight, eps=1e-8):
+    return ____
+
+
+ex.demodulate.check(demodulate)
+
+# %% [markdown]
+# > **Predict.** You multiply one style by 100. What happens to the output of a demodulated convolution with a *single* input
+# > map? And with 32 input maps, when only one of their styles grows?
+
+# %%
+weight, inputs = torch.randn(16, 32, 3, 3), torch.randn(1, 32, 64, 64)
+only_first = ops.modulated_conv2d(inputs[:, :1], weight[:, :1], torch.ones(1, 1), padding=1)
+louder = torch.ones(1, 32)
+louder[0, 0] = 100
+for name, maps, s in (("1 map, style 1", 1, torch.ones(1, 1)), ("1 map, style 100", 1, torch.full([1, 1], 100.0)),
+                      ("32 maps, all 1", 32, torch.ones(1, 32)), ("32 maps, one 100", 32, louder)):
+    plain, demodulated = (ops.modulated_conv2d(inputs[:, :maps], weight[:, :maps], s, demod=d, padding=1) for d in (False, True))
+    alike = torch.corrcoef(torch.stack([demodulated.flatten(), only_first.flatten()]))[0, 1]
+    print(f"{name:17s} deviation {plain.std():6.1f} modulated, {demodulated.std():.2f} demodulated;   "
+          f"correlation with the first map alone {alike:.2f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# With a single input map, nothing at all happens: the size of its style cancels (not its sign). With 32, the loud map drowns
+# out the others, but the deviation of the output stays at 1. A style no longer says how loud the output is. It says which
+# inputs the output is made of, which is what a style is for.
+# </details>
+
+# %% [markdown]
+# ### Exercise 3 · the modulated convolution, with weights
+#
+# Put it together for `up=1`. Every image has its own weights, and a convolution takes one set of weights for the batch. The
+# trick of the official code: lay the $N$ images side by side as *one* image with $N \cdot I$ maps and use a **grouped**
+# convolution with `groups=N`. You may call `ops.modulate` and `ops.demodulate`, and `torch.nn.functional.conv2d`.
+
+# %%
+def modulated_conv2d(x, weight, style, demod=True, padding=0):
+    return ____
+
+
+ex.modulated_conv2d.check(modulated_conv2d)
+
+# %% [markdown]
+# ### Exercise 4 · the modulated convolution, with activations
+#
+# A convolution is linear in $x$: scaling the weights by $s_i$ is scaling the *maps* by $s_i$. And the division by
+# $\sigma_j$ can be done on output map $j$. Then all images share one weight, and no groups are needed. Write it without ever
+# building a weight per image; $\epsilon = 10^{-8}$ goes inside the root of $\sigma_j$.
+
+# %%
+def modulated_conv2d_activations(x, weight, style, demod=True, padding=0):
+    return ____
+
+
+ex.modulated_conv2d_activations.check(modulated_conv2d_activations)
+
+# %% [markdown]
+# Both are the same function, and your two answers agree where the checks are green. The library has both too: `plain=True`
+# runs a generator with weights per image, and the default with scaled activations, which is faster. On the trained generator:
+
+# %%
+z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(1))
+by_weights, by_activations = (G(z, noise="const", plain=p) for p in (True, False))
+print("the two forms differ by less than 0.001:", bool((by_weights - by_activations).abs().max() < 1e-3))
+
+# %% [markdown]
+# ## Bias and noise go outside
+#
+# StyleGAN adds noise and bias *before* it normalises, so how much they count depends on how strong the map is: the louder the
+# style of the layer, the less its noise is heard. StyleGAN2 adds them after the demodulation. Let one layer run with its
+# style at a tenth, at its own, and at ten times its strength, and add the same noise inside and outside.
+
+# %%
+noise = 0.3 * torch.randn(1, 1, 32, 32)
+for strength in (0.1, 1, 10):
+    style = strength * features["style"]
+    plain, demodulated = (ops.modulated_conv2d(features["x"], layer.weight, style, demod=d, padding=1)[:, [strongest]]
+                          for d in (False, True))
+    inside = (instance_norm(plain + noise) - instance_norm(plain)).std()
+    outside = ((demodulated + noise) - demodulated).std() / demodulated.std()
+    print(f"style times {strength:3}   noise moves the map by {inside:.4f} of its deviation inside, {outside:.4f} outside")
+
+# %% [markdown]
+# ## Measured: does the variance come out as predicted?
+#
+# Eq. 2 assumes independent inputs. If input map $i$ has root mean square $r_i$, it predicts
+# $\sqrt{\sum_{i,k} {w''_{ijk}}^2\, r_i^2}$ for output map $j$. Real activations are not independent. Take the trained generator,
+# and measure every demodulated convolution's output, before noise and bias.
+
+# %%
+def output_sizes(G, ws):
+    """Root mean square of every convolution's output, and what Eq. 2 predicts for it."""
+    rows = {}
+    def record(name):
+        def hook(layer, inputs, out):
+            x, style = inputs[0], inputs[1]
+            weight = ops.demodulate(ops.modulate(layer.weight, style))
+            strength = x.square().mean(dim=(2, 3))                                # r_i² of every image, [N, I]
+            predicted = (weight.square().sum(dim=(3, 4)) * strength[:, None]).sum(dim=2)
+            y = ops.modulated_conv2d(x, layer.weight, style, up=layer.up, padding=1, kernel=layer.kernel)
+            rows[name] = predicted.mean().sqrt().item(), y.square().mean().sqrt().item()
+        return hook
+    hooks = [layer.register_forward_hook(record(name)) for name, layer, _ in G.synthesis.style_layers() if "conv" in name]
+    G.synthesis(ws, noise="const")
+    for hook in hooks:
+        hook.remove()
+    return rows
+
+
+rows = output_sizes(G, G.mapping(torch.randn(16, G.z_dim, generator=torch.Generator().manual_seed(2))))
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3))
+ax.bar([i - 0.2 for i in range(len(rows))], [predicted for predicted, _ in rows.values()], 0.4, label="predicted by Eq. 2")
+ax.bar([i + 0.2 for i in range(len(rows))], [measured for _, measured in rows.values()], 0.4, label="measured")
+ax.set_xticks(range(len(rows)), rows, rotation=45, ha="right")
+ax.set_ylabel("root mean square of the output")
+ax.legend()
+plots.show(fig, alt="Root mean square of the output of each modulated convolution, as Eq. 2 predicts it and as measured; the table "
+                    "below gives their ratios.")
+
+# %%
+for name, (predicted, measured) in rows.items():
+    print(f"{name:10s} measured / predicted {measured / predicted:.1f}")
+
+# %% [markdown]
+# The prediction knows nothing of the image, only weights, styles and how strong each input map is, and it is right within a
+# factor of two. Three things move the ratio. Inputs that go together, as neighbouring pixels and maps do, raise it; the zeros
+# around a map lower it, most at 4 × 4, where most pixels touch the border; and the low-pass filter of the up-sampling layers
+# (`conv0`) lowers it for rough maps. The paper calls demodulation *weaker* than instance normalisation, and that is the point:
+# no statistic of the image is used, so no statistic can be forged.
+#
+# ## Measured: who paints the picture?
+#
+# StyleGAN2 does not grow. Its generator sums the RGB of all resolutions, so the network itself decides when to use the high
+# ones. The figure shows each resolution's share of the image (the deviation of its RGB, enlarged to full size, divided by the
+# sum of all) while the shipped generator trained.
+
+# %%
+training = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64-training.json").read_text())
+kimg = [row["images"] / 1000 for row in training["rgb_shares"]]
+fig, ax = plt.subplots(figsize=(7, 3.2))
+for resolution in training["rgb_shares"][0]["shares"]:
+    ax.plot(kimg, [row["shares"][resolution] for row in training["rgb_shares"]], marker="o", ms=3, label=f"{resolution} px")
+ax.set_xlabel("thousand images")
+ax.set_ylabel("share of the image")
+ax.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.2), frameon=False)
+plots.show(fig, alt="Share of each resolution in the summed RGB against images seen in training, one line per resolution.")
+
+# %%
+shares = [row["shares"] for row in training["rgb_shares"]]
+print(f"        after {kimg[0]:,.0f} thousand images   at its highest   after {kimg[-1]:,.0f} thousand")
+for resolution in shares[0]:
+    start, highest, end = (100 * x[resolution] for x in (shares[0], max(shares, key=lambda row: row[resolution]), shares[-1]))
+    print(f"{resolution:>3s} px   {start:20.0f} %   {highest:13.0f} %   {end:12.0f} %")
+assert shares[-1]["64"] > shares[0]["64"] and all(shares[-1][low] < shares[0][low] for low in ("4", "8", "16"))
+
+# %% [markdown]
+# In the paper (§4.2, Fig. 8) the share moves from the low resolutions to the high ones as training goes on. It does here: 64 px
+# gains, and 4 to 16 px lose. In the paper 1024 px stayed weaker than its number of pixels asks for, so the authors doubled the
+# feature maps of the high resolutions (config F, "large networks").
+#
+# ## Summary
+#
+# - Instance normalisation lets one pixel set the volume of a whole map; a generator that needs to control the volume *can*
+#   use that pixel, and the paper explains the droplet so.
+# - Modulation puts the style into the weights; demodulation divides them by the deviation that they would cause. Neither
+#   looks at the data.
+# - Scaling weights (one grouped convolution) and scaling activations (one plain convolution) are the same function.
+# - Noise (and bias) act after the normalisation, so their strength does not depend on the style.
+#
+# **Read next**: §2 and App. B of the StyleGAN2 paper; `course_lib/networks/stylegan2.py`, which runs the functions you wrote.
+# Lesson 06 asks what makes the *path* through this generator smooth.

@@ -1,0 +1,135 @@
+"""What needs a GPU: parity on CUDA, bfloat16, captured steps against eager ones, resume. Run by `make test-gpu`."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import train, zoo
+from course_lib.training import checkpoint, growing, loop, stylegan2
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from golden_data import assert_golden, fill, load  # noqa: E402
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(autouse=True)
+def exact_kernels():
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    yield
+
+
+def settings(**changes):
+    import argparse
+    parser = argparse.ArgumentParser()
+    train.stylegan2_options(parser)
+    s = vars(parser.parse_args(["--out", "unused", "--resolution", "16", "--channel-max", "32", "--batch", "8"]))
+    return s | {"world": None, "z_dim": 32, "w_dim": 32, "dtype": "float32"} | changes
+
+
+def start(s):
+    torch.manual_seed(0)
+    run = stylegan2.build(s, "cuda")
+    reals = torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda")
+    torch.manual_seed(1)
+    return run, stylegan2.plan(run, reals, s, "cuda")
+
+
+def trained(out, captured, s):
+    run, phases = start(s)
+    loop.train(out, run, phases, s, "cuda", captured=captured, progress=False)
+    return run
+
+
+def distance(a, b):
+    """Largest difference of any parameter of the moving average, relative to that parameter's largest value."""
+    return max(((p - q).abs().max() / q.abs().max().clamp(min=1e-6)).item()
+               for p, q in zip(a.ema.parameters(), b.ema.parameters()))
+
+
+@pytest.mark.parametrize("name", ["sg2_tiny16", "sg2_mid64", "sg2_clamp8"])
+def test_cuda_matches_the_golden_images(name):
+    info, golden = load(name)
+    G = zoo.generator_from_nvidia(fill(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).cuda()
+    for plain in (True, False):
+        image = G.synthesis(golden["ws_plus"].cuda(), noise="const", plain=plain)
+        assert_golden(image.cpu(), golden["img_wplus_const"], 2e-5)
+
+
+def test_bfloat16_images_stay_within_its_rounding():
+    torch.manual_seed(0)
+    G = stylegan2.build(settings(resolution=64, channel_base=4096, channel_max=256), "cuda").G
+    ws = G.mapping(torch.randn(16, G.z_dim, device="cuda"))
+    with torch.no_grad():
+        exact, rounded = (G.synthesis(ws, noise="const", dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert 0 < (exact - rounded).norm() / exact.norm() < 0.02
+
+
+def test_captured_steps_train_like_eager_ones(tmp_path):
+    s = settings(images=64 * 8, log_every=10 ** 6, checkpoint_every=10 ** 6)
+    eager, again = trained(tmp_path / "a", False, s), trained(tmp_path / "b", False, s)
+    captured = trained(tmp_path / "c", True, s)
+    assert distance(captured, eager) <= 10 * distance(again, eager) + 1e-4
+
+
+def test_bfloat16_captured_training_keeps_losses_finite_and_uses_every_phase(tmp_path):
+    s = settings(dtype="bfloat16", images=64 * 8, log_every=64 * 8, checkpoint_every=10 ** 6)
+    trained(tmp_path, True, s)
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert {"G_loss", "D_loss", "r1_penalty", "path_length"} <= line.keys()
+
+
+def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path):
+    s = settings(images=48 * 8, log_every=10 ** 6, checkpoint_every=24 * 8)
+    whole = trained(tmp_path / "whole", False, s)
+    trained(tmp_path / "half", False, s | {"images": 24 * 8})
+    run, phases = start(s)
+    torch.manual_seed(99)
+    checkpoint.load(checkpoint.folders(tmp_path / "half")[-1], run)
+    loop.train(tmp_path / "half", run, phases, s, "cuda", captured=False, progress=False)
+    assert run.images == whole.images and distance(run, whole) < 1e-4
+
+
+def grow(out, model, captured, images):
+    import argparse
+    parser = argparse.ArgumentParser()
+    train.growing_options(parser, model)
+    s = vars(parser.parse_args(["--out", "unused", "--resolution", "16", "--start", "4", "--channel-max", "32", "--batch", "8",
+                                "--z-dim", "32", "--dtype", "float32", "--stable", "160", "--fade", "160"]))
+    s |= {"model": model, "world": None, "images": images, "log_every": 160, "checkpoint_every": 10 ** 6, "w_dim": 32}
+    torch.manual_seed(0)
+    run = growing.build(s, "cuda")
+    reals = torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda")
+    loop.train(out, run, growing.plan(run, reals, s, "cuda", out), s, "cuda", captured=captured, progress=False)
+    return run
+
+
+@pytest.mark.parametrize("model", ["pggan", "stylegan"])
+def test_captured_growth_trains_like_eager_growth(model, tmp_path):
+    """Through a fade: the recorded step must see α move."""
+    eager, again = (grow(tmp_path / name, model, False, 400) for name in ("a", "b"))
+    captured = grow(tmp_path / "c", model, True, 400)
+    assert distance(captured, eager) <= 10 * distance(again, eager) + 1e-4
+    line = json.loads((tmp_path / "c" / "log.jsonl").read_text().splitlines()[-1])
+    assert line["resolution"] == 8 and line["alpha"] == 1
+
+
+def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
+    from course_lib import inversion, judges, metrics
+    from course_lib.networks import stylegan2 as networks
+    torch.manual_seed(0)
+    G = networks.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8).eval().requires_grad_(False)
+    oracle, judge = judges.Reader("oracle").eval(), judges.Reader("judge").eval()
+    cpu, gpu = (metrics.evaluate(G.to(d), oracle.to(d), ["ppl", "swd", "separability"], 64, judge=judge.to(d))
+                for d in ("cpu", "cuda"))
+    for name in ("ppl_w_full", "ppl_z_end"):
+        assert gpu[name]["mean"] == pytest.approx(cpu[name]["mean"], rel=1e-6)
+    assert gpu["swd"]["mean"] == pytest.approx(cpu["swd"]["mean"], rel=0.02)
+    assert gpu["separability"]["w"] == pytest.approx(cpu["separability"]["w"], rel=0.2)
+    targets = G(torch.randn(2, 8, device="cuda"), noise="none")
+    found = inversion.project(G, targets, metrics.oracle_distance(oracle), steps=40, frame_every=20, stop_below=0.0)
+    assert (found.distances[-1] < found.distances[0]).all() and found.ws.is_cuda and not found.frames[0].is_cuda

@@ -1,0 +1,100 @@
+"""The measurements of StyleGAN's claims, on generators whose answer is known, and one comparison from end to end."""
+import json
+import math
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from course_lib import judges, portraits, zoo
+from course_lib.metrics import claims
+from course_lib.networks import stylegan, stylegan2
+
+DISCRETE = next(spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete")
+CONTINUOUS = next(spec for spec in portraits.ATTRIBUTES if spec.kind == "continuous")
+
+
+@pytest.fixture(scope="module")
+def generator():
+    torch.manual_seed(0)
+    G = stylegan.Generator(64, 8, 8, 256, 8).eval().requires_grad_(False)
+    for _, layer, _ in G.synthesis.style_layers():
+        layer.noise_strength.fill_(0.5)
+    return G
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return zoo.load("judge-portraits-64")
+
+
+def test_levels_follow_the_papers_resolutions():
+    layers = lambda resolution: claims.layers_of(SimpleNamespace(num_ws=2 * resolution.bit_length() - 4))
+    assert layers(1024) == {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 18)}
+    assert layers(64) == {"coarse": (0, 4), "middle": (4, 8), "fine": (8, 10)}
+    assert layers(16) == {"coarse": (0, 4), "middle": (4, 6)}
+
+
+def test_following_is_one_for_the_source_and_zero_for_the_other():
+    a, b = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2])
+    assert claims._follows(DISCRETE, b, a, b) == 1 and claims._follows(DISCRETE, a, a, b) == 0
+    assert claims._follows(DISCRETE, torch.tensor([1, 0, 2, 0]), a, b) == pytest.approx(1 / 3)
+    a, b = torch.randn(2, 50).unbind()
+    assert claims._follows(CONTINUOUS, a + 0.25 * (b - a), a, b) == pytest.approx(0.25)
+
+
+def test_all_layers_from_b_make_b_and_the_levels_divide_them(judge, monkeypatch):
+    G = zoo.load("stylegan2-portraits-64")
+    table = claims.style_levels(G, judge, pairs=12)
+    assert set(table) == {"coarse", "middle", "fine"} and set(table["fine"]) == {spec.name for spec in portraits.ATTRIBUTES}
+    monkeypatch.setattr(claims, "LEVELS", {"everything": (4, 64)})
+    whole = claims.style_levels(G, judge, pairs=12)["everything"]
+    assert all(share == pytest.approx(1, abs=1e-5) or math.isnan(share) for share in whole.values())
+
+
+def test_noise_moves_pixels_only_where_it_is_drawn_anew(generator, judge):
+    effects = claims.noise_effects(generator, judge, n=6)
+    assert set(effects) >= {"layer 0", "layer 9", "all", "coarse", "middle", "fine"}
+    assert 0 < effects["layer 9"]["pixels"] < effects["all"]["pixels"]
+    assert effects["fine"]["pixels"] == pytest.approx(math.hypot(effects["layer 8"]["pixels"], effects["layer 9"]["pixels"]), rel=0.2)
+    silent = stylegan.Generator(64, 8, 8, 256, 8).eval().requires_grad_(False)
+    still = claims.noise_effects(silent, judge, n=4)["all"]
+    assert still["pixels"] == 0 and set(still["attributes"].values()) == {0.0}
+
+
+def test_mixed_images_are_those_of_two_latents(generator):
+    images = torch.cat(list(claims.mixed_images(generator, 5, seed=3)))
+    assert images.shape == (5, 3, 64, 64)
+    assert torch.cat(list(claims.mixed_images(generator, 2, seed=3))).shape == (2, 3, 64, 64)
+
+
+def test_a_spike_is_seen_through_adain_and_a_calm_map_has_none(generator):
+    calm = claims.spikes(generator, n=4)
+    assert len(calm) == 10 and all(row["maps"] < 0.5 for row in calm.values())
+    peaks = claims._peaks(torch.randn(2, 3, 32, 32).index_put((torch.tensor(0), torch.tensor(1), torch.tensor(4), torch.tensor(4)),
+                                                              torch.tensor(500.0)))
+    assert peaks[0, 0] > 10 > peaks[1, 0] and peaks[0, 1] == pytest.approx(1 / 3) and peaks[0, 2] > 20 > peaks[1, 2]
+
+
+def test_entropy_counts_variety():
+    same = {spec.name: torch.zeros(100, dtype=torch.int64) for spec in portraits.ATTRIBUTES}
+    halves = {spec.name: torch.arange(100) % 2 for spec in portraits.ATTRIBUTES}
+    assert claims.entropy(same) == 0 and claims.entropy(halves) == pytest.approx(1)
+
+
+def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
+    monkeypatch.delitem(sys.modules, "compare", raising=False)
+    import compare
+    monkeypatch.setattr(compare, "COMPARISONS", {"growing": {"grown": ["pggan", *compare.SMALL]}})
+    compare.main(["growing", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "growing.json"), "--seeds", "0", "--parallel",
+                  "2", "--samples", "260", "--train", "--resolution", "16", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8",
+                  "--data-size", "16", "--batch", "8", "--stable", "32", "--fade", "64", "--images", "192", "--checkpoint-every", "96",
+                  "--log-every", "8", "--device", "cpu", "--dtype", "float32"])
+    result = json.loads((tmp_path / "growing.json").read_text())
+    assert result["world"] == portraits.VERSION and result["seeds"] == [0] and "compare.py growing" in result["command"]
+    curve = result["runs"]["grown"]["0"]["curve"]
+    assert [row["images"] for row in curve] == [96, 192] and curve[-1]["resolution"] == 16
+    assert all(row["frechet"] > 0 and row["activation"] > 0 and row["swd"] > 0 for row in curve)
+    assert {row["alpha"] for row in result["runs"]["grown"]["0"]["log"]} > {1.0}

@@ -1,0 +1,373 @@
+"""Every exercise, from its declaration: right answers, named mistakes, stubs, the proof in a generator, help."""
+import inspect
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_lib import exercises, ops, zoo
+from course_lib.exercises import engine, probes, proof
+from course_lib.networks import pggan, stylegan, stylegan2
+
+TASKS = list(exercises.EXERCISES.values())
+MISTAKES = [pytest.param(task, mistake, id=f"{task.id}-{mistake.name}") for task in TASKS for mistake in task.mistakes]
+each = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.id)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_progress(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_PROGRESS", str(tmp_path / "progress.json"))
+
+
+@lru_cache(None)
+def untrained(model, part):
+    """At 16 px: enough for every question but beauty."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = {
+            (proof.STYLEGAN2, "G"): lambda: stylegan2.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (proof.STYLEGAN, "G"): lambda: stylegan.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (proof.PGGAN, "G"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (proof.PGGAN, "D"): lambda: pggan.Discriminator(16, channels={4: 12, 8: 8, 16: 6}),
+        }[model, part]().eval().requires_grad_(False)
+        for name, value in network.named_buffers():
+            if name.endswith("w_avg"):
+                value.normal_()
+        for name, value in network.named_parameters():
+            if name.endswith("noise_strength"):
+                value.normal_()
+    return network
+
+
+def network_of(task):
+    return task.proof.model and untrained(task.proof.model, task.proof.part)
+
+
+@lru_cache(None)
+def reference_of(task):
+    return task.proof.reference(network_of(task))
+
+
+def far_apart(a, b):
+    return any(max(probes.distance(x, y), probes.distance(y, x)) >= 100 for x, y in zip(a, b))
+
+
+@each
+def test_the_librarys_function_is_right(task):
+    result = exercises.check(task.id, task.production, network_of(task))
+    assert (result.status, result.mistake) == ("right", None)
+    copy = exercises.guard.copy_of(task.production)
+    result = exercises.check(task.id, copy, network_of(task))
+    assert result.status == "right" and task.proof.what in result.message
+
+
+@each
+def test_every_alternative_is_right(task):
+    assert len(task.alternatives) >= 2
+    for function in task.alternatives:
+        result = exercises.check(task.id, function, network_of(task))
+        assert result.status == "right", (function.__name__, result)
+
+
+@lru_cache(None)
+def diagnosis(task, mistake):
+    return exercises.check(task.id, mistake.function, network_of(task))
+
+
+@pytest.mark.parametrize("task, mistake", MISTAKES)
+def test_a_named_mistake_is_diagnosed_as_itself(task, mistake):
+    result = diagnosis(task, mistake)
+    assert (result.status, result.mistake, result.message) == ("wrong", mistake.name, mistake.message)
+
+
+@each
+def test_every_two_mistakes_are_far_apart_or_share_a_diagnosis(task):
+    assert len(task.mistakes) >= 6
+    assert len({mistake.name for mistake in task.mistakes}) == len(task.mistakes)
+    outcomes = [task.expected, *task.mistaken]
+    messages = [None, *(mistake.message for mistake in task.mistakes)]
+    for i in range(len(outcomes)):
+        for j in range(i):
+            assert messages[i] == messages[j] or far_apart(outcomes[i], outcomes[j]), (messages[i], messages[j])
+
+
+@each
+def test_every_mistake_gives_a_value_for_some_probe(task):
+    for mistake, outcomes in zip(task.mistakes, task.mistaken):
+        assert any(o.error is None for o in outcomes), mistake.name
+
+
+@pytest.mark.parametrize("task, mistake", MISTAKES)
+def test_a_wrong_operation_changes_the_picture_and_an_invisible_one_does_not(task, mistake):
+    reference = reference_of(task)
+    try:
+        shown = proof.Shown(reference, *task.proof.images(task.as_declared(mistake.function), network_of(task)))
+    except Exception:
+        assert diagnosis(task, mistake).picture is None
+        return
+    assert shown.calls > 0
+    same = task.proof.picture(proof.Shown(reference, reference, 1)).tobytes() == task.proof.picture(shown).tobytes()
+    if mistake.visible:
+        assert not same and not shown.difference <= 0.02            # NaN counts as different
+    else:
+        assert same or shown.same
+
+
+@each
+def test_at_least_six_mistakes_show_in_the_picture(task):
+    results = [diagnosis(task, mistake) for mistake in task.mistakes if mistake.visible]
+    with_picture = [result for result in results if result.picture is not None]
+    assert len(with_picture) >= 6
+    assert all("differ" in result.alt for result in with_picture)
+
+
+@each
+def test_the_proof_counts_calls_and_puts_the_librarys_function_back(task):
+    before = dict(vars(ops))
+    images, calls = task.proof.images(task.as_declared(exercises.guard.copy_of(task.production)), network_of(task))
+    assert calls > 0 and proof.Shown(task.proof.reference(network_of(task)), images, calls).same
+    with pytest.raises(ZeroDivisionError):
+        task.proof.images(lambda *args, **kwargs: 1 / 0, network_of(task))
+    assert dict(vars(ops)) == before
+
+
+@each
+def test_an_answer_that_the_generator_never_calls_is_no_proof(task):
+    class Still(torch.nn.Module):
+        z_dim, num_ws = network_of(task).z_dim, network_of(task).num_ws
+
+        def forward(self, z, **settings):
+            return torch.zeros(len(z), 3, 8, 8)
+
+    result = exercises.check(task.id, task.alternatives[0], Still())
+    assert result.status == "error" and "never called" in result.message
+
+
+@each
+def test_an_answer_that_is_right_only_on_small_inputs_is_wrong(task):
+    largest = max(value.numel() for probe in task.probes for value in probe.tensors().values())
+
+    def only_small(*args, **kwargs):
+        value = task.as_declared(task.alternatives[0])(*args, **kwargs)
+        small = max(a.numel() for a in args if isinstance(a, torch.Tensor)) <= largest and torch.is_grad_enabled()
+        return value if small else 2 * value
+
+    result = exercises.check(task.id, only_small, network_of(task))
+    assert result.status == "wrong" and "gives something else" in result.message
+    assert "differs" in result.alt
+
+
+@each
+def test_the_stub_runs_and_is_not_attempted(task):
+    names = {"____": exercises.____}
+    exec(exercises.stub(task.id), names)
+    result = exercises.check(task.id, names[task.name], network_of(task))
+    assert (result.status, result.mistake, result.picture) == ("not attempted", None, None)
+    assert repr(exercises.____) == "____"
+
+
+@each
+def test_the_stub_has_the_signature_of_the_reference(task):
+    assert task.signature == inspect.signature(task.reference)
+
+
+@each
+def test_the_lesson_holds_the_stub_and_its_check(task):
+    source, = (ROOT / "notebooks/py").glob(f"{task.id[:2]}_*.py")
+    text = source.read_text(encoding="utf-8")
+    assert exercises.stub(task.id) in text
+    assert f"ex.{task.name}.check({task.name})" in text
+
+
+@each
+def test_a_half_written_answer_is_not_attempted(task):
+    blank = exercises.____
+    required, _ = task.parameters
+
+    def half(*args, **kwargs):
+        return (args[0] * blank + args[1].sum()).sqrt()[None] if len(args) > 1 else (2 - args[0] / blank).sum(dim=1)
+
+    assert exercises.check(task.id, half, network_of(task)).status == "not attempted"
+
+
+@each
+def test_none_means_a_forgotten_return(task):
+    result = exercises.check(task.id, lambda *args, **kwargs: None, network_of(task))
+    assert result.status == "wrong" and "forgot `return`" in result.message
+
+
+@each
+def test_a_detached_answer_is_told_that_the_gradient_is_missing(task):
+    function = task.as_declared(task.alternatives[0])
+    result = exercises.check(task.id, lambda *args, **kwargs: function(*args, **kwargs).detach(), network_of(task))
+    assert (result.status, result.mistake) == ("wrong", "no gradient")
+
+
+@each
+def test_an_answer_in_single_precision_is_told_so(task):
+    function = task.as_declared(task.alternatives[0])
+    result = exercises.check(task.id, lambda *args, **kwargs: function(*args, **kwargs).float(), network_of(task))
+    assert (result.status, result.mistake) == ("wrong", "dtype")
+
+
+@each
+def test_checking_twice_gives_the_same_result(task):
+    for function in (task.alternatives[0], task.mistakes[0].function, lambda *args, **kwargs: exercises.____):
+        first, second = (exercises.check(task.id, function, network_of(task)) for _ in range(2))
+        assert first == second and repr(first) == repr(second) and first._repr_html_() == second._repr_html_()
+
+
+@each
+def test_gradients_are_checked_where_a_lesson_has_switched_them_off(task):
+    with torch.no_grad():
+        function = task.as_declared(task.alternatives[0])
+        assert exercises.check(task.id, task.alternatives[0], network_of(task)).status == "right"
+        detached = exercises.check(task.id, lambda *args, **kwargs: function(*args, **kwargs).detach(), network_of(task))
+        assert detached.mistake == "no gradient"
+        assert not torch.is_grad_enabled()
+
+
+@each
+def test_the_librarys_function_is_switched_off_under_every_name(task):
+    direct, production = task.production, task.production.__name__
+    module = sys.modules[direct.__module__]
+
+    def by_another_name(*args, **kwargs):
+        return direct(*args, **kwargs)
+
+    def by_its_name(*args, **kwargs):
+        return getattr(module, production)(*args, **kwargs)
+
+    def only_in_the_generator(*args, **kwargs):
+        return task.alternatives[0](*args, **kwargs) if torch.is_grad_enabled() else getattr(module, production)(*args, **kwargs)
+
+    for answer in (by_another_name, by_its_name, only_in_the_generator):
+        result = exercises.check(task.id, answer, network_of(task))
+        assert result.status == "error" and "the function you are writing" in result.message
+    assert torch.isfinite(task.expected[0].value).all() and task.production is getattr(module, production)
+    engine.Exercise.outcomes(task, task.reference)          # runs again
+
+
+@each
+def test_help_comes_in_stages_and_ends_with_the_librarys_source(task, monkeypatch):
+    monkeypatch.setattr(exercises, "_hints_seen", {})
+    view = getattr(exercises.lesson(task.id[:2]), task.name)
+    first, second = repr(view.hint()), repr(view.hint())
+    assert first.startswith("Hint 1 of 2") and second.startswith("Hint 2 of 2") and first != second
+    assert inspect.getsource(task.production).rstrip() in repr(view.solution())
+    assert task.conventions in repr(view)
+
+
+@each
+def test_probes_vary_shape_type_and_content(task):
+    tensors = [value for probe in task.probes for value in probe.tensors().values()]
+    assert {torch.float32, torch.float64} == {t.dtype for t in tensors}
+    assert any(len(next(iter(probe.tensors().values()))) == 3 or probe.tensors()["style"].shape[0] == 3
+               for probe in task.probes)
+    assert len({tuple(t.shape) for t in tensors}) >= 6
+    for outcome in task.expected:
+        assert outcome.error is None and torch.isfinite(outcome.value).all() and not outcome.changed and not outcome.shared
+    for name in task.expected[0].gradients:
+        assert any(outcome.gradients[name].any() for outcome in task.expected)
+
+
+CHANGES = {
+    "00.truncate": [
+        ("w_avg + psi", "w_avg - psi"), ("(ws - w_avg)", "(ws + w_avg)"), ("(ws - w_avg)", "(w_avg - ws)"),
+        ("psi * (", "psi ** 2 * ("), ("psi * (", "abs(psi) * ("), ("w_avg + psi", "w_avg.detach() + psi"),
+        ("(ws - w_avg)", "(ws - w_avg.detach())"), ("(ws - w_avg)", "(ws.detach() - w_avg)"),
+        ("ws[:, cutoff:]", "ws.double()[:, cutoff:]"), ("ws[:, cutoff:]", "ws.detach()[:, cutoff:]"),
+        ("cutoff is None", "not cutoff"), ("cutoff is None", "cutoff is None or cutoff > 2"), ("dim=1", "dim=0"),
+        ("return truncated", "return ws"), ("= w_avg +", "= w_avg * 1.0000001 +"), ("psi * (", "round(psi, 0) * ("),
+        ("w_avg + psi * (ws - w_avg)", "ws.sub_(w_avg).mul_(psi).add_(w_avg)"), ("ws[:, cutoff:]", "truncated[:, cutoff:]")],
+    "05.modulate": [
+        ("weight[None] *", "weight[None].detach() *"), ("* style[", "* style.detach()["), ("* style[", "* style.float()["),
+        ("style[:, None, :, None, None]", "style[:, :, None, None, None]"),
+        ("style[:, None, :, None, None]", "style[:, None, None, :, None]"),
+        ("style[:, None, :, None, None]", "style[:, None, :, None]"), ("weight[None]", "weight.transpose(2, 3)[None]"),
+        ("weight[None]", "weight.flip([2, 3])[None]"), ("* style[", "* style.clamp(min=0)["),
+        ("* style[", "* style.flip(0)["), ("* style[", "* style.round()["), ("* style[", "/ style["),
+        ("* style[", "- style["), ("* style[", "* style.softmax(1)["), ("weight[None]", "weight.abs()[None]"),
+        ("weight[None]", "(weight + 1e-8)[None]")],
+    "05.demodulate": [
+        ("rsqrt", "sqrt"), ("rsqrt", "reciprocal"), ("(2, 3, 4)", "(2, 3)"), ("(2, 3, 4)", "(2, 4)"),
+        ("(2, 3, 4)", "(1, 2, 3)"), ("(2, 3, 4)", "(1, 2, 4)"), (".sum(", ".mean("), (".sum(", ".amax("),
+        ("square()", "abs()"), ("square()", "pow(4)"), ("+ eps", "- eps"), ("+ eps", "+ 2 * eps"), ("+ eps", "+ eps ** 2"),
+        ("+ eps", "+ 1e-7"), ("weight.square()", "weight.detach().square()"), ("weight *", "weight.detach() *"),
+        ("weight *", "weight.square() *"), ("weight *", "weight.abs() *"), (", keepdim=True", ""),
+        (".rsqrt()", ".rsqrt().float()"), (".rsqrt()", ".float().rsqrt().to(weight.dtype)"),
+        (".rsqrt()", ".rsqrt().mul(1.0001)"), ("weight * (", "weight.mul_(("), (".square()", ".square_()")],
+    "05.modulated_conv2d": [
+        ("modulate(weight, style)", "modulate(weight, style.detach())"),
+        ("modulate(weight, style)", "modulate(weight, style.flip(0))"),
+        ("modulate(weight, style)", "modulate(weight.flip([3]), style)"), ("demodulate(weight)", "demodulate(weight, 1e-6)"),
+        ("demodulate(weight)", "demodulate(weight).detach()"),
+        ("demodulate(weight)", "demodulate(weight.flatten(3)).view_as(weight)"), ("if demod:", "if not demod:"),
+        ("if demod:", "if True:"), ("if demod:", "if False:"), ("padding, groups", "1, groups"),
+        ("padding, groups", "0, groups"), ("groups=n", "groups=1"),
+        ("x.reshape(1, n * i, h, w)", "x.reshape(1, n * i, w, h)"),
+        ("x.reshape(1, n * i, h, w)", "x.transpose(0, 1).reshape(1, n * i, h, w)"), ("x.reshape(n, -1,", "x.reshape(-1, n,"),
+        ("x.reshape(1, n * i, h, w)", "x.detach().reshape(1, n * i, h, w)"), ("mirror=up > 1", "mirror=True"),
+        ("return x.reshape(n, -1, *x.shape[2:])", "return x"), ("return x.reshape", "return x.relu().reshape")],
+    "05.modulated_conv2d_activations": [
+        ("x * style.to(x.dtype)", "x / style.to(x.dtype)"), ("x * style.to(x.dtype)", "x * style.abs()"),
+        ("x * style.to(x.dtype)", "x + style.to(x.dtype)"), ("x * style.to(x.dtype)", "x * style.detach()"),
+        ("style.square() @", "style @"), ("style.square() @", "style.detach().square() @"),
+        ("weight.square()", "weight.abs()"), ("weight.square()", "weight.detach().square()"),
+        (".sum(dim=(2, 3))", ".mean(dim=(2, 3))"), (".sum(dim=(2, 3))", ".amax(dim=(2, 3))"), ("rsqrt()", "sqrt()"),
+        ("rsqrt()", "reciprocal()"), ("+ 1e-8", "+ 1e-6"), ("+ 1e-8", ""), ("if demod:", "if True:"),
+        ("if demod:", "if not demod:"), (".to(x.dtype)[:, :, None, None]\n    return", "[:, None, None]\n    return"),
+        ("up, down, padding, mirror=up > 1", "up, down, 1"),
+        ("up, down, padding, mirror=up > 1", "up, down, padding, mirror=True"),
+        ("x = x * (energy", "x = x.detach() * (energy")],
+}
+
+
+@pytest.mark.parametrize("name, old, new", [(name, *change) for name, changes in CHANGES.items() for change in changes])
+def test_a_small_change_of_the_librarys_function_is_refused(name, old, new):
+    task = exercises.EXERCISES[name]
+    source = inspect.getsource(task.production)
+    changed = source.replace(old, new)
+    assert changed != source
+    if new.endswith("mul_(("):
+        changed = changed.rstrip() + ")\n"
+    names = dict(vars(ops))
+    exec(changed, names)
+    status, _, message, _ = engine.judge(task, names[task.production.__name__])
+    assert status in ("wrong", "error") and len(message) < 420
+
+
+def test_names_lists_the_exercises_and_an_unknown_one_is_an_error():
+    assert set(exercises.names()) <= {task.id for task in TASKS} and list(exercises.EXERCISES) == [task.id for task in TASKS]
+    with pytest.raises(ValueError, match='no exercise "05.x"'):
+        exercises.check("05.x", len)
+    with pytest.raises(ValueError, match='lesson "99" has no exercises'):
+        exercises.lesson("99")
+
+
+def test_the_second_form_of_the_convolution_may_not_be_the_first():
+    task = exercises.EXERCISES["05.modulated_conv2d_activations"]
+    for function in exercises.EXERCISES["05.modulated_conv2d"].alternatives[:2]:
+        result = exercises.check(task.id, function, network_of(task))
+        assert (result.status, result.mistake) == ("wrong", "weights for each image")
+
+
+def test_without_the_model_the_check_says_that_the_proof_did_not_run(monkeypatch):
+    monkeypatch.setattr(zoo, "cards", dict)
+    exercises._model.cache_clear(), exercises._reference.cache_clear()
+    task = TASKS[0]
+    result = exercises.check(task.id, task.alternatives[0])
+    assert result.status == "right" and "could not be loaded" in result.message and result.picture is None
+    assert exercises.names() == [name for name, task in exercises.EXERCISES.items() if task.proof.model is None]
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)
+def test_the_trained_generator_draws_the_same_with_a_right_answer_and_something_else_with_a_wrong_one(task):
+    right = exercises.check(task.id, task.alternatives[0])
+    assert right.status == "right" and task.proof.what in right.message
+    wrong = exercises.check(task.id, next(m.function for m in task.mistakes if m.visible and m.name != "scales_the_outputs"))
+    assert wrong.status == "wrong" and "differ" in wrong.alt
+    assert wrong.picture.tobytes() != right.picture.tobytes()

@@ -1,0 +1,129 @@
+"""The committed lessons: built from their sources, readable without a kernel, with answers in time. nbval runs their cells."""
+import time
+from pathlib import Path
+
+import build
+import learn
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
+lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def notebook_with(*outputs, count=1, source="1 + 1", markdown="text"):
+    cell = nbformat.v4.new_code_cell(source, execution_count=count, outputs=list(outputs))
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(markdown), cell])
+
+
+def test_every_source_has_its_notebook_and_both_agree():
+    differences = [build.difference(source) for source in build.sources()]
+    assert not list(filter(None, differences))
+    assert [p.stem for p in NOTEBOOKS] == [p.stem for p in build.sources()]
+
+
+def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "HERE", tmp_path)
+    (tmp_path / "py").mkdir()
+    source = tmp_path / "py" / "00_a.py"
+    source.write_text("# %% [markdown]\n# One\n\n# %%\nprint(1)\n")
+    assert "is missing" in build.difference(source)
+    nbformat.write(build.read(source), tmp_path / "00_a.ipynb")
+    assert build.difference(source) is None
+    source.write_text("# %% [markdown]\n# One\n\n# %%\nprint(2)\n")
+    assert "cell 1 differs" in build.difference(source)
+    source.write_text("# %% [markdown]\n# One\n")
+    assert "has 2 cells" in build.difference(source)
+
+
+@lessons
+def test_a_stored_notebook_can_be_read_without_a_kernel(path):
+    assert build.problems(nbformat.read(path, as_version=4)) == []
+    assert path.stat().st_size <= build.MAX_BYTES
+
+
+@pytest.mark.parametrize("says, notebook", [
+    ("execution count None", notebook_with(count=None)),
+    ("the error ValueError", notebook_with(nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]))),
+    ("stderr", notebook_with(nbformat.v4.new_output("stream", name="stderr", text="a warning"))),
+    ("image has no alt", notebook_with(nbformat.v4.new_output("display_data", data={"image/png": "aa"}))),
+    ("image has no alt", notebook_with(nbformat.v4.new_output("display_data", data={"image/png": "aa"},
+                                                              metadata={"image/png": {"alt": " "}}))),
+    ("show figures as PNG", notebook_with(nbformat.v4.new_output("display_data", data={"image/svg+xml": "<svg/>"}))),
+    ("HTML has no alt", notebook_with(nbformat.v4.new_output("display_data", data={"text/html": "<img src='a.png'>"}))),
+    ("text has no alt", notebook_with(markdown="![](a.png)")),
+    ("text has no alt", notebook_with(markdown='<img src="a.png" alt="">')),
+    ("widget's view", notebook_with(nbformat.v4.new_output("display_data", data={build.WIDGET_VIEW: {"model_id": "1"}}))),
+])
+def test_a_defect_of_a_stored_notebook_is_named(says, notebook):
+    assert any(says in problem for problem in build.problems(notebook))
+
+
+def test_a_sound_notebook_has_no_problems():
+    image = nbformat.v4.new_output("display_data", data={"image/png": "aa"}, metadata={"image/png": {"alt": "A face."}})
+    assert build.problems(notebook_with(image, markdown="`![](a.png)` and ![a face](b.png)")) == []
+
+
+def test_widget_state_is_named():
+    notebook = notebook_with()
+    notebook.metadata["widgets"] = {}
+    assert "the notebook stores widget state" in build.problems(notebook)
+
+
+def test_building_twice_gives_the_same_file(tmp_path):
+    source = tmp_path / "00_small.py"
+    source.write_text("""# %% [markdown]
+# # Small
+
+# %%
+import torch
+from course_lib import plots, widgets
+images = torch.linspace(-1, 1, 4 * 3 * 64 * 64).reshape(4, 3, 64, 64)
+
+# %%
+def draw(shift=0):
+    return images.roll(shift, 3)
+
+widgets.explorer(draw, shift=(0, 8), alt="A ramp of grey that moves to the right.")
+
+# %%
+plots.show(plots.curves([0, 1], {"a": [1, 2]}, "step", "loss"), alt="A rising line.")
+""")
+    texts = []
+    for _ in range(2):
+        notebook = build.read(source)
+        build.run(notebook, tmp_path)
+        texts.append(nbformat.writes(build.clean(notebook)))
+        assert build.problems(notebook) == []
+    assert texts[0] == texts[1]
+
+
+@lessons
+def test_every_control_answers_within_300_ms(path, explorers_of):
+    """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
+    for explorer in explorers_of(path):
+        best = {}
+        for name, control in explorer.controls.items():
+            start = control.value
+            for value in (getattr(control, "max", start), getattr(control, "min", start), start) * 2:
+                began = time.process_time()
+                explorer.draw(**{name: value})
+                best[name] = min(best.get(name, 9), time.process_time() - began)
+        assert max(best.values()) < 0.3, best
+
+
+def test_a_learners_copy_is_made_when_missing_and_never_overwritten(tmp_path):
+    source, target = tmp_path / "notebooks", tmp_path / "learn"
+    source.mkdir()
+    (source / "00_a.ipynb").write_text("first")
+    assert learn.copy_missing(source, target) == ["00_a.ipynb"]
+    (target / "00_a.ipynb").write_text("my work")
+    (source / "00_a.ipynb").write_text("second")
+    (source / "01_b.ipynb").write_text("new lesson")
+    assert learn.copy_missing(source, target) == ["01_b.ipynb"]
+    assert (target / "00_a.ipynb").read_text() == "my work"
+    assert learn.copy_missing(source, target) == []
+
+
+def test_the_learners_copy_is_ignored_by_git():
+    assert "/learn/" in (Path(build.HERE).parent / ".gitignore").read_text().split()

@@ -1,0 +1,157 @@
+"""Pictures and widgets without a browser: what they draw, what they store, and what they say about errors."""
+import asyncio
+import time
+
+import pytest
+import torch
+
+from course_lib import plots, widgets
+
+images = torch.linspace(-1, 1, 4 * 3 * 64 * 64).reshape(4, 3, 64, 64)
+
+
+def shifted(shift=2, strength=1.0, kind="plain", flip=False, seed=0):
+    if shift == 13:
+        raise ValueError("<13> brings no luck")
+    picture = (images * strength * (0.5 if kind == "dark" else 1)).roll(shift + seed, 3)
+    return picture.flip(3) if flip else picture
+
+
+def make(**options):
+    return widgets.explorer(shifted, alt="A ramp.", shift=(0, 13), strength=(0, 1, 0.1), kind=("plain", "dark"), flip=True,
+                            seed=widgets.redraw(), **options)
+
+
+def test_controls_begin_with_the_defaults_of_render():
+    assert make().values() == {"shift": 2, "strength": 1.0, "kind": "plain", "flip": False, "seed": 0}
+
+
+@pytest.mark.parametrize("name, value", [("shift", 5), ("strength", 0.3), ("kind", "dark"), ("flip", True), ("seed", 1)])
+def test_moving_a_control_shows_the_picture_of_its_value(name, value):
+    explorer = make()
+    before = explorer.image.value
+    explorer.controls[name].value = value
+    assert explorer.image.value == plots.to_png(shifted(**{name: value}), level=1) != before
+
+
+def test_a_button_counts_its_presses():
+    explorer = make()
+    explorer.controls["seed"].click()
+    explorer.controls["seed"].click()
+    assert explorer.values()["seed"] == 2
+    assert explorer.image.value == plots.to_png(shifted(seed=2), level=1)
+
+
+def test_an_error_appears_in_the_widget_and_goes_away():
+    explorer = make()
+    kept = explorer.image.value
+    explorer.controls["shift"].value = 13
+    assert "ValueError: &lt;13&gt; brings no luck" in explorer.message.value
+    assert explorer.image.value == kept
+    explorer.controls["shift"].value = 3
+    assert explorer.message.value == ""
+
+
+def test_a_delayed_explorer_draws_once_for_many_changes():
+    drawn = []
+
+    async def drag():
+        explorer = widgets.explorer(lambda x=0: drawn.append(x) or images, alt="A ramp.", x=(0, 9), delay=0.05)
+        drawn.clear()
+        for value in range(1, 10):
+            explorer.controls["x"].value = value
+        await asyncio.sleep(0.15)
+
+    asyncio.run(drag())
+    assert drawn == [9]
+
+
+def test_four_images_of_64_pixels_are_drawn_within_100_ms():
+    explorer = make()
+    seconds = []
+    for value in (1, 2, 3, 4, 5):
+        began = time.process_time()
+        explorer.controls["shift"].value = value
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.1
+
+
+def test_a_live_preview_goes_on_and_stops():
+    def frames():
+        for step in range(1000):
+            yield images.roll(step, 3), f"step {step}"
+
+    async def watch():
+        live = widgets.live(frames, alt="A moving ramp.", first=3)
+        assert live.message.value == "step 2"
+        live.start.click()
+        await asyncio.sleep(0.3)
+        live.stop.click()
+        await asyncio.sleep(0.05)
+        reached = live.shown
+        assert 3 < reached < 1000 and live.task is None and not live.start.disabled
+        await asyncio.sleep(0.1)
+        assert live.shown == reached
+        live.again.click()
+        live.start.click()
+        await asyncio.sleep(0.02)
+        assert 0 < live.shown < reached
+        live.stop.click()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(watch())
+
+
+def test_an_error_in_a_live_preview_appears_in_it():
+    def frames():
+        yield images, "first"
+        raise RuntimeError("the loss is NaN")
+
+    async def watch():
+        live = widgets.live(frames, alt="A ramp.")
+        live.run()
+        await asyncio.sleep(0.05)
+        return live
+
+    live = asyncio.run(watch())
+    assert "RuntimeError: the loss is NaN" in live.message.value and live.task is None
+
+
+@pytest.mark.parametrize("says, call", [
+    ("at least one control", lambda: widgets.explorer(shifted, alt="A ramp.")),
+    ("begins at 2, outside", lambda: widgets.explorer(shifted, alt="A ramp.", shift=(5, 9))),
+    ("is no control", lambda: widgets.explorer(shifted, alt="A ramp.", shift="all")),
+    ("alt must be a sentence", lambda: widgets.explorer(shifted, alt="", shift=(0, 9))),
+    ("alt must be a sentence", lambda: plots.show(images, alt=" ")),
+    ("expected a figure", lambda: plots.to_image(torch.zeros(3))),
+    ("image_grid takes", lambda: plots.image_grid(torch.zeros(2, 2, 8, 8))),
+    ("labels must hold 2 texts", lambda: plots.image_grid(images, columns=2, labels=["one"])),
+    ("first must be at least 1", lambda: widgets.live(lambda: iter(()), alt="A ramp.", first=0)),
+])
+def test_wrong_use_gets_a_sentence(says, call):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_a_grid_keeps_every_pixel():
+    grid = plots.image_grid(images, columns=2, scale=1)
+    shown = torch.tensor(list(grid.crop((66, 66, 130, 130)).getdata())).reshape(64, 64, 3).permute(2, 0, 1)
+    assert torch.equal(shown, ((images[3] + 1) * 127.5).round().long())
+
+
+def test_a_figure_is_stored_at_twice_its_size_and_shown_at_its_size():
+    data, metadata = plots.bundle(plots.curves([0, 1], {"a": [1, 2]}, "x", "y"), "A line.")
+    assert metadata["image/png"] == {"alt": "A line.", "width": 700, "height": 300} and data["text/plain"] == "A line."
+
+
+def test_a_curve_of_several_seeds_has_a_band_from_its_least_to_its_greatest():
+    figure = plots.curves([0, 1, 2], {"two seeds": [[1, 2, 3], [3, 2, 7]]}, "x", "y")
+    band = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [2, 2, 5]
+    assert {(2, 3), (2, 7), (0, 1), (0, 3)} <= {tuple(p) for p in band.tolist()}
+
+
+def test_a_diverging_map_is_white_at_zero_and_clamped():
+    colors = plots.diverging(torch.tensor([[-9.0, -1, 0, 1, 9]]), limit=1)
+    assert torch.equal(colors[:, 0, 2], torch.ones(3))
+    assert torch.equal(colors[:, 0, 0], colors[:, 0, 1]) and torch.equal(colors[:, 0, 3], colors[:, 0, 4])

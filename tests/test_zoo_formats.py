@@ -1,0 +1,368 @@
+"""Files of other repositories: every shape is written here from the facts, read back, and compared with golden tensors."""
+import argparse
+import json
+import os
+import pickletools
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import official_files as files
+from course_lib import zoo, zoo_formats
+from course_lib.networks import stylegan2
+from course_lib.zoo_formats import FormatError, cli
+from golden_data import assert_golden, fill, load, rule_input
+
+E = 2e-5
+NETWORKS = ["sg2_tiny16", "sg2_mid64", "sg2_clamp8", "sg2_cond8"]
+WRITTEN = {"torch_utils.persistence _reconstruct_persistent_obj", "collections OrderedDict", "torch._utils _rebuild_parameter",
+           "torch._utils _rebuild_tensor_v2", "torch.storage _load_from_bytes", "numpy dtype", "dnnlib.util EasyDict"}
+
+
+def states(info):
+    return [fill(info[f"state_{part}"], info["fill"][f"{part}_seed"]) for part in "GD"]
+
+
+def assert_renders_as_golden(path, info, golden):
+    G, D, c = zoo.load(path), zoo.load(path, part="D"), golden.get("c")
+    with torch.no_grad():
+        assert_golden(G.mapping(golden["z"], c)[:, None].expand(-1, G.num_ws, -1), golden["ws"], E)
+        assert_golden(G.synthesis(golden["ws_plus"], noise="const"), golden["img_wplus_const"], E)
+        assert_golden(G(golden["z"], c, psi=0.7, noise="const"), golden["img_psi07_const"], E)
+        images = golden["d_img"] if "d_img" in golden else rule_input(info["rule_inputs"]["d_img"])
+        key = max(key for key in golden if key.startswith("d_logits_n"))
+        n, labels = len(golden[key]), golden.get("d_c")
+        assert_golden(D(images[:n], None if labels is None else labels[:n])[:, None], golden[key], E, absolute=1e-6)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A generator and a discriminator of 8 px that read and write in milliseconds."""
+    torch.manual_seed(1)
+    G = stylegan2.Generator(8, z_dim=4, w_dim=4, channels={4: 4, 8: 4}, mapping_layers=2)
+    G.mapping.w_avg.normal_()
+    for _, layer, _ in G.synthesis.style_layers():
+        if hasattr(layer, "noise_strength"):
+            torch.nn.init.constant_(layer.noise_strength, 0.5)
+    return G.state_dict(), stylegan2.Discriminator(8, channels={4: 4, 8: 4}).state_dict()
+
+
+def equal(mine, theirs):
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+# NVIDIA's PyTorch pickles
+
+def globals_of(data):
+    """The names in a pickle of protocol 2 or 3, as pickletools sees them."""
+    return {argument for opcode, argument, _ in pickletools.genops(data) if opcode.name == "GLOBAL"}
+
+
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_snapshot_is_read_at_every_protocol_bit_for_bit(protocol, core, small, tmp_path):
+    G, D = small
+    data = files.dump(files.snapshot(G, D, {name: t + 1 for name, t in G.items()}), protocol, core)
+    extra = {f"{core}.multiarray scalar"} | ({"builtins set"} if protocol == 3 else set())
+    extra |= {"__builtin__ set", "_codecs encode"} if protocol == 2 else set()
+    assert protocol > 3 or globals_of(data) == WRITTEN | extra
+    path = tmp_path / "network-snapshot.pkl"
+    path.write_bytes(data)
+    contents = zoo_formats.read(path)
+    assert list(contents.parts) == ["G_ema", "G", "D"] and f"protocol {protocol}" in contents.format
+    assert equal(contents.read("G").tensors, G) and equal(contents.read("D").tensors, D)
+    assert equal(contents.read().tensors, {name: t + 1 for name, t in G.items()})
+    assert contents.read("G").built_with == {"z_dim": 4, "synthesis_kwargs": {"channel_base": 256}}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_a_snapshot_render_the_golden_images(name, tmp_path):
+    info, golden = load(name)
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(files.dump(files.snapshot(*states(info), conv_clamp=info["config"]["conv_clamp"]), 4))
+    assert_renders_as_golden(path, info, golden)
+
+
+def test_a_single_network_and_the_newer_inner_zip_layout_are_read(small, tmp_path, monkeypatch):
+    path = tmp_path / "G.pkl"
+    path.write_bytes(files.dump(files.official(small[0]), 4))
+    assert equal(zoo_formats.read(path).read().tensors, small[0])
+    save = torch.save
+    monkeypatch.setattr(torch, "save", lambda value, file, **_: save(value, file))
+    path.write_bytes(files.dump(files.official(small[0]), 4))
+    assert path.read_bytes().count(b"data.pkl") >= len(small[0])
+    assert equal(zoo_formats.read(path).read().tensors, small[0])
+
+
+def test_a_mapping_with_another_learning_rate_gives_the_same_w(small, tmp_path):
+    """weight · lr / sqrt(fan_in) is what the network computes with; the file says lr, ours is 0.01."""
+    G = dict(small[0])
+    G |= {name: t / 10 for name, t in G.items() if name.startswith("mapping.fc")}
+    module = files.official(G)
+    for layer in module.inner._modules["mapping"].inner._modules.values():
+        layer.inner.bias_gain = 0.1
+    path = tmp_path / "G.pkl"
+    path.write_bytes(files.dump(module, 4))
+    z = torch.randn(3, 4)
+    expected = zoo.generator_from_nvidia(small[0]).mapping(z)
+    torch.testing.assert_close(zoo.load(path).mapping(z), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("change,message", [
+    (lambda m: m["synthesis.b8.conv1"].__setitem__("activation", "relu"), "activation='relu'"),
+    (lambda m: m["synthesis.b8"].__setitem__("architecture", "orig"), "architecture='orig'"),
+    (lambda m: m["synthesis.b8.conv1"].__setitem__("use_noise", False), "use_noise=False"),
+    (lambda m: m["synthesis.b8.conv1"].__setitem__("conv_clamp", 1), "conv_clamp"),
+    (lambda m: m["synthesis.b8.conv1"]["_buffers"]["resample_filter"].mul_(2), "resampling filter"),
+    (lambda m: m["synthesis.b8.conv1"]["_parameters"].pop("bias"), "b8.conv1.bias"),
+    (lambda m: m["synthesis.b8.conv1"]["_parameters"].update(bias=torch.nn.Parameter(torch.zeros(5))), "b8.conv1.bias has shape")])
+def test_a_network_that_computes_something_else_is_refused(change, message, small, tmp_path):
+    module = files.official(small[0])
+
+    def collect(module, path):
+        found[path] = module.inner.__dict__
+        for name, child in module.inner._modules.items():
+            collect(child, f"{path}.{name}".strip("."))
+    found = {}
+    collect(module, "")
+    change(found)
+    path = tmp_path / "G.pkl"
+    path.write_bytes(files.dump(module, 4))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        zoo.load(path)
+
+
+def test_a_stylegan3_network_gets_a_clear_refusal(tmp_path):
+    G, synthesis = files.Module("Generator"), files.Module("SynthesisNetwork")
+    G.inner._modules["synthesis"] = synthesis
+    synthesis.inner._modules.update({"input": files.Module("SynthesisInput"), "L0_36_512": files.Module("SynthesisLayer")})
+    path = tmp_path / "stylegan3.pkl"
+    path.write_bytes(files.dump({"G": G, "D": None, "G_ema": G}, 4))
+    with pytest.raises(FormatError, match="StyleGAN3 network is not supported"):
+        zoo.load(path)
+
+
+# TensorFlow-era pickles
+
+def tf_tuple(info, extra=()):
+    G, D = states(info)
+    shared = {"resolution": info["config"]["img_resolution"], "conv_clamp": info["config"]["conv_clamp"], **dict(extra)}
+    variables = files.tf_variables(G) | {"lod": np.float32(0)}
+    D = files.tf_network("D", files.tf_variables(D), shared | {"mbstd_group_size": 4, "mapping_lrmul": 0.01})
+    return files.tf_network("G", variables, shared), D, files.tf_network("Gs", variables, shared)
+
+
+@pytest.mark.parametrize("core", ["numpy.core", "numpy._core"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stylegan2_of_the_tensorflow_era_renders_the_golden_images(name, core, tmp_path):
+    info, golden = load(name)
+    path = tmp_path / "stylegan2.pkl"
+    path.write_bytes(files.dump(tf_tuple(info), 4, core))
+    assert zoo_formats.read(path).format == "TensorFlow-era pickle"
+    assert_renders_as_golden(path, info, golden)
+
+
+@pytest.mark.parametrize("name", ["progan_fused", "progan_unfused", "stylegan1"])
+def test_pggan_and_stylegan_are_read_from_their_tuples(name, tmp_path):
+    info, golden = load("progan_stylegan1")
+    raw = {part: fill(info["networks"][name][part]["state"], info["networks"][name][part]["seed"]) for part in "GD"}
+    variables = {part: {key.removeprefix("G_"): t.numpy() for key, t in raw[part].items()} | {"lod": np.float32(0)} for part in "GD"}
+    version, module = (3, "dnnlib.tflib.network") if name == "stylegan1" else (2, "tfutil")
+    G, D = (files.tf_network(part, variables[part], {"resolution": 16}, module, version) for part in "GD")
+    path = tmp_path / "gan.pkl"
+    path.write_bytes(files.dump((G, D, G), 4))
+    kind = "stylegan" if name == "stylegan1" else "pggan"
+    contents = zoo_formats.read(path)
+    assert [contents.read(part).kind for part in contents.parts] == [f"{kind}-G", f"{kind}-D", f"{kind}-G"]
+    assert contents.read("D").config == ({} if kind == "stylegan" else {"fused": name == "progan_fused"})
+    G, D = zoo.load(path), zoo.load(path, part="D")
+    args = next(case["args"] for case in info["cases"] if case["name"] == name)
+    with torch.no_grad():
+        if kind == "stylegan":
+            image, wanted = G.synthesis(golden["stylegan1/w_plus"], noise="const"), golden["stylegan1/img_wplus_lod0.0"]
+        else:
+            image, wanted = G(golden[f"{name}/z"]), golden[f"{name}/img_lod0.0"]
+        assert_golden(image, wanted, E)
+        assert_golden(D(rule_input(args["d_images"]))[:, None], golden[f"{name}/scores_lod0.0"], E, absolute=1e-6)
+
+
+def test_tensorflow_networks_that_compute_something_else_are_refused(tmp_path):
+    info, _ = load("sg2_cond8")
+    for extra, message in [({"nonlinearity": "relu"}, "nonlinearity"), ({"resample_kernel": [1, 2, 1]}, "resample_kernel")]:
+        path = tmp_path / "G.pkl"
+        path.write_bytes(files.dump(tf_tuple(info, extra), 4))
+        with pytest.raises(FormatError, match=message):
+            zoo.load(path)
+
+
+# rosinality
+
+def rosinality_states(info):
+    found = []
+    for part in "GD":
+        state = fill(info[f"state_{part}"], info["fill"][f"{part}_seed"])
+        kept = {entry["name"]: files.kernel(entry["kept_sum"]) for entry in info[f"state_{part}"] if entry.get("kept")}
+        found.append(state | kept)
+    return found
+
+
+@pytest.mark.parametrize("name,layout", [("rosinality_32", "legacy"), ("rosinality_64", "zip")])
+def test_rosinality_checkpoints_render_the_golden_images(name, layout, tmp_path):
+    info, golden = load(name)
+    G, D = rosinality_states(info)
+    path = tmp_path / "checkpoint.pt"
+    extra = {"args": argparse.Namespace(size=32, ckpt=None), "d_optim": {"state": {0: {"step": 3}}, "param_groups": [{"betas": (0, 0.99)}]}}
+    torch.save({"g_ema": G, "d": D, "latent_avg": golden["truncation_latent"][0]} | extra, path,
+               _use_new_zipfile_serialization=layout == "zip")
+    G, D = zoo.load(path), zoo.load(path, part="D")
+    with torch.no_grad():
+        assert_golden(G(golden["z"], noise="const"), golden["img"], E)
+        assert_golden(G(golden["z"], noise="const", psi=0.7), golden["img_trunc07"], E)
+        assert_golden(G.synthesis(golden["w_plus"], noise="const"), golden["img_wplus"], E)
+        assert_golden(D(rule_input(info["rule_inputs"]["d_img"]))[:, None], golden["d_logits"], E, absolute=1e-6)
+
+
+def test_the_written_checkpoint_has_the_names_and_shapes_that_rosinality_loads(tmp_path):
+    info, _ = load("rosinality_32")
+    G, D = rosinality_states(info)
+    torch.save({"g_ema": G, "d": D, "latent_avg": torch.ones(32)}, tmp_path / "in.pt")
+    contents = zoo_formats.read(tmp_path / "in.pt")
+    zoo_formats.export(tmp_path / "out.pt", {part: contents.read(part) for part in contents.parts}, "rosinality")
+    written = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert equal(written["g_ema"], G) and equal(written["d"], D) and torch.equal(written["latent_avg"], torch.ones(32))
+
+
+def test_a_missing_mean_latent_is_estimated(tmp_path):
+    info, _ = load("rosinality_32")
+    G, _ = rosinality_states(info)
+    torch.save({"g_ema": G}, tmp_path / "a.pt")
+    network = zoo.load(tmp_path / "a.pt")
+    w = network.mapping(torch.randn(20000, 32, generator=torch.Generator().manual_seed(5)))
+    assert (network.w_avg - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
+    assert w.std(dim=0).max() > 0.01
+
+
+# Export and round trips
+
+@pytest.mark.parametrize("target", ["tensorflow", "rosinality", "safetensors"])
+def test_round_trips_keep_every_bit_and_the_config(target, small, tmp_path, capsys):
+    G, D = small
+    # style biases travel as "bias − 1", so only numbers for which that is exact come back bit for bit
+    G = {name: torch.round(t * 64) / 64 if name.endswith("affine.bias") else t for name, t in G.items()}
+    clamp = None if target == "rosinality" else 256
+    source = tmp_path / "in.pkl"
+    source.write_bytes(files.dump(files.snapshot(G, D, {name: t / 2 for name, t in G.items()}, clamp), 4))
+    before = zoo_formats.read(source)
+    outs = {part: tmp_path / f"{part}.out" for part in ("G_ema", "G", "D")} if target == "safetensors" else {
+        part: tmp_path / "all.out" for part in ("G_ema", "G", "D")}
+    for part, out in outs.items():
+        if not out.exists():
+            cli.main(["convert", str(source), str(out), "--to", target, "--part", part])
+        contents = zoo.contents(out)
+        mine, theirs = before.read(part), contents.read(part if part in contents.parts else "G")
+        tensors = dict(theirs.tensors)
+        if part == "G" and target == "rosinality":
+            tensors["mapping.w_avg"] = mine.tensors["mapping.w_avg"]        # the layout has one, that of g_ema
+        assert equal(mine.tensors, tensors) and mine.kind == theirs.kind
+        assert theirs.config.get("conv_clamp") == mine.config["conv_clamp"]
+        with pytest.raises(SystemExit, match="exists already"):
+            cli.main(["convert", str(source), str(out), "--to", target])
+        assert zoo.load(out, part=None if part == "G_ema" else part if part in contents.parts else None)
+
+
+def test_the_tuple_is_what_the_official_legacy_loader_takes(small, tmp_path):
+    """It is unpickled by pickle itself with only numpy's names and a Network that keeps its state, as that loader does."""
+    import pickle
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module, name):
+            asked.add(f"{module} {name}")
+            return files.EasyDict if name == "Network" else super().find_class(module, name)
+    asked = set()
+    zoo.save(tmp_path / "G.safetensors", small[0], "stylegan2-G", config={"conv_clamp": 256})
+    zoo.save(tmp_path / "D.safetensors", small[1], "stylegan2-D", config={"group_size": 8})
+    cli.main(["convert", *(str(tmp_path / f"{part}.safetensors") for part in "GD"), str(tmp_path / "out.pkl"), "--to", "tensorflow"])
+    with open(tmp_path / "out.pkl", "rb") as file:
+        G, D, Gs = Unpickler(file).load()
+    assert asked == {"dnnlib.tflib.network Network", "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"}
+    # The options that the legacy loader of stylegan2-ada-pytorch knows; it refuses all others.
+    shared = {"label_size", "resolution", "num_channels", "mapping_layers", "mapping_lrmul", "fmap_base", "fmap_max", "conv_clamp", "architecture"}
+    for network in (G, D, Gs):
+        own = {"mbstd_group_size", "mbstd_num_features"} if network is D else {"latent_size", "dlatent_size"}
+        assert network.version == 4 and network.static_kwargs.keys() == shared | own and network.build_module_src == ""
+        assert network.static_kwargs["conv_clamp"] == (256 if network is not D else None)
+        base, most = network.static_kwargs["fmap_base"] * 2, network.static_kwargs["fmap_max"]
+        assert [min(base // r, most) for r in (4, 8)] == [4, 4]
+    assert D.static_kwargs["mbstd_group_size"] == 8 and G.static_kwargs["latent_size"] == 4
+    expected = files.tf_variables(small[0])
+    found = dict(Gs.variables) | {f"{name}/{key}": value for name, part in Gs.components.items() for key, value in part.variables}
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == np.float32 and np.array_equal(found[name], value), name
+    assert {name: value.shape for name, value in D.variables} == {name: value.shape for name, value in files.tf_variables(small[1]).items()}
+
+
+def test_what_a_format_cannot_hold_is_not_written(small, tmp_path):
+    G = zoo_formats.Network("stylegan2-G", small[0], {"conv_clamp": 256}, {})
+    for networks, target, message in [({"G_ema": G}, "tensorflow", "has no D"), ({"G_ema": G}, "rosinality", "conv_clamp=256"),
+                                      ({"G_ema": G}, "onnx", "is no format")]:
+        with pytest.raises(FormatError, match=message):
+            zoo_formats.export(tmp_path / "out", networks, target)
+        assert not (tmp_path / "out").exists()
+    zoo_formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
+    before = (tmp_path / "out").read_bytes()
+    with pytest.raises(FileExistsError):
+        zoo_formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
+    assert (tmp_path / "out").read_bytes() == before
+
+
+# The command line
+
+def test_info_says_what_a_file_holds(tmp_path, capsys):
+    info, _ = load("sg2_cond8")
+    path = tmp_path / "snapshot.pkl"
+    path.write_bytes(files.dump(files.snapshot(*states(info)), 4))
+    cli.main(["info", str(path)])
+    text = capsys.readouterr().out
+    assert "snapshot.pkl: NVIDIA PyTorch pickle (protocol 4)" in text
+    assert re.search(r"G_ema: stylegan2-G, 8 px, z 10, w 12, 5 classes, [\d,]+ numbers in 46 tensors", text)
+    assert re.search(r"D: stylegan2-D, 8 px, 5 classes", text) and '"channel_base": 256' in text
+
+
+def test_the_command_line_answers_a_bad_file_in_one_line(tmp_path):
+    (tmp_path / "bad.pkl").write_bytes(b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.")
+    command = [sys.executable, "-m", "course_lib.zoo", "info", str(tmp_path / "bad.pkl")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: bad.pkl cannot be read: it asks for 'os system'")
+
+
+# Hostile files
+
+def test_a_small_file_that_promises_a_wide_layer_is_refused_before_memory_is_taken(small, tmp_path):
+    """conv1 of 9,000 feature maps from 4 would make a network of 2.9 GB."""
+    G = small[0] | {"synthesis.b4.conv1.weight": torch.zeros(9000, 4, 3, 3)}
+    (tmp_path / "G.pkl").write_bytes(files.dump(files.official(G), 4))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(FormatError, match=r"has shape \["):
+        zoo.load(tmp_path / "G.pkl")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+def test_hostile_files_run_nothing_and_cost_little(tmp_path):
+    """In a process of its own, under a limit of memory and a clock for every file. FORMAT_FUZZ=2400 sets how many."""
+    count = os.environ.get("FORMAT_FUZZ", "200")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(Path(__file__).with_name("fuzz_formats.py")), str(tmp_path), count],
+                          capture_output=True, text=True, env=environment, timeout=800)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["files"] >= int(count) and result["unexpected"] == []
+    assert result["refused"] > 0.5 * result["files"] and result["valid"] > 0
+    assert result["slowest"] < 10 and result["megabytes"] < 1000
