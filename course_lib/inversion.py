@@ -20,7 +20,6 @@ class Projection(NamedTuple):
     distance: str               # its name
 
 
-@torch.enable_grad()
 def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.1, w_noise=0.05,
             stop_below=None, frame_every=0, callback=None, progress=False):
     """Find w and noise for images, as StyleGAN2 App. D: descend on distance(G(w), image) + noise_regularization · L_noise.
@@ -31,6 +30,29 @@ def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e
     Images do not influence each other: an image gets the same result alone and in a batch. One whose distance falls
     below `stop_below` stays as it is. callback(step, distances [N], images [N, 3, H, W]) → True ends the projection.
     Raises ValueError for images that are NaN or have another resolution, an unknown space and a NaN distance.
+    """
+    walk = projecting(G, targets, distance, space, steps, noise_regularization, seed, lr, w_noise, stop_below)
+    frames, done = [], None
+    with tqdm(total=steps, desc=f"projection into {space.upper()}", disable=not progress) as bar:
+        while True:
+            try:
+                step, distances, images = walk.send(done)
+            except StopIteration as end:
+                found, images = end.value
+                return found._replace(frames=frames + [images.cpu()] * bool(frame_every))
+            if frame_every and step % frame_every == 0:
+                frames.append(images.cpu())
+            done = callback and callback(step, distances, images)
+            bar.set_postfix(distance=f"{distances.mean():.4g}")
+            bar.update()
+
+
+@torch.enable_grad()
+def projecting(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.1, w_noise=0.05,
+               stop_below=None):
+    """`project` step by step: yields (step, distances [N], images [N, 3, H, W]), and ends early if it is sent something true.
+
+    Returns (the Projection without frames, its images).
     """
     targets = _checked(G, targets, space, steps)
     n, device = len(targets), targets.device
@@ -45,10 +67,9 @@ def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e
         x.requires_grad_()
     optimizer = torch.optim.Adam([ws, *learned], betas=(0.9, 0.999))
     moving = torch.ones(n, 1, 1, dtype=torch.bool, device=device)
-    distances, frames = [], []
+    distances = []
 
-    bar = tqdm(range(steps), desc=f"projection into {space.upper()}", disable=not progress)
-    for step in bar:
+    for step in range(steps):
         # Learning rate and noise on w follow their schedules; all images are shaken alike.
         t = step / steps
         optimizer.param_groups[0]["lr"] = lr * learning_rate_ramp(t)
@@ -58,13 +79,11 @@ def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e
         loss = found.sum() + sum(noise_penalty(x).sum() for x in learned) * (noise_regularization or 0)
         gradients = torch.autograd.grad(loss, [ws, *learned])
         distances.append(found.detach().cpu())
-        if frame_every and step % frame_every == 0:
-            frames.append(images.detach().cpu())
 
         # An image that is close enough moves no more.
         if stop_below is not None:
             moving &= (found.detach() >= stop_below).view(n, 1, 1)
-        if not moving.any() or (callback and callback(step, distances[-1], images.detach())):
+        if (yield step, distances[-1], images.detach()) or not moving.any():
             break
 
         # Step, and give every noise image mean 0 and deviation 1 again.
@@ -77,13 +96,12 @@ def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e
                 x.copy_(normalised(x))
             for x, old in zip((ws, *learned), before):
                 x.copy_(torch.where(moving.view(n, *[1] * (x.ndim - 1)), x, old))
-        bar.set_postfix(distance=f"{distances[-1].mean():.4g}")
 
     ws, noise = ws.detach().expand(-1, G.num_ws, -1), [x.detach() for x in noise]
     with torch.no_grad():
         images = G.synthesis(ws, noise=noise)
         distances.append(_finite(distance(images, targets), n).cpu())
-    return Projection(ws, noise, torch.stack(distances), frames + [images.cpu()] * bool(frame_every), name_of(distance))
+    return Projection(ws, noise, torch.stack(distances), [], name_of(distance)), images
 
 
 @torch.no_grad()

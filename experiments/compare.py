@@ -1,14 +1,19 @@
-"""The comparisons of lessons 01 to 04, in the small setting: 32 px, half the width, 280 thousand images, two seeds.
+"""The comparisons of lessons 01 to 06, in the small setting: 32 px, half the width, 280 thousand images, two seeds.
 
     python experiments/compare.py growing      grown, at full size from the start, and grown with α switched at once
     python experiments/compare.py ingredients  PGGAN without equalized learning rate, pixel norm, minibatch deviation
     python experiments/compare.py mixing       StyleGAN with and without mixing regularization
+    python experiments/compare.py path_length  StyleGAN2 with and without path-length regularization
+    python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps
+
+Without a GPU, --laptop shrinks them to 16 px and 40 thousand images: each run takes some ten minutes of one core.
 
 Each trains its runs (several at a time on one GPU; a run that is complete is not trained again), measures every snapshot, and
 writes data/results/NAME.json.
 """
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -18,21 +23,27 @@ import torch
 from safetensors.torch import load_file
 
 from course_lib import judges, metrics, ops, portraits, zoo
-from course_lib.metrics import claims, generators
+from course_lib.metrics import claims, generators, smoothness
 from course_lib.networks import layers
 
 SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128", "--z-dim", "128", "--data-size", "50k",
-         "--batch", "64", "--stable", "40k", "--fade", "40k", "--images", "280k", "--checkpoint-every", "20k",
-         "--log-every", "2k"]
-FULL = ["--start", "32"]
+         "--batch", "64", "--images", "280k", "--checkpoint-every", "20k", "--log-every", "2k"]
+GROWING = [*SMALL, "--stable", "40k", "--fade", "40k"]
+FULL = [*GROWING, "--start", "32"]
+STYLES = ["--w-dim", "128"]
+LAPTOP = ["--resolution", "16", "--channel-base", "1024", "--channel-max", "64", "--z-dim", "64", "--w-dim", "64", "--images", "40k",
+          "--data-size", "20k"]
 COMPARISONS = {
-    "growing": {"grown": ["pggan", *SMALL], "full size": ["pggan", *SMALL, *FULL],
-                "switched": ["pggan", *SMALL, "--fade", "0", "--stable", "80k"]},
-    "ingredients": {"all": ["pggan", *SMALL, *FULL], "no equalized learning rate": ["pggan", *SMALL, *FULL, "--no-equalized"],
-                    "no pixel norm": ["pggan", *SMALL, *FULL, "--no-pixel-norm"],
-                    "no minibatch deviation": ["pggan", *SMALL, *FULL, "--group-size", "1"]},
-    "mixing": {"mixing": ["stylegan", *SMALL, "--w-dim", "128"],
-               "no mixing": ["stylegan", *SMALL, "--w-dim", "128", "--mixing", "0"]}}
+    "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],
+                "switched": ["pggan", *GROWING, "--fade", "0", "--stable", "80k"]},
+    "ingredients": {"all": ["pggan", *FULL], "no equalized learning rate": ["pggan", *FULL, "--no-equalized"],
+                    "no pixel norm": ["pggan", *FULL, "--no-pixel-norm"],
+                    "no minibatch deviation": ["pggan", *FULL, "--group-size", "1"]},
+    "mixing": {"mixing": ["stylegan", *GROWING, *STYLES], "no mixing": ["stylegan", *GROWING, *STYLES, "--mixing", "0"]},
+    "path_length": {"regularized": ["stylegan2", *SMALL, *STYLES],
+                    "not regularized": ["stylegan2", *SMALL, *STYLES, "--pl-weight", "0"]},
+    "lazy": {f"every {k}": ["stylegan2", *SMALL, *STYLES, "--pl-interval", k, "--r1-interval", k] for k in ("1", "4", "8", "16")}}
+INVERSION = dict(images=8, steps=200)
 CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
 
 
@@ -44,10 +55,12 @@ def main(arguments=None):
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--parallel", type=int, default=4, help="runs at a time")
     parser.add_argument("--samples", type=int, default=5_000, help="images per measurement")
+    parser.add_argument("--laptop", action="store_true", help="16 px and few images, for a machine without a GPU")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
     args = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    runs = {(name, seed): [*options, *args.train, "--seed", str(seed),
+    smaller = [*LAPTOP * args.laptop, *args.train]
+    runs = {(name, seed): [*options, *smaller, "--seed", str(seed),
                            "--out", str(args.runs / args.comparison / f"{name.replace(' ', '-')}-{seed}")]
             for name, options in COMPARISONS[args.comparison].items() for seed in args.seeds}
     train(list(runs.values()), args.parallel)
@@ -58,7 +71,7 @@ def main(arguments=None):
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
     result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
               "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
-              "options": {name: " ".join(options) for name, options in COMPARISONS[args.comparison].items()}, "runs": measured}
+              "options": {name: " ".join([*options, *smaller]) for name, options in COMPARISONS[args.comparison].items()}, "runs": measured}
     out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(rounded(result), indent=1) + "\n")
@@ -109,13 +122,25 @@ def measure(out, oracle, judge, samples, device):
         row |= generators.compare(of_reals, fakes, ["frechet", "precision_recall"])
         row["swd"] = metrics.sliced_wasserstein(reals.split(500), images.split(500))["mean"]
         row["entropy"] = claims.entropy(judges.read(judge, images[:2000]))
-        row["activation"] = largest_activation(G)
+        if settings["model"] != "stylegan2":
+            row["activation"] = largest_activation(G)
         if settings["model"] == "stylegan":
             mixed = [generators.features(oracle, [part]) for part in claims.mixed_images(G, samples)]
             row["frechet_mixed"] = generators.compare(of_reals, torch.cat(mixed), ["frechet"])["frechet"]
         curve.append(row)
-    return {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
-            "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out)}
+    result = {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
+              "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out)}
+    return result | (smooth(G, oracle, samples // 10) if settings["model"] == "stylegan2" else {})
+
+
+def smooth(G, oracle, pairs):
+    """Path lengths, PPL and what inversion leaves, of a trained generator."""
+    distance = metrics.oracle_distance(oracle)
+    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs)
+    found = smoothness.invert(G, distance, **INVERSION)
+    return {"lengths": smoothness.spread(smoothness.lengths(G)), "ppl": {name: value["mean"] for name, value in ppl.items()},
+            "inversion": {name: {"distance": statistics.mean(kind.distance), "rmse": statistics.mean(kind.rmse)}
+                          for name, kind in found.items()}}
 
 
 def largest_activation(G, n=64):

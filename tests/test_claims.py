@@ -83,18 +83,37 @@ def test_entropy_counts_variety():
     assert claims.entropy(same) == 0 and claims.entropy(halves) == pytest.approx(1)
 
 
-def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatch):
+TINY = ["--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--data-size", "16", "--batch", "8", "--images", "192",
+        "--checkpoint-every", "96", "--log-every", "8", "--device", "cpu", "--dtype", "float32"]
+
+
+def comparison(name, runs, tmp_path, monkeypatch, *options):
+    """Run a comparison of experiments/compare.py with other trainings; returns its result."""
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
     monkeypatch.delitem(sys.modules, "compare", raising=False)
     import compare
-    monkeypatch.setattr(compare, "COMPARISONS", {"growing": {"grown": ["pggan", *compare.SMALL]}})
-    compare.main(["growing", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "growing.json"), "--seeds", "0", "--parallel",
-                  "2", "--samples", "260", "--train", "--resolution", "16", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8",
-                  "--data-size", "16", "--batch", "8", "--stable", "32", "--fade", "64", "--images", "192", "--checkpoint-every", "96",
-                  "--log-every", "8", "--device", "cpu", "--dtype", "float32"])
-    result = json.loads((tmp_path / "growing.json").read_text())
-    assert result["world"] == portraits.VERSION and result["seeds"] == [0] and "compare.py growing" in result["command"]
-    curve = result["runs"]["grown"]["0"]["curve"]
+    monkeypatch.setattr(compare, "COMPARISONS", {name: runs(compare)})
+    monkeypatch.setattr(compare, "INVERSION", dict(images=2, steps=10))
+    compare.main([name, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / f"{name}.json"), "--seeds", "0", "--parallel", "2",
+                  "--samples", "260", *options])
+    result = json.loads((tmp_path / f"{name}.json").read_text())
+    assert result["world"] == portraits.VERSION and result["seeds"] == [0] and f"compare.py {name}" in result["command"]
+    return result["runs"]
+
+
+def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatch):
+    runs = comparison("growing", lambda compare: {"grown": ["pggan", *compare.GROWING]}, tmp_path, monkeypatch,
+                      "--train", "--resolution", "16", *TINY, "--stable", "32", "--fade", "64")
+    curve = runs["grown"]["0"]["curve"]
     assert [row["images"] for row in curve] == [96, 192] and curve[-1]["resolution"] == 16
     assert all(row["frechet"] > 0 and row["activation"] > 0 and row["swd"] > 0 for row in curve)
-    assert {row["alpha"] for row in result["runs"]["grown"]["0"]["log"]} > {1.0}
+    assert {row["alpha"] for row in runs["grown"]["0"]["log"]} > {1.0}
+
+
+def test_a_comparison_of_stylegan2_measures_how_smooth_it_is(tmp_path, monkeypatch):
+    runs = comparison("path_length", lambda compare: {"not regularized": compare.COMPARISONS["path_length"]["not regularized"]},
+                      tmp_path, monkeypatch, "--laptop", "--train", *TINY, "--w-dim", "8", "--mapping-layers", "2")
+    run = runs["not regularized"]["0"]
+    assert [row["images"] for row in run["curve"]] == [96, 192] and run["curve"][-1]["resolution"] == 16
+    assert run["lengths"]["mean"] > 0 and 0 < run["lengths"]["over_w"] < run["lengths"]["all"] < 2
+    assert all(value > 0 for value in run["ppl"].values()) and set(run["inversion"]) == {"generated", "portraits"}

@@ -29,6 +29,7 @@ def targets(G):
     return G(torch.randn(3, 8, generator=torch.Generator().manual_seed(4)), noise="none")
 
 
+@torch.no_grad()
 def rendered(G, found):
     return G.synthesis(found.ws, noise=found.noise)
 
@@ -103,6 +104,20 @@ def test_an_image_that_is_close_enough_stops_and_the_others_go_on(G, targets):
             assert torch.allclose(found.ws[i], whole.ws[i], atol=1e-3)
     easy = inversion.project(G, targets, squares, steps=60, stop_below=1e9)
     assert len(easy.distances) == 2 and torch.equal(easy.ws[0], easy.ws[2])
+
+
+def test_the_steps_of_a_projection_come_one_by_one_and_end_when_told(G, targets):
+    whole = inversion.project(G, targets, squares, steps=6)
+    walk, seen = inversion.projecting(G, targets, squares, steps=6), []
+    for step, distances, images in walk:
+        seen.append(distances)
+        assert step == len(seen) - 1 and images.shape == targets.shape and not images.requires_grad
+    assert torch.equal(torch.stack(seen), whole.distances[:-1])
+    walk = inversion.projecting(G, targets, squares, steps=6)
+    next(walk)
+    with pytest.raises(StopIteration) as end:
+        walk.send(True)
+    assert len(end.value.value[0].distances) == 2
 
 
 def test_frames_show_the_whole_way_and_a_callback_ends_it(G, targets):

@@ -83,6 +83,25 @@ def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_sur
     assert torch.equal(whole, cut) and not torch.equal(whole, plain)
 
 
+def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
+    s = vars_of(TINY) | {"world": None, "pl_weight": 0.0}
+    networks = stylegan2.build(s, "cpu")
+    plain, lazy = (optimizer.param_groups[0] for optimizer in (networks.G_opt, networks.D_opt))
+    assert (plain["lr"], plain["betas"]) == (s["lr"], (0.0, 0.99))
+    assert lazy["lr"] == pytest.approx(s["lr"] * 16 / 17) and lazy["betas"][1] == pytest.approx(0.99 ** (16 / 17))
+
+
+def test_a_loaded_run_keeps_adams_moments_in_the_memory_format_of_their_weights(tmp_path, folder):
+    """Fused Adam on a GPU refuses any other."""
+    run(tmp_path, folder, 80)
+    networks = stylegan2.build(vars_of(TINY) | {"world": None}, "cpu")
+    checkpoint.load(checkpoint.folders(tmp_path)[-1], networks)
+    moments = [(parameter, value) for optimizer in (networks.G_opt, networks.D_opt) for parameter, fields in optimizer.state.items()
+               for value in fields.values() if value.ndim]
+    assert any(not parameter.is_contiguous() for parameter, _ in moments)
+    assert all(value.stride() == parameter.stride() for parameter, value in moments)
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, folder):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(tmp_path / name, folder, 80, "--seed", str(seed))

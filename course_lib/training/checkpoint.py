@@ -66,6 +66,8 @@ def load(folder, run):
             index, field = key.split(".")
             state.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for parameter, fields in optimizer.state.items():       # in the memory format of the parameter, as fused Adam demands
+            fields |= {field: torch.empty_like(parameter).copy_(value) for field, value in fields.items() if value.ndim}
     for name, value in run.buffers.items():
         value.copy_(tensors[f"buffers.{name}"])
     torch.set_rng_state(tensors["rng.cpu"])

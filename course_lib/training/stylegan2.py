@@ -22,13 +22,16 @@ def build(settings, device):
     ema.load_state_dict(G.state_dict())
     G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
 
-    def adam(network, interval):
-        lr, betas = losses.lazy_adam(s["lr"], (0.0, 0.99), interval)
+    def adam(network, interval, regularized):
+        lr, betas = s["lr"], (0.0, 0.99)
+        if regularized:
+            lr, betas = losses.lazy_adam(lr, betas, interval)
         fused = dict(fused=True, capturable=True) if torch.device(device).type == "cuda" else {}
         lr = torch.tensor(lr, device=device) if fused else lr          # a recorded step reads it anew
         return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=1e-8, **fused)
 
-    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), adam(G, s["pl_interval"]), adam(D, s["r1_interval"]),
+    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), adam(G, s["pl_interval"], s["pl_weight"]),
+               adam(D, s["r1_interval"], s["r1_gamma"]),
                {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s["conv_clamp"]})
 
 
@@ -46,7 +49,7 @@ def plan(run, reals, settings, device):
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():
-        for optimizer, lr in full.items() if s["lr_anneal"] else ():
+        for optimizer, lr in full.items() if s.get("lr_anneal") else ():
             group, lr = optimizer.param_groups[0], lr * schedule.anneal(run.images, s["images"], s["lr_anneal"])
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(lr)
@@ -105,7 +108,8 @@ def phases(run, reals, settings, device):
 
     steps = [Phase("generator", 1, generator), Phase("path_length", s["pl_interval"], path_length),
              Phase("discriminator", 1, discriminator), Phase("r1", s["r1_interval"], r1)]
-    return [phase for phase in steps if phase.name != "path_length" or s["pl_weight"]]
+    weights = {"path_length": s["pl_weight"], "r1": s["r1_gamma"]}
+    return [phase for phase in steps if weights.get(phase.name, 1)]
 
 
 def step(optimizer, loss, parameters):
