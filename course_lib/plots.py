@@ -98,6 +98,15 @@ def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | No
     return sheet
 
 
+def under_bars(images: torch.Tensor, values, top: float, height: int = 24) -> torch.Tensor:
+    """Images [N, 3, H, W] side by side, with a bar over each for its value, `top` being the highest → [3, height + H, N·W]."""
+    width = images.shape[3]
+    bars = torch.ones(3, height, len(images) * width)
+    for i, value in enumerate(values):
+        bars[:, height - round((height - 2) * min(float(value) / top, 1)):, i * width + width // 8:(i + 1) * width - width // 8] = 0.2
+    return torch.cat([bars, torch.cat(list(images.detach().cpu()), dim=2)], dim=1)
+
+
 def with_caption(picture, text: str) -> Image.Image:
     """The picture with a line of text under it."""
     picture = to_image(picture)

@@ -48,14 +48,27 @@ def run(notebook: nbformat.NotebookNode, folder: Path = HERE) -> float:
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Drop what differs from run to run: times, versions, views and state of widgets. Figures and their alt text remain."""
+    """Drop what differs from run to run: times, versions, views and state of widgets, and where a printed text was cut into
+    pieces. Figures and their alt text remain."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        cell.update({"outputs": joined(cell.outputs)} if "outputs" in cell else {})
         for output in cell.get("outputs", []):
             if "data" in output:
                 output.data.pop(WIDGET_VIEW, None)
     return notebook
+
+
+def joined(outputs):
+    """Texts that follow each other on the same stream as one output."""
+    found = []
+    for output in outputs:
+        if found and output.output_type == found[-1].output_type == "stream" and output.name == found[-1].name:
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def problems(notebook: nbformat.NotebookNode) -> list[str]:

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from course_lib import exercises, ops
-from course_lib.exercises import display, guard, records
+from course_lib.exercises import display, engine, guard, probes, records
+from course_lib.exercises.engine import Exercise
+from course_lib.exercises.probes import Computed, Probe
 from course_lib.networks import stylegan2
 
 ID = "05.demodulate"
@@ -326,7 +328,8 @@ def test_an_alarm_that_was_set_before_still_rings():
 
 
 def test_progress_is_kept_and_what_was_right_stays_right(generator):
-    assert "0 of 5" in repr(exercises.progress())
+    count = len(exercises.names())
+    assert f"0 of {count}" in repr(exercises.progress())
     exercises.check(ID, lambda weight, eps=1e-8: weight, generator)
     assert records.read() == {ID: "wrong"}
     exercises.check(ID, right, generator)
@@ -334,7 +337,8 @@ def test_progress_is_kept_and_what_was_right_stays_right(generator):
     exercises.check("05.modulate", lambda *args: exercises.____, generator)
     assert records.read() == {ID: "right"}
     overview = exercises.progress()
-    assert "1 of 5 exercises are right" in repr(overview) and 'aria-label="1 of 5 done"' in overview._repr_html_()
+    assert f"1 of {count} exercises are right" in repr(overview)
+    assert f'aria-label="1 of {count} done"' in overview._repr_html_()
     assert [p.name for p in records.path().parent.iterdir()] == ["progress.json"]
 
 
@@ -373,6 +377,24 @@ def test_no_result_depends_on_the_progress(generator):
     assert attempt() == first
 
 
+def test_a_wrong_answer_that_changes_its_inputs_does_not_spoil_the_next_check():
+    """In the generator too an answer gets its inputs, and they are the weights of the network."""
+    def spoils(weight, style):
+        weight *= 2 * style[0][None, :, None, None]
+        return weight[None]
+
+    network = stylegan2.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}).eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert exercises.check("05.modulate", spoils, network).status == "wrong"
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert exercises.check("05.modulate", exercises.EXERCISES["05.modulate"].alternatives[0], network).status == "right"
+
+
+def test_code_and_emphasis_in_a_message_are_set_as_such():
+    assert display.marked("Use `a * b` < 3, an *input* map, 2 * 3 * 4.") == (
+        "Use <code>a * b</code> &lt; 3, an <em>input</em> map, 2 * 3 * 4.")
+
+
 def test_text_of_an_answer_is_escaped_in_html():
     result = exercises.Result("error", None, "raises <b>", "05.demodulate", printed="<script>")
     assert "<script>" not in result._repr_html_() and "&lt;b&gt;" in result._repr_html_()
@@ -388,3 +410,103 @@ def test_in_a_notebook_the_picture_is_shown_with_its_alt_text(monkeypatch, gener
     assert shown == [(result.picture, result.alt)] and "both rows are the same" in result.alt
     exercises.check(ID, lambda weight, eps=1e-8: exercises.____, generator)
     assert len(shown) == 1
+
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.slope = torch.nn.Parameter(torch.tensor([2.0, 3.0], dtype=torch.float64))
+
+    def forward(self, x):
+        return x.square() * self.slope
+
+
+def slope(y, x):
+    return torch.autograd.grad(y.sum(), x, create_graph=True)[0]
+
+
+PROBE = Probe("a line", {"y": Computed(Line(), "x"), "x": torch.tensor([[1.0, 5.0]], dtype=torch.float64)})
+
+
+def test_a_computed_input_is_differentiable_and_its_network_is_reached():
+    outcome = probes.run(slope, "names", PROBE, ["y", "x"])
+    assert torch.equal(outcome.value, torch.tensor([[4.0, 30.0]], dtype=torch.float64)) and outcome.changed is None
+    weights = probes.normal(1, 2, seed=99)[0]
+    assert torch.allclose(outcome.gradients["x"], 2 * PROBE.inputs["y"].network.slope.detach() * weights)
+    assert torch.allclose(outcome.gradients["y.slope"], 2 * PROBE.inputs["x"] * weights)
+    assert PROBE.inputs["y"].network.slope.grad is None
+    assert probes.run(lambda y, x: slope(y, x) + 0 * y.mul_(2), "names", PROBE, ["y", "x"]).changed == "y"
+
+
+def test_a_gradient_that_misses_the_network_is_told_in_words():
+    task = Exercise("99.slope", "slope(y, x)", "", slope, [PROBE], None, ())
+    half = lambda y, x: torch.autograd.grad(y.sum(), x)[0] / x.detach() * x
+    assert engine.judge(task, half)[1:3] == (
+        "no gradient", "The values are right, but no gradient reaches the network behind `y`. Leave out detach(), .data, "
+        "no_grad() and .item().")
+
+
+def test_a_fixed_tensor_is_asked_for_no_gradient_but_must_not_change():
+    probe = Probe("noise", {"x": torch.ones(3), "noise": torch.ones(3)}, fixed=("noise",))
+    outcome = probes.run(lambda x, noise: x * noise, "names", probe, ["x", "noise"])
+    assert outcome.gradients.keys() == {"x"}
+    assert probes.run(lambda x, noise: x * noise.add_(1), "names", probe, ["x", "noise"]).changed == "noise"
+
+
+@pytest.mark.parametrize("value", [[3, 1, 2], np.array([3, 1, 2])], ids=["list", "array"])
+def test_a_changed_list_or_array_is_seen_and_the_probe_stays_as_it_is(value):
+    outcome = probes.run(lambda x: x.sort() or 1.0, "names", Probe("labels", {"x": value}), ["x"], returns="numbers")
+    assert outcome.changed == "x" and list(value) == [3, 1, 2]
+
+
+@pytest.mark.parametrize("returns, value, numbers, form", [
+    ("numbers", 1.5, [1.5], "a number"), ("numbers", np.float32(1), [1], "a number"),
+    ("numbers", (1, [2, 3]), [1, 2, 3], "(a number, (a number, a number))"),
+    ("tensors", [torch.ones(2), torch.zeros(())], [1, 1, 0], "(a tensor [2], a tensor [])"),
+    ("numbers", (1, torch.ones(2)), None, "(a number, a tensor [2])"), ("numbers", (), None, "()"),
+    ("tensors", (torch.ones(2), None), None, "(a tensor [2], a NoneType)"),
+    ("tensors", (torch.ones(2).long(),), None, "(a tensor [2] of type torch.int64)")], ids=str)
+def test_several_values_are_one_tensor_and_their_form_is_known(returns, value, numbers, form):
+    found, named = probes.one_tensor(value, returns)
+    assert named == form
+    assert found is value if numbers is None else torch.equal(found, torch.tensor(numbers, dtype=found.dtype))
+
+
+def test_what_an_exercise_takes_as_numbers_or_as_state_is_told_by_its_form():
+    lazy, penalty = exercises.EXERCISES["06.lazy_adam"], exercises.EXERCISES["06.path_length_penalty"]
+    assert engine.judge(lazy, lambda lr, betas, interval: (lr, betas[0]))[1:3] == (
+        "form", "Your function returns (a number, a number) instead of (a number, (a number, a number)), for: lr = 0.002, "
+        "betas = (0.0, 0.99), interval = 16.")
+    right = penalty.alternatives[0]
+    status, name, message, _ = engine.judge(penalty, lambda *args, **kwargs: (right(*args, **kwargs)[0], 1.0))
+    assert (status, name) == ("wrong", "form") and "(a tensor [3], a number) instead of (a tensor [3], a tensor [])" in message
+
+
+def test_the_state_of_a_loss_may_be_detached_but_the_loss_may_not():
+    task = exercises.EXERCISES["06.path_length_penalty"]
+    right = task.alternatives[0]
+
+    def detached(*which):
+        return lambda *args, **kwargs: tuple(x.detach() if i in which else x for i, x in enumerate(right(*args, **kwargs)))
+
+    assert [engine.judge(task, detached(*which))[0] for which in ((), (1,), (0,), (0, 1))] == ["right", "right", "wrong", "wrong"]
+
+
+def test_parameters_of_other_names_get_the_defaults_that_a_probe_omits():
+    task = exercises.EXERCISES["05.modulated_conv2d"]
+    renamed = lambda maps, kernel, s, normalise=True, border=0: task.alternatives[0](maps, kernel, s, normalise, border)
+    assert engine.judge(task, renamed)[0] == "right"
+
+
+def test_a_blank_can_be_unpacked_and_used_in_numpy():
+    a, (b, c) = exercises.____
+    first, = exercises.____
+    assert {type(x) for x in (a, b, c, first, np.log(a), np.ones(3) * b, np.float64(2) / c)} == {type(exercises.____)}
+    assert list(exercises.____) == []
+    task = exercises.EXERCISES["06.path_length_penalty"]
+    assert engine.judge(task, lambda images, ws, noise, mean, decay=0.01: (images, exercises.____))[0] == "not attempted"
+
+
+def test_a_result_that_cannot_be_drawn_is_no_traceback():
+    result = exercises.check("06.lazy_adam", lambda lr, betas, interval: (lr, tuple(betas) * 2))
+    assert result.status == "wrong" and result.picture is None

@@ -64,6 +64,12 @@ def test_a_sound_notebook_has_no_problems():
     assert build.problems(notebook_with(image, markdown="`![](a.png)` and ![a face](b.png)")) == []
 
 
+def test_a_text_that_came_in_pieces_is_stored_as_one():
+    stream = lambda name, text: nbformat.v4.new_output("stream", name=name, text=text)
+    cell = build.clean(notebook_with(stream("stdout", "a\n"), stream("stdout", "b\n"), stream("stderr", "c"))).cells[1]
+    assert [(o.name, o.text) for o in cell.outputs] == [("stdout", "a\nb\n"), ("stderr", "c")]
+
+
 def test_widget_state_is_named():
     notebook = notebook_with()
     notebook.metadata["widgets"] = {}

@@ -93,6 +93,15 @@ def test_a_linear_generator_has_the_length_of_its_matrix(epsilon):
     assert torch.allclose(single, ((z1 - z0) @ (G.b @ G.a).T).square().sum(dim=1), rtol=1e-6)
 
 
+def test_a_term_is_the_distance_of_one_step_of_the_way_over_its_square():
+    """On a way with speed 2 t |b − a| and with the pixels' squares as distance: (2 t + ε)² |B (b − a)|²."""
+    G = Linear()
+    a, b = torch.randn(2, 5, 48, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
+    terms = path_length.path_terms(G.synthesis, squares, lambda a, b, t: torch.lerp(a, b, t ** 2), a, b, t, epsilon=0.1)
+    assert torch.allclose(terms, (2 * t[:, 0] + 0.1) ** 2 * ((b - a) @ G.b.T).square().sum(dim=1), rtol=1e-9)
+
+
 def test_in_z_a_rotation_has_the_angle_between_latents_as_its_length():
     """Slerp walks at the constant speed θ, and random directions are nearly orthogonal: E θ² = (π/2)² + 1/D."""
     full, end = (metrics.perceptual_path_length(Linear(orthonormal=True), squares, "z", sampling, samples=2000)["mean"]

@@ -139,6 +139,13 @@ def test_a_grid_keeps_every_pixel():
     assert torch.equal(shown, ((images[3] + 1) * 127.5).round().long())
 
 
+def test_bars_over_images_are_as_high_as_their_values():
+    strip = plots.under_bars(images[:3], [0, 1, 2], top=2, height=22)
+    assert strip.shape == (3, 22 + 64, 3 * 64) and torch.equal(strip[:, 22:, 64:128], images[1])
+    heights = [(strip[0, :22, 64 * i + 32] < 1).sum().item() for i in range(3)]
+    assert heights == [0, 10, 20]
+
+
 def test_a_figure_is_stored_at_twice_its_size_and_shown_at_its_size():
     data, metadata = plots.bundle(plots.curves([0, 1], {"a": [1, 2]}, "x", "y"), "A line.")
     assert metadata["image/png"] == {"alt": "A line.", "width": 700, "height": 300} and data["text/plain"] == "A line."

@@ -10,12 +10,14 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from .. import zoo
-from . import display, engine, guard, lesson00, lesson05, lesson05_convolutions, proof as proofs, records
+from . import (display, engine, guard, lesson00, lesson05, lesson05_convolutions, lesson06, lesson06_lazy, lesson06_penalty,
+               lesson07, lesson07_measures, proof as proofs, records)
 from .blank import ____
 from .engine import Result
 
 __all__ = ["____", "Result", "check", "hint", "lesson", "names", "progress", "solution", "stub"]
-EXERCISES = {exercise.id: exercise for module in (lesson00, lesson05, lesson05_convolutions) for exercise in module.EXERCISES}
+MODULES = (lesson00, lesson05, lesson05_convolutions, lesson06, lesson06_penalty, lesson06_lazy, lesson07, lesson07_measures)
+EXERCISES = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 _hints_seen = {}
 
 
@@ -64,10 +66,12 @@ def prove(task, answer, generator, status, mistake, message):
         except (OSError, ValueError) as problem:
             return status, mistake, f"{message} The generator could not be loaded: {problem}", None, ""
         with guard.without(task.hidden):
-            found, error = guard.attempt(lambda: task.proof.images(task.as_declared(answer), generator), guard.SECONDS)
+            found, error = guard.attempt(lambda: task.proof.images(task.as_declared(answer), generator, reference.shape),
+                                         guard.SECONDS)
     if error is not None:
         if status == "right":
-            return "error", None, "Right on small inputs, but not in the generator. " + engine.raised(error, answer), None, ""
+            who = task.proof.who.lower()
+            return "error", None, f"Right on small inputs, but not in {who}. {engine.raised(error, answer, who=who)}", None, ""
         return status, mistake, message, None, ""
     shown = proofs.Shown(reference, *found)
     picture, alt = task.proof.picture(shown), task.proof.alt(shown, task.name)
@@ -77,7 +81,8 @@ def prove(task, answer, generator, status, mistake, message):
         elif not shown.same:
             status, message = "wrong", f"Right on small inputs, but {task.proof.who.lower()} gives something else with it."
         else:
-            message = f"Right. {task.proof.who} called your {task.name} {shown.calls} times and {task.proof.what}."
+            times = f"{shown.calls} time{'s' * (shown.calls > 1)}"
+            message = f"Right. {task.proof.who} called your {task.name} {times} and {task.proof.what}."
     return status, mistake, message, picture, alt
 
 

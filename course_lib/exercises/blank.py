@@ -1,6 +1,10 @@
 """`____`, what a stub returns: it swallows every operation, so a half-written answer runs and counts as not attempted."""
 
 
+import dis
+import sys
+
+
 class Blank:
     __slots__ = ()
 
@@ -11,7 +15,10 @@ class Blank:
         return False
 
     def __iter__(self):
-        return iter(())
+        """Empty, except in `a, b = ____`."""
+        frame = sys._getframe(1)
+        operation, count = frame.f_code.co_code[frame.f_lasti:frame.f_lasti + 2]
+        return iter([self] * count if dis.opname[operation] == "UNPACK_SEQUENCE" else ())
 
     def _itself(self, *args, **kwargs):
         return self
@@ -23,6 +30,9 @@ class Blank:
 
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
+        return ____
+
+    def __array_ufunc__(self, *args, **kwargs):
         return ____
 
 

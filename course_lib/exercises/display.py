@@ -1,5 +1,6 @@
 """How results, hints and progress look, as text and as HTML. Nothing here depends on a clock, a machine or the progress."""
 import html as escape
+import re
 
 MARKS = {"right": ("✓", "#009E73"), "wrong": ("✗", "#D55E00"), "error": ("!", "#D55E00"), "not attempted": ("○", "#666666")}
 
@@ -15,7 +16,15 @@ def html(result):
     mark, color = MARKS[result.status]
     printed = f"<br>Your function printed:<pre>{escape.escape(result.printed.strip())}</pre>" if result.printed else ""
     return (f'<div style="border-left:4px solid {color};padding:2px 10px"><b>{mark} {escape.escape(result.exercise)} · '
-            f"{result.status}</b><br>{escape.escape(result.message)}{printed}</div>")
+            f"{result.status}</b><br>{marked(result.message)}{printed}</div>")
+
+
+def marked(message):
+    """A message as HTML: `code` and *emphasis* as in Markdown, anything else as it is."""
+    parts = re.split(r"`([^`]+)`", message)
+    plain = [re.sub(r"(?<![\w*])\*(\w+)\*(?![\w*])", r"<em>\1</em>", escape.escape(part)) for part in parts[::2]]
+    code = [f"<code>{escape.escape(part)}</code>" for part in parts[1::2]] + [""]
+    return "".join(a + b for a, b in zip(plain, code))
 
 
 def in_notebook():

@@ -48,8 +48,8 @@ class Mistake:
         return self.function.__name__
 
 
-RETURN = {"tensor": "Return one torch.Tensor.", "numbers": "Return Python numbers, as the signature says.",
-          "tensors": "Return tensors of one shape, as the signature says."}
+RETURN = {"tensor": "Return one torch.Tensor.", "numbers": "Return Python numbers.", "tensors": "Return tensors.",
+          "tensor and state": "Return two tensors."}
 
 
 @dataclass(eq=False)
@@ -62,7 +62,8 @@ class Exercise:
     proof: object               # a proof.Proof
     hints: tuple
     reference: object = None    # production with the parameters of the stub, where they differ
-    returns: str = "tensor"     # or "numbers": one or several; or "tensors": several of one shape
+    returns: str = "tensor"     # or "numbers", "tensors": one or several; or "tensor and state": only the first has a gradient
+    single: bool = False        # float32 is enough, whatever the type of the inputs: the library computes it in that
     forbidden: tuple = ()       # further functions of the library that an answer must not call
     inspect: object = None      # (answer) → (mistake, message) for a right result found in a way that the exercise excludes
     mistakes: list = field(default_factory=list)
@@ -126,9 +127,12 @@ class Exercise:
         """What the function makes of every probe, until it takes too long."""
         required, optional = self.parameters
         way = way or probes.binds(function, required, optional)
+        if way == "order":                  # no name says which optional ones a probe omits
+            function, way = self.as_declared(function), "names"
         found, end = [], time.monotonic() + seconds
         for probe in self.probes:
-            found.append(probes.run(function, way, probe, required, max(end - time.monotonic(), 0.01), self.returns))
+            found.append(probes.run(function, way, probe, required, max(end - time.monotonic(), 0.01), self.returns,
+                                    self.single))
             if isinstance(found[-1].error, guard.TimeLimit):
                 break
         return found
@@ -183,9 +187,11 @@ def verdict(exercise, answer, found, repeated, other_way):
         if isinstance(outcome.value, torch.Tensor) and outcome.changed:
             return "wrong", "changes its input", (f"Your function changes its input `{outcome.changed}`. Work on a new tensor: "
                                                   "no +=, *=, and no method whose name ends in _.")
-    for outcome, probe in zip(found, exercise.probes):
+    for outcome, wanted, probe in zip(found, expected, exercise.probes):
         if outcome.error is not None:
             return "error", None, raised(outcome.error, answer, probe)
+        if outcome.form != wanted.form and outcome.value is not None:
+            return "wrong", "form", f"Your function returns {outcome.form} instead of {wanted.form}, for: {probe.what}."
         if not_a_tensor(outcome.value):
             return "error", None, f"Your function {not_a_tensor(outcome.value)} {RETURN[exercise.returns]}"
     if right(found, expected):
@@ -232,13 +238,14 @@ def difference(exercise, found, expected):
     if not values:
         probe, a, b = wrong[0]
         name = next(n for n in b.gradients if probes.apart(a.gradients[n], b.gradients[n]) > 1)
+        source = f"`{name}`" if name.split(".")[0] not in probe.computed() else f"the network behind `{name.split('.')[0]}`"
         if not a.gradients[name].any():
-            return "no gradient", (f"The values are right, but no gradient reaches `{name}`. Leave out detach(), .data, "
+            return "no gradient", (f"The values are right, but no gradient reaches {source}. Leave out detach(), .data, "
                                    "no_grad() and .item().")
         if a.gradients[name].isnan().any():
-            return "gradient", (f"The values are right, but the gradient of `{name}` is NaN for: {probe.what}. The root of 0 has "
+            return "gradient", (f"The values are right, but the gradient of {source} is NaN for: {probe.what}. The root of 0 has "
                                 "no slope: what is added to avoid that belongs inside the root.")
-        return "gradient", f"The values are right, but the gradient of `{name}` is not. Is a part of it detached?"
+        return "gradient", f"The values are right, but the gradient of {source} is not. Is a part of it detached?"
     probe, a, b = values[0]
     where = f"It fails for: {probe.what}."
     if a.value.isnan().any() and not b.value.isnan().any():
@@ -259,7 +266,7 @@ def variables(answer):
     return sorted(name for name in names if isinstance(answer.__globals__.get(name), data))
 
 
-def raised(error, answer, probe=None):
+def raised(error, answer, probe=None, who="the generator"):
     """One sentence about an exception, with the learner's line and without a traceback."""
     if isinstance(error, guard.OwnFunction):
         return "This is the function you are writing: the library's own is switched off during the check. Write it yourself."
@@ -275,7 +282,7 @@ def raised(error, answer, probe=None):
     code = getattr(answer, "__code__", None)
     lines = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
     line = f" in line {lines[-1].lineno}" + (f" (`{lines[-1].line}`)" if lines[-1].line else "") if lines else ""
-    who = "Your function" if lines or probe else "With it the generator"
+    who = "Your function" if lines or probe else f"With it {who}"
     return f"{who} raises {named(error)}{line}." + (f" The input: {probe.what}." if probe else "")
 
 

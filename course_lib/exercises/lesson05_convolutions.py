@@ -145,6 +145,12 @@ def first_style_for_all_images(x, weight, style, demod=True, padding=0):
     return convolve(x, weights_of(weight, style[:1].expand_as(style), demod), padding)
 
 
+@both("You never use the style: scale the input maps, or their weights, by s.")
+def style_unused(x, weight, style, demod=True, padding=0):
+    weight = ops.demodulate(weight[None])[0] if demod else weight
+    return F.conv2d(x, weight, padding=padding) + 0 * style.sum()
+
+
 @both("All images get the mean of the styles. Every image has its own.")
 def mean_style_for_all_images(x, weight, style, demod=True, padding=0):
     return convolve(x, weights_of(weight, style.mean(dim=0).expand_as(style), demod), padding)
@@ -220,6 +226,17 @@ def weights_interleaved(x, weight, style, demod=True, padding=0):
     weight = weights_of(weight, style, demod).transpose(0, 1).reshape(-1, i, *weight.shape[2:])
     x = F.conv2d(x.reshape(1, n * i, h, w), weight, padding=padding, groups=n)
     return x.reshape(n, -1, *x.shape[2:])
+
+
+@modulated_conv2d.mistake("The maps come out image by image, N·O of them: reshape them to [N, O, H', W'], not to [O, N, H', W'].")
+def maps_read_in_the_wrong_order(x, weight, style, demod=True, padding=0):
+    y = convolve(x, weights_of(weight, style, demod), padding)
+    return y.reshape(y.shape[1], y.shape[0], *y.shape[2:]).transpose(0, 1)
+
+
+@modulated_conv2d.mistake("All images get the mean of the weights. Every image has its own.")
+def mean_weights_for_all_images(x, weight, style, demod=True, padding=0):
+    return F.conv2d(x, weights_of(weight, style, demod).mean(dim=0), padding=padding)
 
 
 @modulated_conv2d.mistake("The images stay side by side: reshape [1, N·O, H', W'] to [N, O, H', W'] at the end.")

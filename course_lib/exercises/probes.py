@@ -2,32 +2,54 @@
 import copy
 import inspect
 from dataclasses import dataclass
+from numbers import Real
 
+import numpy as np
 import torch
 
 from . import guard
+from .blank import Blank, ____
 
 # Relative to the largest value expected, and the least value that this may be.
 TOLERANCE = {torch.float64: (1e-8, 1e-6), torch.float32: (2e-4, 1e-2)}
 
 
 @dataclass(frozen=True)
+class Computed:
+    """An input that a network makes of the input `source` and that stays in its graph: images of latents, logits of images."""
+    network: torch.nn.Module
+    source: str
+
+
+@dataclass(frozen=True)
 class Probe:
-    """One call: `what` tells a learner about the inputs, `inputs` maps parameters to values; omitted ones take defaults."""
+    """One call: `what` tells a learner about the inputs, `inputs` maps parameters to values; omitted ones take defaults.
+
+    fixed: the tensors that need no gradient, as noise and stored means.
+    """
     what: str
     inputs: dict
+    fixed: tuple = ()
 
     def tensors(self):
         return {name: value for name, value in self.inputs.items() if isinstance(value, torch.Tensor)}
 
     def networks(self):
-        return {name: value for name, value in self.inputs.items() if isinstance(value, torch.nn.Module)}
+        found = {name: value for name, value in self.inputs.items() if isinstance(value, torch.nn.Module)}
+        return found | {name: value.network for name, value in self.computed().items()}
+
+    def computed(self):
+        return {name: value for name, value in self.inputs.items() if isinstance(value, Computed)}
 
 
 @dataclass
 class Outcome:
-    """What a function made of one probe: a value and gradients by input name, or an exception."""
+    """What a function made of one probe: a value and gradients by input name, or an exception.
+
+    Several numbers or tensors are one tensor here, and `form` says how they were returned.
+    """
     value: object = None
+    form: str | None = None
     gradients: dict | None = None
     error: BaseException | None = None
     changed: str | None = None              # the input that it changed
@@ -61,42 +83,86 @@ def call(function, way, inputs, required):
 
 
 @torch.enable_grad()
-def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor"):
+def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor", single=False):
     """The outcome of one probe. Inputs are copies with a gradient; the gradient is that of a fixed random projection, and
-    reaches the parameters of networks too."""
+    reaches the parameters of networks too. single: all is rounded to float32."""
     networks = {name: copy.deepcopy(value) for name, value in probe.networks().items()}
-    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items()}
-    inputs = {name: leaves[name].clone() if name in leaves else networks.get(name, value)
+    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items() if name not in probe.fixed}
+    inputs = {name: leaves[name].clone() if name in leaves else networks.get(name) or copy.deepcopy(value)
               for name, value in probe.inputs.items()}
-    given = {name: inputs[name] for name in leaves}
+    inputs |= {name: networks[name](inputs[value.source]) for name, value in probe.computed().items()}
     leaves |= {f"{name}.{part}": p for name, network in networks.items() for part, p in network.named_parameters()}
-    storages = {name: value.untyped_storage().data_ptr() for name, value in given.items()}
+    given = {name: value for name, value in inputs.items() if isinstance(value, (torch.Tensor, np.ndarray, list))}
+    before = {name: snapshot(value) for name, value in given.items()}
+    storages = {name: value.untyped_storage().data_ptr() for name, value in given.items() if isinstance(value, torch.Tensor)}
     outcome = Outcome()
     outcome.value, outcome.error = guard.attempt(lambda: call(function, way, inputs, required), seconds)
-    for name, value in given.items():
-        if value._version or value.shape != leaves[name].shape or not torch.equal(value.detach(), leaves[name].detach()):
-            outcome.changed = outcome.changed or name
-    outcome.value = one_tensor(outcome.value, returns)
-    if type(outcome.value) not in (torch.Tensor, torch.nn.Parameter) or outcome.value.layout != torch.strided:
+    outcome.changed = next((name for name, value in given.items() if not unchanged(value, before[name])), None)
+    outcome.value, outcome.form = one_tensor(outcome.value, returns)
+    if not plain(outcome.value):
         return outcome
     value = outcome.value
-    if value.device.type == "cpu" and value.is_floating_point():
-        outcome.shared = next((n for n, p in storages.items() if value.untyped_storage().data_ptr() == p), None)
-        outcome.gradients, error = guard.attempt(lambda: gradients(value, leaves), seconds)
-        outcome.error = outcome.error or error
-        outcome.value = value.detach().clone()
+    outcome.shared = next((n for n, p in storages.items() if value.untyped_storage().data_ptr() == p), None)
+    outcome.gradients, error = guard.attempt(lambda: gradients(value, leaves), seconds)
+    outcome.error = outcome.error or error
+    outcome.value = value.detach().clone()
+    if single and error is None:
+        outcome.value = rounded(outcome.value)
+        outcome.gradients = {name: rounded(gradient) for name, gradient in outcome.gradients.items()}
     return outcome
 
 
+def snapshot(value):
+    return (value._version, value.detach().clone()) if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+
+
+def unchanged(value, before):
+    if isinstance(value, torch.Tensor):
+        version, before = before
+        return value._version == version and value.shape == before.shape and torch.equal(value.detach(), before)
+    return np.array_equal(value, before)
+
+
+def rounded(value):
+    return value.float() if value.dtype == torch.float64 else value
+
+
+def plain(value):
+    return (type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout == torch.strided
+            and value.device.type == "cpu" and value.is_floating_point())
+
+
 def one_tensor(value, returns):
-    """Numbers, or tensors of one shape, as a tensor if the exercise asks for them; anything else stays as it is."""
-    several = value if isinstance(value, (tuple, list)) else (value,)
-    if returns == "numbers" and all(isinstance(x, (int, float)) for x in several):
-        return torch.tensor([float(x) for x in several], dtype=torch.float64)
-    if returns == "tensors" and isinstance(value, (tuple, list)) and value and all(
-            isinstance(x, torch.Tensor) and x.shape == value[0].shape for x in value):
-        return torch.stack(list(value))
-    return value
+    """(value, form): numbers, or tensors, as one tensor if the exercise asks for several; anything else stays as it is."""
+    parts = list(leaves_of(value))
+    if any(isinstance(x, Blank) for x in parts):
+        return ____, None
+    if returns == "tensor":
+        return value, None
+    if returns == "numbers" and parts and all(isinstance(x, Real) for x in parts):
+        return torch.tensor([float(x) for x in parts], dtype=torch.float64), form(value)
+    if returns != "numbers" and parts and all(map(plain, parts)):
+        if returns == "tensor and state":
+            parts[1:] = [x.detach() for x in parts[1:]]
+        return torch.cat([x.flatten() for x in parts]), form(value)
+    return value, form(value)
+
+
+def leaves_of(value):
+    if isinstance(value, (tuple, list)):
+        for part in value:
+            yield from leaves_of(part)
+    else:
+        yield value
+
+
+def form(value):
+    """What somebody returned, in words: "(a tensor [3], a number)"."""
+    if isinstance(value, (tuple, list)):
+        return f"({', '.join(map(form, value))})"
+    if isinstance(value, torch.Tensor):
+        return f"a tensor {list(value.shape)}" + ("" if plain(value) else f" of type {value.dtype}")
+    return "a number" if isinstance(value, Real) else f"a {type(value).__name__}"
 
 
 def gradients(value, leaves):
@@ -111,11 +177,11 @@ def distance(a, b):
     """Between two outcomes, in tolerances; 0 for the same kind of exception, infinite where they cannot be compared."""
     if a.error is not None or b.error is not None:
         return 0.0 if type(a.error) is type(b.error) else float("inf")
-    if not (isinstance(a.value, torch.Tensor) and isinstance(b.value, torch.Tensor)):
+    if not (isinstance(a.value, torch.Tensor) and isinstance(b.value, torch.Tensor)) or a.form != b.form:
         return float("inf")
     if a.gradients is None or b.gradients is None or bool(a.changed) != bool(b.changed):
         return float("inf")
-    return max(apart(a.value, b.value), *(apart(a.gradients[name], b.gradients[name]) for name in b.gradients))
+    return max([apart(a.value, b.value), *(apart(a.gradients[name], b.gradients[name]) for name in b.gradients)])
 
 
 def apart(a, b):

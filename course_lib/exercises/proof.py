@@ -1,5 +1,6 @@
 """The proof: a trained network, or a small experiment, runs on the answer, and the picture stands beside the reference."""
 import contextlib
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +20,11 @@ class Shown:
 
     @property
     def difference(self):
-        """The largest difference of a value, relative to the largest of the reference (at least 1)."""
+        """The largest difference of a value, relative to the largest of the reference (of images at least 1)."""
         if self.images.shape != self.reference.shape:
             return float("inf")
-        return ((self.images - self.reference).abs().max() / self.reference.abs().max().clamp(min=1)).item()
+        largest = self.reference.abs().max().clamp(min=1 if self.reference.dim() == 4 else 0)
+        return ((self.images - self.reference).abs().max() / largest).item()
 
     @property
     def same(self):
@@ -80,10 +82,15 @@ class Proof:
         with torch.random.fork_rng(devices=[]):
             return self.render(network).detach()
 
-    def images(self, answer, network):
-        """The same by way of the answer, and the number of its calls."""
+    def images(self, answer, network, shape=None):
+        """The same by way of the answer, and the number of its calls. It runs in a copy of the network, for it may change its
+        inputs. shape: what cannot be shown beside the reference raises."""
+        network = copy.deepcopy(network)
         with installed(self.owner, self.name, answer, self.adapt) as calls, torch.random.fork_rng(devices=[]):
-            return self.render(network).detach(), len(calls)
+            found = self.render(network).detach()
+        if shape is not None and getattr(found, "shape", None) != shape:
+            raise BadResult("gave pictures or curves of another shape")
+        return found, len(calls)
 
     def picture(self, shown):
         return self.draw(shown) if self.draw else grid(shown, self.titles)
@@ -105,6 +112,24 @@ def portraits(generator):
     return generator(latents(generator, 4), psi=0.7, noise="const", plain=True)
 
 
+@torch.no_grad()
+def way_between(generator, steps):
+    """t [steps, 1] from 0 to 1, and ws [steps, num_ws, w_dim] on the straight way from one latent to another."""
+    t = torch.linspace(0, 1, steps)[:, None]
+    w = torch.lerp(*(w.expand(steps, -1) for w in generator.mapping(latents(generator, 2)).split(1)), t)
+    return t, w[:, None].repeat(1, generator.num_ws, 1)
+
+
+def descend(network, loss, lr):
+    """One step down the gradient of a loss, if it has one."""
+    if loss.requires_grad:
+        parameters = list(network.parameters())
+        grads = torch.autograd.grad(loss, parameters, allow_unused=True)
+        with torch.no_grad():
+            for parameter, grad in zip(parameters, grads):
+                parameter -= 0 if grad is None else lr * grad
+
+
 def grid(shown, titles=None):
     images = torch.cat([shown.reference, shown.images]).nan_to_num(nan=0.0)
     return plots.image_grid(images, columns=len(shown.reference), labels=["library", "yours"], titles=titles)
@@ -115,8 +140,8 @@ def lines(x, xlabel, ylabel, names=("",)):
     def draw(shown):
         figure, axes = plots.plt.subplots()
         for i, name in enumerate(names):
-            axes.plot(x, shown.reference[i], color=plots.COLORS[i], alpha=0.35, linewidth=6, label=f"{name} library".strip())
-            axes.plot(x, shown.images[i], color=plots.COLORS[i], linewidth=1.5, label=f"{name} yours".strip())
+            axes.plot(x, shown.reference[i], color=plots.COLORS[i], alpha=0.35, linewidth=6, label=f"{name}, library".strip(", "))
+            axes.plot(x, shown.images[i], color=plots.COLORS[i], linewidth=1.5, label=f"{name}, yours".strip(", "))
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.legend()
         picture = plots.to_image(figure)

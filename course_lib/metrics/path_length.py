@@ -55,23 +55,28 @@ def path_lengths(G, distance, z0, z1, t, space="w", epsilon=1e-4, noise="random"
     if space == "w" and not hasattr(G, "mapping"):
         raise ValueError('this generator has no mapping network, so there is no W; measure it in "z"')
     options = {} if isinstance(noise, str) and noise == "random" else {"noise": noise}
-    steps = t.to(z0)[:, None], t.to(z0)[:, None] + epsilon
     if space == "w":
-        w0, w1 = (w if psi == 1 else G.w_avg + psi * (w - G.w_avg) for w in (G.mapping(z0), G.mapping(z1)))
-        images = [_same_noise(G.synthesis, torch.lerp(w0, w1, s), noise_seed, options) for s in steps]
+        network, between = G.synthesis, torch.lerp
+        a, b = (w if psi == 1 else G.w_avg + psi * (w - G.w_avg) for w in (G.mapping(z0), G.mapping(z1)))
     else:
+        network, between, a, b = G, ops.slerp, z0, z1
         options |= {} if psi == 1 else {"psi": psi}
-        images = [_same_noise(G, ops.slerp(z0, z1, s), noise_seed, options) for s in steps]
-    if crop:
-        h, w = images[0].shape[2:]
-        images = [x[:, :, h * 3 // 8:h * 7 // 8, w * 2 // 8:w * 6 // 8] for x in images]
-    result = distance(*images)
-    if result.shape != t.shape:
-        raise ValueError(f"the distance gave {list(result.shape)} for {len(t)} pairs of images; it must give [{len(t)}]")
-    if not result.isfinite().all():
-        raise ValueError(f"the distance is NaN or infinite for {(~result.isfinite()).sum()} of {len(t)} pairs; "
-                         f"{(~torch.cat(images).flatten(1).isfinite().all(dim=1)).sum()} of their images are not finite")
-    return result / epsilon ** 2
+
+    def render(latents):
+        images = _same_noise(network, latents, noise_seed, options)
+        h, w = images.shape[2:]
+        return images[:, :, h * 3 // 8:h * 7 // 8, w * 2 // 8:w * 6 // 8] if crop else images
+
+    return path_terms(render, _checked(distance), between, a, b, t.to(z0)[:, None], epsilon)
+
+
+def path_terms(render, distance, between, a, b, t, epsilon=1e-4):
+    """StyleGAN §4.1, eq. 2 and 3 without the expectation: d(g(between(a, b, t)), g(between(a, b, t + ε))) / ε².
+
+    render: latents → images. distance: images, images → [N]. between: a, b [N, D], t [N, 1] → latents, slerp in Z and lerp
+    in W. → [N]
+    """
+    return distance(render(between(a, b, t)), render(between(a, b, t + epsilon))) / epsilon ** 2
 
 
 def trimmed_mean(values, percent=1):
@@ -93,3 +98,18 @@ def _same_noise(render, latents, seed, options):
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return render(latents, **options)
+
+
+def _checked(distance):
+    """The distance, which raises ValueError where it does not give one finite number a pair."""
+
+    def checked(*images):
+        result, n = distance(*images), len(images[0])
+        if result.shape != (n,):
+            raise ValueError(f"the distance gave {list(result.shape)} for {n} pairs of images; it must give [{n}]")
+        if not result.isfinite().all():
+            raise ValueError(f"the distance is NaN or infinite for {(~result.isfinite()).sum()} of {n} pairs; "
+                             f"{(~torch.cat(images).flatten(1).isfinite().all(dim=1)).sum()} of their images are not finite")
+        return result
+
+    return checked

@@ -1,0 +1,205 @@
+"""Lesson 07, exercise 1: the way from one latent to another."""
+import torch
+import torch.nn.functional as F
+
+from .. import ops
+from .engine import Exercise
+from .probes import Probe, normal
+from .proof import Proof, latents
+
+
+def pair(what, shape, t, dtype=torch.float64, fixed=(), near=None, sizes=(1.0, 1.0)):
+    """near: how much b differs from a times that number."""
+    seed = sum(shape) + 10 * len(shape)
+    a, b = (normal(*shape, seed=seed + i, dtype=dtype) for i in (0, 1))
+    b = b if near is None else near * a + 0.1 * b
+    return Probe(what, {"a": sizes[0] * a, "b": sizes[1] * b, "t": t}, fixed)
+
+
+@torch.no_grad()
+def strip(generator):
+    """Six portraits on the way in Z, between latents at an obtuse angle."""
+    a, b = latents(generator, 2, seed=6).split(1)
+    b = b - a
+    t = torch.linspace(0, 1, 6)[:, None]
+    return generator(ops.slerp(a.expand(6, -1), b.expand(6, -1), t), psi=0.7, noise="const")
+
+
+slerp = Exercise(
+    "07.slerp", "slerp(a, b, t)",
+    conventions="a and b are [..., D], t is a number or a tensor [..., 1]. Return unit vectors [..., D] on the great circle from "
+                "the direction of a (t = 0) to the direction of b (t = 1): at t, the share t of the angle is behind you. "
+                "For equal directions that is their direction.",
+    production=ops.slerp,
+    probes=[pair("three pairs, t = 0.3", (3, 5), 0.3),
+            pair("a t for each of three pairs", (3, 7), torch.tensor([[0.1], [0.5], [0.8]], dtype=torch.float64)),
+            pair("a single pair of vectors [D]", (6,), 0.7),
+            pair("float32", (4, 8), 0.25, torch.float32),
+            pair("two batches of three pairs, with a t for each", (2, 3, 4), normal(2, 3, 1, seed=4).sigmoid()),
+            pair("as many pairs as entries", (4, 4), 0.4),
+            pair("a long and a short vector", (3, 9), 0.3, sizes=(20.0, 0.05)),
+            pair("t = 0", (2, 5), 0), pair("t = 1", (5, 3), 1), pair("t = 1.4, beyond b", (3, 3), 1.4),
+            pair("nearly opposite directions", (3, 6), 0.35, near=-1.0),
+            pair("nearly equal directions", (3, 4), 0.6, near=1.0),
+            Probe("two hundred pairs of equal directions", {"a": normal(200, 8), "b": 3 * normal(200, 8), "t": 0.3}, ("a", "b")),
+            Probe("equal vectors", {"a": normal(50, 5, seed=1), "b": normal(50, 5, seed=1), "t": 0.5}, ("a", "b"))],
+    proof=Proof("slerp", strip, titles=("t = 0", "0.2", "0.4", "0.6", "0.8", "1")),
+    hints=("Normalise a and b first. The angle between two unit vectors is the arc cosine of their product, which rounding can "
+           "carry just beyond 1: clamp it.",
+           "Take from b its part along a, and normalise: that is a direction at a right angle to a. With φ = t · angle, the "
+           "result is a · cos φ + that · sin φ. Sums over D need keepdim=True."))
+mistake = slerp.mistake
+
+
+def unit(x):
+    return F.normalize(x, dim=-1)
+
+
+def angle_between(a, b):
+    return torch.acos((a * b).sum(dim=-1, keepdim=True).clamp(-1, 1))
+
+
+def turned(a, b, angle):
+    """Unit vectors at an angle from the unit vectors a, towards b."""
+    return unit(a * torch.cos(angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(angle))
+
+
+def by_sines(a, b, t):
+    angle = angle_between(a, b)
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+@mistake("You walk on the straight line between a and b. Walk on the great circle, by the angle.")
+def lerp(a, b, t):
+    return a + t * (b - a)
+
+
+@mistake("You walk on the straight line between the directions. Walk on the great circle, by the angle.")
+def lerp_of_directions(a, b, t):
+    return unit(a) + t * (unit(b) - unit(a))
+
+
+@mistake("You walk on the straight line and normalise: that reaches the same directions, but fast in the middle and slow at the "
+         "ends. Turn by equal angles.")
+def lerp_normalised(a, b, t):
+    return unit(unit(a) + t * (unit(b) - unit(a)))
+
+
+@mistake("You walk on the straight line between a and b and normalise. Normalise first, then turn by equal angles.")
+def lerp_then_normalised(a, b, t):
+    return unit(a + t * (b - a))
+
+
+@mistake("Normalise a and b before anything else: the angle is between directions, whatever the lengths.")
+def not_normalised(a, b, t):
+    angle = angle_between(a, b)
+    return unit(a * torch.cos(t * angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(t * angle))
+
+
+@mistake("Normalise a and b before anything else: the angle is between directions, whatever the lengths.")
+def sines_not_normalised(a, b, t):
+    return by_sines(a, b, t)
+
+
+@mistake("The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too.")
+def sines_of_the_vectors(a, b, t):
+    angle = angle_between(unit(a), unit(b))
+    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+@mistake("Return unit vectors. You give them back the lengths of a and b.", visible=False)
+def lengths_restored(a, b, t):
+    length = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
+    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * torch.lerp(*length, torch.as_tensor(t).to(a))
+
+
+@mistake("Return unit vectors. You give them back the length of a.", visible=False)
+def length_of_a(a, b, t):
+    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * a.norm(dim=-1, keepdim=True)
+
+
+@mistake("Return unit vectors. You scale them to length √D, as z usually has.", visible=False)
+def length_of_z(a, b, t):
+    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * a.shape[-1] ** 0.5
+
+
+@mistake("torch.cos and torch.sin take radians. Your angle is in degrees.")
+def degrees(a, b, t):
+    return turned(unit(a), unit(b), t * torch.rad2deg(angle_between(unit(a), unit(b))))
+
+
+@mistake("t = 0 gives the direction of a, and t = 1 that of b. With you it is the other way round.")
+def reversed_t(a, b, t):
+    return turned(unit(b), unit(a), t * angle_between(unit(a), unit(b)))
+
+
+@mistake("Clamp the product of the unit vectors to [−1, 1]: rounding carries it beyond, where acos is NaN.", visible=False)
+def not_clamped(a, b, t):
+    a, b = unit(a), unit(b)
+    return turned(a, b, t * torch.acos((a * b).sum(dim=-1, keepdim=True)))
+
+
+@mistake("For equal directions sin(angle) is 0, and you divide by it. Use the part of b at a right angle to a, or treat equal "
+         "directions apart.", visible=False)
+def sines(a, b, t):
+    return by_sines(unit(a), unit(b), t)
+
+
+@mistake("Take from b its part along a before you turn towards it. b itself is not at a right angle to a.")
+def not_orthogonal(a, b, t):
+    angle = t * angle_between(unit(a), unit(b))
+    return unit(unit(a) * torch.cos(angle) + unit(b) * torch.sin(angle))
+
+
+@mistake("Normalise the part of b at a right angle to a, before you multiply it by the sine.")
+def orthogonal_not_normalised(a, b, t):
+    a, b = unit(a), unit(b)
+    angle = t * angle_between(a, b)
+    return unit(a * torch.cos(angle) + (b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(angle))
+
+
+@mistake("cos and sin are exchanged: at t = 0 the cosine is 1, and it belongs to a.")
+def exchanged(a, b, t):
+    a, b = unit(a), unit(b)
+    angle = t * angle_between(a, b)
+    return unit(a * torch.sin(angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.cos(angle))
+
+
+@mistake("You ignore the angle between a and b: t = 1 always turns by a right angle.")
+def right_angle(a, b, t):
+    return turned(unit(a), unit(b), t * torch.pi / 2 + 0 * angle_between(unit(a), unit(b)))
+
+
+@mistake("Multiply the angle by t. You turn all the way to b.")
+def all_the_way(a, b, t):
+    return turned(unit(a), unit(b), angle_between(unit(a), unit(b)) + 0 * t)
+
+
+@mistake("A vector is a row, the last dimension. You normalise over the first.")
+def first_dimension(a, b, t):
+    a, b = F.normalize(a, dim=0), F.normalize(b, dim=0)
+    angle = t * torch.acos((a * b).sum(dim=0, keepdim=True).clamp(-1, 1))
+    orthogonal = F.normalize(b - a * (a * b).sum(dim=0, keepdim=True), dim=0)
+    return F.normalize(a * torch.cos(angle) + orthogonal * torch.sin(angle), dim=0)
+
+
+@slerp.alternative
+def by_sines_with_care(a, b, t):
+    a, b = a / a.norm(dim=-1, keepdim=True), b / b.norm(dim=-1, keepdim=True)
+    omega = torch.arccos(torch.clamp(torch.sum(a * b, -1, keepdim=True), -1, 1))
+    near = omega < 1e-3
+    safe = torch.where(near, torch.ones_like(omega), omega)
+    return torch.where(near, unit(torch.lerp(a, b, torch.as_tensor(t).to(a))),
+                       torch.sin((1 - t) * safe) / torch.sin(safe) * a + torch.sin(t * safe) / torch.sin(safe) * b)
+
+
+@slerp.alternative
+def by_projection(a, b, t):
+    a, b = unit(a), unit(b)
+    product = torch.einsum("...d,...d->...", a, b).clamp(-1, 1).unsqueeze(-1)
+    side = b - product * a
+    side = side / side.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return torch.cos(t * product.acos()) * a + torch.sin(t * product.acos()) * side
+
+
+EXERCISES = (slerp,)
