@@ -103,7 +103,7 @@ def under_bars(images: torch.Tensor, values, top: float, height: int = 24) -> to
     width = images.shape[3]
     bars = torch.ones(3, height, len(images) * width)
     for i, value in enumerate(values):
-        bars[:, height - round((height - 2) * min(float(value) / top, 1)):, i * width + width // 8:(i + 1) * width - width // 8] = 0.2
+        bars[:, height - round((height - 2) * min(float(value) / max(float(top), 1e-9), 1)):, i * width + width // 8:(i + 1) * width - width // 8] = 0.2
     return torch.cat([bars, torch.cat(list(images.detach().cpu()), dim=2)], dim=1)
 
 

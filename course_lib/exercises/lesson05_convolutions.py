@@ -198,21 +198,21 @@ def eps_as_a_limit_of_sigma(x, weight, style, demod=True, padding=0):
     return convolve(x, weight, padding)
 
 
-@both("You normalise by what you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 3, which knows "
+@both("You normalise by what you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 2, which knows "
       "only weights and styles.")
 def instance_normalised(x, weight, style, demod=True, padding=0):
     y = convolve(x, weights_of(weight, style, demod=False), padding)
     return y * (y.square().mean(dim=(2, 3), keepdim=True) + 1e-8).rsqrt() if demod else y
 
 
-@both("You normalise by what you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 3, which knows "
+@both("You normalise by what you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 2, which knows "
       "only weights and styles.")
 def instance_normalised_with_mean(x, weight, style, demod=True, padding=0):
     y = convolve(x, weights_of(weight, style, demod=False), padding)
     return ops.adain(y, torch.ones_like(y[..., 0, 0]), torch.zeros_like(y[..., 0, 0])) if demod else y
 
 
-@both("You divide by the deviation that you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 3, "
+@both("You divide by the deviation that you measure in the maps, as instance normalisation does. Divide by the σ of Eq. 2, "
       "which knows only weights and styles.")
 def measured_deviation(x, weight, style, demod=True, padding=0):
     y = convolve(x, weights_of(weight, style, demod=False), padding)

@@ -77,16 +77,17 @@ widgets.explorer(draw, smile=(-1, 1, 0.1), mouth_open=(0, 1, 0.1), yaw=(-30, 30,
 # %% [markdown]
 # ## A GAN in one page
 #
-# A **generator** $G$ turns random numbers $z$ into an image. A **discriminator** $D$ gives an image one number, high for
-# real. They are trained against each other (Goodfellow et al. 2014): $D$ learns to tell, $G$ learns to fool it.
+# A **generator** $G$ turns random numbers $z$ into an image. A **discriminator** $D$ gives an image one number, its *logit*,
+# high for real. They are trained against each other (Goodfellow et al. 2014): $D$ learns to tell real from fake, $G$ learns to
+# fool it.
 #
-# With the sigmoid $\sigma$, which turns a number into a probability,
+# With the sigmoid $\sigma$, which turns a logit into a probability,
 #
-# $$\mathcal L_D = -\log \sigma(D(x)) - \log\big(1-\sigma(D(G(z)))\big) \qquad
+# $$\mathcal L_D = -\log \sigma(D(x)) - \log\big(1-\sigma(D(G(z)))\big) + \tfrac12 \lVert\nabla_x D(x)\rVert^2 \qquad
 # \mathcal L_G = -\log \sigma(D(G(z)))$$
 #
-# Here is all of it, for portraits of 8 × 8 pixels. The third term, R1, keeps $D$ from becoming steep around the reals; it
-# has its place in lesson 06.
+# The last term of $\mathcal L_D$, called R1, keeps $D$ from becoming steep around the reals (lesson 06 comes back to it). Here is
+# a GAN for portraits of 8 × 8 pixels. `losses.discriminator_loss` and `losses.generator_loss` are the logarithms above, one line each.
 
 # %%
 def layers(*sizes):
@@ -98,24 +99,24 @@ small_G = layers(32, 256, 256, 3 * 8 * 8)
 small_D = layers(3 * 8 * 8, 256, 256, 1)
 G_opt = torch.optim.Adam(small_G.parameters(), lr=0.001, betas=(0.0, 0.99))
 D_opt = torch.optim.Adam(small_D.parameters(), lr=0.001, betas=(0.0, 0.99))
-reals = torch.cat([images.flatten(1) for images, _ in portraits.batches(1536, seed=3, resolution=8)])
+reals = torch.cat([images.flatten(1) for images, _ in portraits.batches(768, seed=3, resolution=8)])   # draws for some seconds
 
 
 # %%
-def train_step(batch=64):
-    real = reals[torch.randint(len(reals), [batch])].requires_grad_()
-    fake = small_G(torch.randn(batch, 32))
-    real_logits, fake_logits = small_D(real)[:, 0], small_D(fake.detach())[:, 0]
-    slope, = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
-    D_loss = losses.discriminator_loss(real_logits, fake_logits) + 0.5 * slope.square().sum(dim=1)
-    update(D_opt, D_loss.mean())
-    update(G_opt, losses.generator_loss(small_D(fake)[:, 0]).mean())
-
-
 def update(optimizer, loss):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+def train_step(batch=64):
+    real = reals[torch.randint(len(reals), [batch])].requires_grad_()
+    fake = small_G(torch.randn(batch, 32))
+    real_logits, fake_logits = small_D(real)[:, 0], small_D(fake.detach())[:, 0]             # D's step does not reach G
+    slope, = torch.autograd.grad(real_logits.sum(), real, create_graph=True)                 # R1 trains D through it
+    D_loss = losses.discriminator_loss(real_logits, fake_logits) + 0.5 * slope.square().sum(dim=1)
+    update(D_opt, D_loss.mean())
+    update(G_opt, losses.generator_loss(small_D(fake)[:, 0]).mean())
 
 
 # %%
@@ -152,7 +153,7 @@ plots.show(plots.image_grid(rows, columns=12, labels=[f"step {s}" if s != "real"
 torch.set_grad_enabled(False)
 G = zoo.load("stylegan2-portraits-64")
 z = torch.randn(32, G.z_dim, generator=torch.Generator().manual_seed(0))
-plots.show(plots.image_grid(G(z, noise="const"), columns=8),
+plots.show(plots.image_grid(G(z, noise="const"), columns=8, scale=2),
            alt="Thirty-two portraits drawn by the trained StyleGAN2 from the first latents of a seed, not selected.")
 
 # %% [markdown]
@@ -161,7 +162,7 @@ plots.show(plots.image_grid(G(z, noise="const"), columns=8),
 # ## What a Fréchet distance sees
 #
 # How good is a generator? The usual answer compares two clouds of **features**: run many real and many generated images
-# through a network, take mean and covariance of its features, and compute
+# through a network, take the mean $\mu$ and the covariance $\Sigma$ of its features, and compute (you need not do it by hand)
 #
 # $$d^2 = \lVert\mu_1-\mu_2\rVert^2 + \mathrm{tr}\big(\Sigma_1 + \Sigma_2 - 2(\Sigma_1\Sigma_2)^{1/2}\big)$$
 #
@@ -170,15 +171,14 @@ plots.show(plots.image_grid(G(z, noise="const"), columns=8),
 
 # %%
 report = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64.json").read_text())
-for label, key in (("real against other reals", "floor"), ("reals, blurred by 1 pixel", "blur_1px"), ("this generator", "model")):
+for label, key in (("reals against other reals", "floor"), ("this generator", "model")):
     row = report[key]
     print(f"{label:26s} frechet {row['frechet']:6.2f}   precision {row['precision']:.2f}   recall {row['recall']:.2f}")
 
 # %% [markdown]
 # **Precision** is the share of generated portraits that lie among the reals, **recall** the share of reals that lie among the
 # generated ones (Kynkäänniemi et al. 2019), in the same features. This generator makes plausible portraits, but it covers
-# few of the combinations that the world holds, and its distance says so: it was still improving when its training ended. The
-# model card in `data/README.md` has the whole curve.
+# few of the combinations that the world holds, and its distance says so. The model card in `data/README.md` has the whole curve.
 #
 # > **Predict.** You blur all reals by half a pixel. You could hardly tell. Does the distance notice? And by two pixels?
 
@@ -187,17 +187,25 @@ blur = json.loads((zoo.DATA / "results" / "frechet-blur.json").read_text())
 eight = portraits.render(portraits.sample_attributes(8, seed=7), 64)
 
 
+def distance(sigma):
+    return blur["frechet"][f"{sigma:.2f}"]
+
+
 def blurred(sigma=0.0):
     picture = plots.image_grid(metrics.blur(eight, sigma) if sigma else eight, columns=4, scale=2)
-    return plots.with_caption(picture, f"blur {sigma:.2f} px    frechet {blur['frechet'][f'{sigma:.2f}']:.2f}")
+    return plots.with_caption(picture, f"blur {sigma:.2f} px    frechet {distance(sigma):.2f}")
 
 
 widgets.explorer(blurred, sigma=(0, 2, 0.25), alt="Eight portraits under a growing blur, with the Fréchet distance of 20,000 "
                                                   "equally blurred reals.")
 
 # %%
-for sigma in ("0.00", "0.50", "1.00", "2.00"):
-    print(f"blur {sigma} px   frechet {blur['frechet'][sigma]:8.2f}")
+sigmas = (0.0, 0.5, 1.0, 2.0)
+rows = torch.cat([metrics.blur(eight[:4], s) if s else eight[:4] for s in sigmas])
+plots.show(plots.image_grid(rows, columns=4, scale=2, labels=[f"{s} px" for s in sigmas]),
+           alt="Four portraits under a blur of 0, 0.5, 1 and 2 pixels: at 2 pixels they are soft, and still the same people.")
+for sigma in sigmas:
+    print(f"blur {sigma:.1f} px   frechet {distance(sigma):8.2f}")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -220,7 +228,8 @@ for sigma in ("0.00", "0.50", "1.00", "2.00"):
 # ### Warm-up exercise · truncate
 #
 # `ws` is $[N, \text{num\_ws}, \text{w\_dim}]$, one $w$ per layer; `w_avg` is $[\text{w\_dim}]$. With a `cutoff`, only the
-# layers before it are truncated. Return a new tensor.
+# layers before it are truncated: pose and shape become ordinary, colours keep their variety. `cutoff=None` truncates all
+# layers, `cutoff=0` none. Return a new tensor.
 #
 # Replace `____` and run the cell. Until you do, the check says *not attempted*, and the notebook still runs to its end.
 
@@ -232,8 +241,8 @@ def truncate(ws, w_avg, psi, cutoff=None):
 ex.truncate.check(truncate)
 
 # %% [markdown]
-# Stuck? `ex.truncate.hint()` helps, twice. `ex.truncate.solution()` shows the function that the library runs, and
-# `exercises.progress()` what you have solved so far.
+# Stuck? Run `ex.truncate.hint()` in a cell of its own; it helps twice. `ex.truncate.solution()` shows the function that the
+# library runs, and `exercises.progress()` what you have solved so far.
 #
 # > **Predict.** What does $\psi = 0$ show for 8 different latents? And $\psi = -1$?
 
@@ -245,15 +254,15 @@ def truncated(seed, psi, n=8):
 
 
 psis = (1.0, 0.5, 0.0, -0.5, -1.0)
-plots.show(plots.image_grid(torch.cat([truncated(0, psi) for psi in psis]), columns=8, labels=[f"ψ = {psi}" for psi in psis]),
+plots.show(plots.image_grid(torch.cat([truncated(0, psi) for psi in psis]), columns=8, scale=2, labels=[f"ψ = {psi}" for psi in psis]),
            alt="The same eight latents at ψ = 1, 0.5, 0, −0.5 and −1. At 0 all eight are one portrait.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. At $\psi = -1$ you are as far from the mean as at 1, on the
-# other side of it. The mapping network hardly ever put a latent there, so nobody taught the synthesis what to draw. Some
-# portraits turn into a kind of opposite (look for the light, the pose and the hair), others fall apart.
+# At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. Beyond it, at $\psi = -0.5$, portraits turn into a kind of
+# opposite: look for the light, the pose and the hair. At $\psi = -1$ you are as far from the mean as at 1, on its other side. The
+# mapping network hardly ever put a latent there, so nobody taught the synthesis what to draw, and most fall apart.
 # </details>
 
 # %%
@@ -271,7 +280,7 @@ for psi in (1.0, 0.7, 0.4, 0.0):
     print(f"psi {psi:.1f}   pixel deviation between portraits {spread:.2f}")
 
 # %% [markdown]
-# The deviation falls with ψ: variety goes. What you get for it is quality, and lesson 03 measures the exchange rate.
+# The deviation falls with ψ: variety goes. What you get for it is quality.
 #
 # ## What the judge reads
 #
@@ -290,6 +299,9 @@ ax.legend()
 plots.show(fig, alt="Share of each hairstyle in the world and in 1,000 generated portraits, as the judge reads both.")
 
 # %% [markdown]
+# Every hairstyle is there, some too rarely (a bun), some too often (a fringe). Shares of single attributes say little about
+# *combinations*, and those are what the low recall above misses.
+#
 # ## Summary
 #
 # - The world is drawn by a program, so claims about attributes become measurements.
@@ -298,5 +310,5 @@ plots.show(fig, alt="Share of each hairstyle in the world and in 1,000 generated
 # - Truncation trades variety for quality by pulling $w$ towards its mean.
 # - `ex.….check(…)` runs your function in the trained generator; nothing you do here can break the course's own files.
 #
-# **Next**: lesson 05, how StyleGAN2 normalises without looking. Lessons 01 to 04, on growing, AdaIN and noise, tell what came
-# before it.
+# **Next**: [lesson 05](05_demodulation.ipynb), how StyleGAN2 normalises without looking. Lessons 01 to 04, on growing, AdaIN and
+# noise, are being written.
