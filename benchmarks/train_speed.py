@@ -7,7 +7,9 @@ layers alone would take at the bf16 matrix rate measured in the same run. Median
 """
 import argparse
 import json
+import shlex
 import statistics
+import sys
 import time
 
 import torch
@@ -92,16 +94,17 @@ def main():
     parser.add_argument("--out", help="also write the figures to this JSON file")
     parser.add_argument("--config", choices=CONFIGS, action="append", help="default: all")
     parser.add_argument("--eager", action="store_true", help="also measure without CUDA graphs")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, such as --batch 256")
     args = parser.parse_args()
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     rate = matrix_rate("cuda")
-    results = {"command": "python benchmarks/train_speed.py", "device": torch.cuda.get_device_name(),
+    results = {"command": shlex.join(["python", *sys.argv]), "device": torch.cuda.get_device_name(),
                "torch": torch.__version__, "bf16_tflops": round(rate), "configs": {}}
     print(f"{results['device']}, torch {torch.__version__}, bf16 matrix product {rate:.0f} TFLOP/s")
     for name in args.config or CONFIGS:
         for captured in ([True, False] if args.eager else [True]):
-            row = measure(CONFIGS[name], captured)
+            row = measure(CONFIGS[name] + args.train, captured)
             row["share_of_floor"] = round(row["gflop_per_image"] * row["img_per_s"] / rate / 1000, 3)
             results["configs"][name if captured else f"{name}, eager"] = row
             print(f"{name:22s} {'captured' if captured else 'eager':9s} {row['img_per_s']:6d} img/s "

@@ -1,7 +1,8 @@
-"""Networks that read the attributes of a portrait: the oracle, whose features give the Fréchet distance, and the judge.
+"""Networks that read a portrait: the oracle, whose features give the Fréchet distance, and the judge read its attributes,
+the identity network who it is.
 
-They differ in architecture, seed and augmentation, and the judge takes no part in training or selecting anything, so that
-nothing is examined by what it was optimised against.
+Oracle and judge differ in architecture, seed and augmentation, and the judge takes no part in training or selecting
+anything, so that nothing is examined by what it was optimised against.
 """
 import torch
 from torch import nn
@@ -76,6 +77,25 @@ class Reader(nn.Module):
         return {spec.name: o[:, 0] if spec.kind == "continuous" else o for spec, o in zip(portraits.ATTRIBUTES, out)}
 
 
+class Identity(nn.Module):
+    """Images [N, 3, H, W] in [-1, 1] → unit vectors [N, size], near each other for one person in whatever pose, expression,
+    light and hair. Two images show one person if the cosine of their vectors is at least `threshold`.
+    """
+
+    def __init__(self, size=128, threshold=0.5):
+        super().__init__()
+        self.layers = residual_layers()
+        self.dense = nn.Linear(128 * 16, size)
+        self.threshold = threshold
+
+    def forward(self, images):
+        return F.normalize(self.dense(self.layers(_resized(images)).flatten(1)), dim=1)
+
+    def same_person(self, images, others):
+        """Whether images and others show the same people. [N, 3, H, W], [N, 3, H, W] → bool [N]."""
+        return (self(images) * self(others)).sum(dim=1) >= self.threshold
+
+
 @torch.no_grad()
 def read(network, images, batch_size=256):
     """Attributes as a trained reader sees them: name → CPU tensor [N], in the units of the world, classes as indices."""
@@ -109,6 +129,13 @@ def scores(reading, truth):
 def from_tensors(tensors, kind):
     """A reader from the tensors of its safetensors file."""
     network = Reader(kind)
+    network.load_state_dict(tensors)
+    return network
+
+
+def identity_from(tensors, threshold):
+    """An identity network from the tensors of its safetensors file."""
+    network = Identity(len(tensors["dense.bias"]), threshold)
     network.load_state_dict(tensors)
     return network
 

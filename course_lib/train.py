@@ -6,9 +6,12 @@ A first run that takes a minute on a laptop, then the one that made the shipped 
     python -m course_lib.train stylegan2 --resolution 64 --images 2400k --out runs/portraits-64
 
 The first generations grow: python -m course_lib.train pggan --stable 100k --fade 100k --out runs/pggan
+Editing with text needs clip and identity first: python -m course_lib.train mapper --prompt "a smiling person"
 """
 import argparse
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,10 +31,15 @@ def main(arguments=None):
     growing_options(command("pggan", "PGGAN, growing from 4 px"), "pggan")
     for kind in ("oracle", "judge"):
         reader_options(command(kind, f"the {kind} that reads attributes from portraits"))
+    clip_options(command("clip", "a small CLIP: portraits and their captions as vectors of one space"))
+    identity_options(command("identity", "the network that tells whether two portraits show one person"))
+    mapper_options(command("mapper", "a StyleCLIP mapper, which learns the edit that one sentence describes"))
     args = parser.parse_args(arguments)
+    args.command = shlex.join(["python", "-m", "course_lib.train", *(sys.argv[1:] if arguments is None else arguments)])
+    others = {"oracle": train_reader, "judge": train_reader, "clip": train_pairs, "identity": train_pairs, "mapper": train_mapper}
     try:
-        train_reader(args) if args.model in ("oracle", "judge") else train_gan(args)
-    except (ValueError, FileExistsError, FileNotFoundError, loop.Diverged) as error:
+        others.get(args.model, train_gan)(args)
+    except (ValueError, OSError, loop.Diverged) as error:
         sys.exit(f"{parser.prog}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"\n{parser.prog}: stopped; continue from the last checkpoint with the same command and --resume")
@@ -45,7 +53,7 @@ def train_gan(args):
         raise FileExistsError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
     if args.resume and not last:
         raise FileNotFoundError(f"{out} has no checkpoint to resume from; start without --resume")
-    settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "device")}
+    settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "device", "command")}
     settings["world"] = portraits.VERSION if args.data == "portraits" else None
     if last:
         settings = checkpoint.settings(last[-1]) | {"images": args.images}
@@ -83,6 +91,32 @@ def train_gan(args):
 
 def train_reader(args):
     readers.train_reader(args.model, args.out, steps=args.steps, batch=args.batch, seed=args.seed, device=args.device)
+
+
+def train_pairs(args):
+    from .training import contrastive                   # open_clip takes seconds to import
+    options = {key: value for key, value in vars(args).items() if key != "model"}
+    {"clip": contrastive.train_clip, "identity": contrastive.train_identity}[args.model](**options)
+
+
+def train_mapper(args):
+    """Fit a mapper; write `out/mapper-<prompt>.safetensors`, and its losses to `out/results/`."""
+    from . import clip, styleclip, zoo
+    name = "mapper-" + re.sub(r"[^a-z0-9]+", "-", args.prompt.lower()).strip("-")
+    G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
+    identity = zoo.load(args.identity, device=args.device) if args.id_weight and args.identity != "none" else None
+    mapper, losses = styleclip.fit(
+        G, reader, args.prompt, progress=True, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr,
+        clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
+    about = {"prompt": args.prompt, "generator": mapper.generator}
+    file = zoo.save(Path(args.out) / f"{name}.safetensors", mapper.state_dict(), "mapper", dtype=torch.float16,
+                    world=portraits.VERSION, config=about)
+    result = {"command": args.command, "world": portraits.VERSION, "seeds": [args.seed], **about, "levels": mapper.levels,
+              "losses": {key: value[-min(100, args.steps):].mean().item() for key, value in losses.items()}}
+    path = Path(args.out) / "results" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{file}: levels {', '.join(mapper.levels)}; D_CLIP {losses['clip'][0]:.3f} at first, {result['losses']['clip']:.3f} at last")
 
 
 def stylegan2_options(parser):
@@ -150,13 +184,47 @@ def shared_options(parser):
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
 
 
-def reader_options(parser):
+def reader_options(parser, steps="6k", batch=512):
     add = parser.add_argument
     add("--out", default="data", help="folder for the weights and their results")
-    add("--steps", type=count, default="6k", help="training steps")
-    add("--batch", type=int, default=512, help="portraits per step")
+    add("--steps", type=count, default=steps, help="training steps")
+    add("--batch", type=int, default=batch, help="portraits per step")
     add("--seed", type=int, default=0, help="seed of initialisation and training portraits")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
+
+
+def clip_options(parser):
+    reader_options(parser, "8k", 1024)
+    add = parser.add_argument
+    add("--lr", type=float, default=1e-3, help="AdamW's highest learning rate")
+    add("--data-size", type=count, default="200k", help="how many portraits to draw from")
+    add("--held-out", type=count, default="4k", help="unseen portraits for the scores")
+    add("--adversarial", type=float, default=0.02, help="how far a pixel, from -1 to 1, may move to confuse the network, against "
+        "edits that please it without changing the picture; 0 leaves it out")
+    add("--generator", default="", help="add images of this generator, described as the oracle reads them")
+
+
+def identity_options(parser):
+    reader_options(parser, "4k", 512)
+    add = parser.add_argument
+    add("--lr", type=float, default=2e-3, help="AdamW's highest learning rate")
+    add("--data-size", type=count, default="50k", help="how many people to draw from, each in four portraits")
+    add("--held-out", type=count, default="4k", help="unseen people for the scores")
+
+
+def mapper_options(parser):
+    reader_options(parser, "2k", 8)
+    add = parser.add_argument
+    add("--prompt", required=True, help='what the edited portraits should show, such as "a smiling person"')
+    add("--generator", default="stylegan2-portraits-64", help="a model of the course, or a file of a generator")
+    add("--clip", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as "ViT-B-32/openai"')
+    add("--identity", default="identity-portraits-64", help='the network of the identity loss; "none" leaves it out')
+    add("--levels", nargs="+", choices=("coarse", "medium", "fine"), default=None, help="layers 0-3, 4-7 and the rest; by default all")
+    add("--lr", type=float, default=0.5, help="Adam's highest learning rate; the mapper itself learns a hundred times slower")
+    add("--clip-weight", type=float, default=1.0, help="weight of the distance to the sentence")
+    add("--l2", type=float, default=0.8, help="weight of the change of the latent")
+    add("--id-weight", type=float, default=0.1, help="weight of the identity loss")
+    add("--views", type=int, default=2, help="random crops of each image that CLIP looks at")
 
 
 def count(text, least=1):

@@ -6,6 +6,7 @@ which nothing is executed either. `load("stylegan2-ffhq-1024")` and the other na
 once. `python -m course_lib.zoo info FILE` says what a file holds; `convert` rewrites it.
 """
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -152,10 +153,20 @@ def _count(state, pattern):
     return sum(re.fullmatch(pattern, key) is not None for key in state)
 
 
+def _from(module):
+    """The `from_tensors` of a module that is imported when a file needs it: open_clip alone takes seconds."""
+    def build(tensors, **config):
+        with torch.device("cpu"):               # not "meta", for what a module keeps
+            imported = importlib.import_module(module, __package__)
+        return imported.from_tensors(tensors, **config)
+    return build
+
+
 BUILDERS = {"stylegan2-G": generator_from_nvidia, "stylegan2-D": discriminator_from_nvidia,
             "stylegan-G": stylegan.generator_from, "stylegan-D": stylegan.discriminator_from,
             "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
-            "oracle": judges.from_tensors, "judge": judges.from_tensors}
+            "oracle": judges.from_tensors, "judge": judges.from_tensors, "identity": judges.identity_from,
+            "clip": _from(".clip"), "mapper": _from(".styleclip.mapper")}
 
 if __name__ == "__main__":
     from .zoo_formats.cli import main

@@ -130,13 +130,13 @@ def measure(out, oracle, judge, samples, device):
         curve.append(row)
     result = {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
               "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out)}
-    return result | (smooth(G, oracle, samples // 10) if settings["model"] == "stylegan2" else {})
+    return result | (smooth(G, oracle, samples // 4) if settings["model"] == "stylegan2" else {})
 
 
 def smooth(G, oracle, pairs):
     """Path lengths, PPL and what inversion leaves, of a trained generator."""
     distance = metrics.oracle_distance(oracle)
-    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs)
+    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs, epsilon=0.01)
     found = smoothness.invert(G, distance, **INVERSION)
     return {"lengths": smoothness.spread(smoothness.lengths(G)), "ppl": {name: value["mean"] for name, value in ppl.items()},
             "inversion": {name: {"distance": statistics.mean(kind.distance), "rmse": statistics.mean(kind.rmse)}

@@ -2,8 +2,9 @@
 
     python experiments/smoothness.py stylegan2-portraits-64
 
-A model is a name of the zoo or a file that training wrote. Writes data/results/smoothness.json, a model at a time (one that
-is there already is measured anew, the others stay), and smoothness-NAME.png: targets above, their projections below.
+A model is a name of the zoo or a file that training wrote. Writes data/results/smoothness.json, a model and a part at a time
+(what is not measured anew stays), and smoothness-NAME.png: targets, and below them their projections. On a CPU a model takes
+an hour or two.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import torch
 from course_lib import metrics, portraits, zoo
 from course_lib.metrics import __main__ as command, smoothness
 
+PARTS = ("ppl", "separability", "lengths", "inversion")
 OUT = zoo.DATA / "results" / "smoothness.json"
 
 
@@ -23,37 +25,42 @@ def main(arguments=None):
     parser.add_argument("--pairs", type=int, default=1_000, help="pairs of latents of each PPL")
     parser.add_argument("--samples", type=int, default=10_000, help="images for separability")
     parser.add_argument("--latents", type=int, default=64, help="latents whose path lengths are measured, in 16 directions")
-    parser.add_argument("--images", type=int, default=16, help="images to find again, of each kind")
-    parser.add_argument("--steps", type=int, default=300, help="steps of a projection")
+    parser.add_argument("--images", type=int, default=8, help="images to find again, of each kind")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of a projection")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts to measure")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(arguments)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     oracle, judge = (zoo.load(f"{name}-portraits-64", device=args.device) for name in ("oracle", "judge"))
     for name in args.models:
-        G = zoo.load(name, device=args.device)
-        result = json.loads(args.out.read_text()) if args.out.exists() else {"models": {}}
-        figures, picture = measure(G, oracle, judge, args)
-        result |= {"command": "python experiments/smoothness.py " + " ".join(sorted({*result["models"], Path(name).stem})),
-                   "world": portraits.VERSION, "seeds": [0]}
-        result["models"][Path(name).stem] = figures
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(command._rounded(result), indent=1) + "\n")
-        command.save_grid(args.out.with_name(f"{args.out.stem}-{Path(name).stem}.png"), picture, 8)
+        G, stem = zoo.load(name, device=args.device), Path(name).stem
+        for part in args.only:
+            figures = measure(part, G, oracle, judge, args, args.out.with_name(f"{args.out.stem}-{stem}.png"))
+            result = json.loads(args.out.read_text()) if args.out.exists() else {"models": {}}
+            result["models"].setdefault(stem, {}).update(figures)
+            result |= {"command": "python experiments/smoothness.py " + " ".join(sorted(result["models"])),
+                       "world": portraits.VERSION, "seeds": [0]}
+            args.out.write_text(json.dumps(command._rounded(result), indent=1) + "\n")
 
 
-def measure(G, oracle, judge, args):
-    distance = metrics.oracle_distance(oracle)
-    with torch.no_grad():
-        result = metrics.evaluate(G, oracle, ("ppl",), args.pairs, progress=True)
-        result["separability"] = metrics.separability(G, metrics.judge_classifier(judge), args.samples, progress=True)
+@torch.no_grad()
+def measure(part, G, oracle, judge, args, picture):
+    """The figures of one part; path lengths and inversion need a W."""
+    if part == "ppl":
+        return metrics.evaluate(G, oracle, ("ppl",), args.pairs, progress=True)
+    if part == "separability":
+        return {part: metrics.separability(G, metrics.judge_classifier(judge), args.samples, progress=True)}
     if not hasattr(G, "mapping"):
-        return result, torch.empty(0, 3, G.resolution, G.resolution)
-    result["lengths"] = smoothness.spread(smoothness.lengths(G, args.latents)) | {"latents": args.latents, "directions": 16}
+        return {}
+    if part == "lengths":
+        return {part: smoothness.spread(smoothness.lengths(G, args.latents)) | {"latents": args.latents, "directions": 16}}
+    distance = metrics.oracle_distance(oracle)
     found = smoothness.invert(G, distance, args.images, args.steps, progress=True)
-    result["inversion"] = {name: {"distance": kind.distance, "rmse": kind.rmse} for name, kind in found.items()}
-    result["inversion"] |= {"steps": args.steps, "measured with": distance.name, "space": "w"}
-    rows = [images[:8] for kind in found.values() for images in (kind.targets, kind.projections)]
-    return result, torch.cat([torch.cat([row, row.new_ones(8 - len(row), *row.shape[1:])]) for row in rows]).cpu()
+    columns = min(args.images, 8)
+    command.save_grid(picture, torch.cat([images[:columns] for kind in found.values() for images in kind[:2]]).cpu(), columns)
+    return {part: {name: {"distance": kind.distance, "rmse": kind.rmse} for name, kind in found.items()}
+            | {"steps": args.steps, "measured with": distance.name, "space": "w"}}
 
 
 if __name__ == "__main__":

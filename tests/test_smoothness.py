@@ -1,8 +1,11 @@
 """Path lengths and inversion as they are measured, against generators whose Jacobian is known."""
 
+import json
+
 import pytest
 import torch
 
+from course_lib import portraits, zoo
 from course_lib.metrics import smoothness
 from course_lib.networks import stylegan2
 
@@ -51,3 +54,21 @@ def test_a_generators_own_images_come_back_nearer_than_portraits():
         rmse = (kind.projections - kind.targets).square().mean(dim=(1, 2, 3)).sqrt()
         assert kind.rmse == pytest.approx(rmse.tolist()) and kind.distance == pytest.approx([x ** 2 for x in kind.rmse], rel=1e-3)
     assert max(found["generated"].rmse) < min(found["portraits"].rmse)
+
+
+def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
+    import smoothness as experiment
+    torch.manual_seed(0)
+    G = stylegan2.Generator(16, z_dim=8, channel_base=128, channel_max=8, w_dim=8, mapping_layers=2)
+    file, out = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan2-G"), tmp_path / "results" / "smoothness.json"
+    options = ["--pairs", "4", "--samples", "60", "--latents", "2", "--images", "2", "--steps", "2", "--out", str(out), "--only"]
+    experiment.main([str(file), *options, "inversion"])
+    first = json.loads(out.read_text())["models"]["small"]["inversion"]
+    experiment.main([str(file), *options, "ppl", "separability", "lengths"])
+    result = json.loads(out.read_text())
+    figures = result["models"]["small"]
+    assert result["world"] == portraits.VERSION and result["command"].endswith("smoothness.py small")
+    assert figures["inversion"] == first and len(first["generated"]["distance"]) == 2
+    assert figures["ppl_w_end"]["mean"] > 0 and figures["lengths"]["latents"] == 2 and figures["separability"]["w"] >= 1
+    assert out.with_name("smoothness-small.png").exists()

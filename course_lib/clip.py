@@ -1,0 +1,175 @@
+"""CLIP (Radford et al. 2021, arXiv:2103.00020): images and texts as unit vectors of one space.
+
+`load("clip-portraits")` is the course's own small model, `load("ViT-B-32/openai")` any model of open_clip; both are used
+alike. The small one is an open_clip `CLIP` too, with one token per word of the portraits' captions.
+"""
+import difflib
+import functools
+import re
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from torch import nn
+import torch.nn.functional as F
+
+from . import portraits, zoo
+from .networks.layers import fill
+
+POCKET = dict(image_size=64, patch_size=8, width=192, layers=5, text_width=128, text_layers=3, embed_dim=192, context=48)
+HEAD_WIDTH = 64                 # of both transformers, as in OpenAI's models
+TEMPLATES = ("{}", "a portrait of {}", "a drawing of {}", "an illustration of {}", "a picture of {}", "a painting of {}",
+             "the face of {}", "a close-up of {}", "a small portrait of {}", "a head-and-shoulder portrait of {}",
+             "an illustration of the face of {}", "a picture of the head of {}")
+
+
+class Clip(nn.Module):
+    """A CLIP model with its tokenizer and preprocessing. tokenize: list of str → token numbers [N, context]."""
+
+    def __init__(self, model, tokenize, name, image_size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), interpolation="bicubic"):
+        super().__init__()
+        self.model, self.tokenize, self.name = model, tokenize, name
+        self.image_size, self.interpolation = image_size, interpolation
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def resized(self, images):
+        """Square images of any resolution → the model's, antialiased. What is outside [-1, 1] is clipped, as a screen does."""
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"images have shape {list(images.shape)}; pass square ones, [N, 3, H, H] in [-1, 1]")
+        images = images.to(self.mean).clamp(-1, 1)
+        if images.shape[-1] == self.image_size:
+            return images
+        return F.interpolate(images, [self.image_size] * 2, mode=self.interpolation, antialias=True).clamp(-1, 1)
+
+    def encode_images(self, images):
+        """Images [N, 3, H, H] in [-1, 1] → unit vectors [N, D], differentiable."""
+        x = (self.resized(images) + 1) / 2
+        return F.normalize(self.model.encode_image((x - self.mean) / self.std), dim=-1)
+
+    def encode_texts(self, texts):
+        """A list of str → unit vectors [N, D]. Raises ValueError for an empty text and for a word that is not known."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        empty = [i for i, text in enumerate(texts) if not text.strip()]
+        if empty or not texts:
+            raise ValueError(f"text {empty[0]} is empty; say what should be seen" if texts else "there are no texts to encode")
+        return F.normalize(self.model.encode_text(self.tokenize(texts).to(self.mean.device)), dim=-1)
+
+
+def load(name_or_path="clip-portraits", device="cpu"):
+    """A Clip by zoo name, by file, or "architecture/pretrained" of open_clip, which downloads the weights once."""
+    name = str(name_or_path)
+    if name in zoo.cards() or Path(name).is_file():
+        network = zoo.load(name, device=device)
+        if not isinstance(network, Clip):
+            raise ValueError(f'"{name}" is a {type(network).__name__}, not a CLIP model')
+        network.name = Path(name).stem
+        return network
+    architecture, _, pretrained = name.rpartition("/")
+    if not architecture or name.endswith(".safetensors"):
+        raise FileNotFoundError(f'"{name}" is neither a file nor a CLIP model of the course; train one with '
+                                'python -m course_lib.train clip, or load a model of open_clip such as "ViT-B-32/openai"')
+    return open_clip_model(architecture, pretrained).to(device)
+
+
+def open_clip_model(architecture, pretrained=None):
+    """Any model of open_clip, with its own image size, mean, deviation, resampling and tokenizer.
+
+    pretrained: a tag of open_clip, or None for random weights. Raises ValueError for an unknown name and OSError when the
+    weights cannot be had.
+    """
+    if architecture not in open_clip.list_models():
+        near = difflib.get_close_matches(architecture, open_clip.list_models(), 3) or ["ViT-B-32"]
+        raise ValueError(f'open_clip has no architecture "{architecture}"; near ones are {", ".join(near)}')
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if pretrained is not None and pretrained not in tags:
+        near = difflib.get_close_matches(pretrained, tags, 3) or tags[:6]
+        raise ValueError(f'{architecture} has no weights "{pretrained}"; open_clip knows {", ".join(near)} and others')
+    # The weights of some tags were trained with another activation than their architecture names.
+    quick = bool(pretrained and open_clip.get_pretrained_cfg(architecture, pretrained).get("quick_gelu"))
+    try:
+        model = open_clip.create_model(architecture, pretrained, force_quick_gelu=quick)
+    except (OSError, RuntimeError) as error:
+        raise OSError(f'open_clip could not fetch "{architecture}/{pretrained}" ({str(error).splitlines()[0][:120]}); run this '
+                      "once with a connection, and it stays in open_clip's cache") from None
+    own = open_clip.get_model_preprocess_cfg(model)
+    size = own["size"] if isinstance(own["size"], int) else own["size"][0]
+    interpolation = "bilinear" if own.get("interpolation") == "bilinear" else "bicubic"
+    network = Clip(model, open_clip.get_tokenizer(architecture), f"{architecture}/{pretrained}", size, own["mean"], own["std"],
+                   interpolation)
+    return network.eval().requires_grad_(False)
+
+
+def pocket(words, image_size, patch_size, width, layers, text_width, text_layers, embed_dim, context):
+    """The course's own model, untrained: an open_clip CLIP of the given sizes, and a tokenizer of these words."""
+    vision = CLIPVisionCfg(image_size=image_size, patch_size=patch_size, width=width, layers=layers, head_width=HEAD_WIDTH)
+    text = CLIPTextCfg(context_length=context, vocab_size=len(words) + 2, width=text_width, layers=text_layers,
+                       heads=max(1, text_width // HEAD_WIDTH))
+    model = CLIP(embed_dim, vision, text)
+    return Clip(model, functools.partial(tokenize, words=words, context=context), "clip-portraits", image_size)
+
+
+def from_tensors(tensors, words):
+    """The course's own model from the tensors of its file; every size is read off them. words: its vocabulary, in order."""
+    count = lambda tower: sum(re.fullmatch(tower + r"transformer\.resblocks\.\d+\.ln_1\.weight", key) is not None for key in tensors)
+    width, _, patch_size, _ = tensors["visual.conv1.weight"].shape
+    patches = len(tensors["visual.positional_embedding"]) - 1
+    context, text_width = tensors["positional_embedding"].shape
+    network = pocket(words, patch_size * round(patches ** 0.5), patch_size, width, count(r"visual\."), text_width, count(""),
+                     tensors["text_projection"].shape[1], context)
+    fill(network.model, tensors)
+    return network
+
+
+def words_of(text):
+    """The lower-case words of a text, hyphens kept, punctuation dropped."""
+    return re.findall(r"[^\s,.;:!?\"()]+", text.lower())
+
+
+def tokenize(texts, words, context):
+    """One token per word: 0 fills up, 1 … are the words, and the highest number ends a text. → [N, context]."""
+    number = {word: i for i, word in enumerate(words, 1)}
+    tokens = torch.zeros(len(texts), context, dtype=torch.long)
+    for row, text in zip(tokens, texts):
+        found = words_of(text)
+        unknown = [word for word in found if word not in number]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0], words, 3, cutoff=0.5)
+            near = f"near ones are {', '.join(near)}" if near else f"some are {', '.join(words[5::len(words) // 6])}"
+            raise ValueError(f'"{unknown[0]}" is not among the {len(words)} words that this small model has seen; {near}. '
+                             'A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
+        if len(found) >= context:
+            raise ValueError(f'a text has {len(found)} words; this model reads up to {context - 1}: "{text[:40]}…"')
+        row[:len(found) + 1] = torch.tensor([number[word] for word in found] + [len(words) + 1])
+    return tokens
+
+
+def vocabulary(samples=4000):
+    """Every word that captions and TEMPLATES use, sorted: those of many captions, drawn from fixed seeds, and "person"."""
+    captions = portraits.caption(portraits.sample_attributes(samples, 0, correlated=False), 0)
+    return sorted({word for text in [*captions, *TEMPLATES, "person"] for word in words_of(text.replace("{}", ""))})
+
+
+def random_views(images, count=None, rng=None, crop=0.15, turn=0.1, warp=0.03, noise=0.08):
+    """Images as slightly different photographs of themselves: cropped, turned, warped, with noise. A gradient averaged over
+    such views has less room for patterns that only a network sees.
+
+    images [N, 3, H, H] → one view of its own for each, [N, 3, H, H]; with `count` the same views for all of them, one after
+    another, [count · N, 3, H, H]. crop: up to this share wider or narrower and as much to the side; turn in radians; warp
+    as a share of the width; noise: the largest deviation. rng: a CPU generator; without it the device's own.
+    """
+    device = images.device if rng is None else "cpu"
+    views = len(images) if count is None else count
+    draw = lambda *shape: torch.rand(views, *shape, generator=rng, device=device) * 2 - 1
+    angle, zoom, shift = turn * draw(), 1 + crop * draw(), crop * draw(2)
+    cos, sin = zoom * angle.cos(), zoom * angle.sin()
+    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], dim=1), torch.stack([sin, cos, shift[:, 1]], dim=1)], dim=1)
+    bend = F.interpolate(2 * warp * draw(2, 4, 4), images.shape[2:], mode="bicubic", align_corners=True)
+    grid = F.affine_grid(theta, [views, 3, *images.shape[2:]], align_corners=False) + bend.permute(0, 2, 3, 1)
+    grain = noise * draw(1, 1, 1).abs() * torch.randn(views, *images.shape[1:], generator=rng, device=device)
+    if count is not None:
+        grid, grain = (x.repeat_interleave(len(images), dim=0) for x in (grid, grain))
+        images = images.repeat(count, 1, 1, 1)
+    seen = F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="border", align_corners=False)
+    return seen + grain.to(images)

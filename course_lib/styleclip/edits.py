@@ -1,0 +1,78 @@
+"""What the three methods share: their result, their checks, and the marks by which files know their networks."""
+import hashlib
+from typing import NamedTuple
+
+import torch
+
+from .losses import clip_distance
+from ..clip import random_views
+
+
+class Edit(NamedTuple):
+    """Edited images of N portraits, and how they came about."""
+    latents: object             # ws [N, num_ws, w_dim], or styles, a list of [N, channels]
+    images: torch.Tensor        # [N, 3, H, W] on the CPU
+    frames: list                # images on the way, on the CPU
+    losses: dict                # name → [steps, N] on the CPU
+
+
+def seen_distance(clip, images, text_features, views, rng):
+    """D_CLIP of images, averaged over `views` random views of each, the same for all of them; 1 takes the images as they
+    are. → [N]"""
+    if views == 1:
+        return clip_distance(clip.encode_images(images), text_features)
+    seen = clip.encode_images(random_views(clip.resized(images), views, rng)).unflatten(0, (views, len(images)))
+    return clip_distance(seen, text_features).mean(dim=0)
+
+
+def checked_ws(G, ws):
+    """ws [N, num_ws, w_dim], or w [N, w_dim], of this generator → [N, num_ws, w_dim] on its device."""
+    if not hasattr(G, "mapping"):
+        raise ValueError("this generator has no mapping network, so there is no W to edit in")
+    ws = torch.as_tensor(ws)
+    if ws.shape[1:] not in ((G.w_dim,), (G.num_ws, G.w_dim)) or not len(ws):
+        raise ValueError(f"latents have shape {list(ws.shape)}; this generator takes [N, {G.num_ws}, {G.w_dim}] or [N, {G.w_dim}]")
+    finite(ws, "latents")
+    ws = ws[:, None].expand(-1, G.num_ws, -1) if ws.ndim == 2 else ws
+    return ws.detach().to(device_of(G))
+
+
+def finite(tensor, name):
+    wrong = (~tensor.flatten(1).isfinite().all(dim=1)).nonzero()[:, 0].tolist()
+    if wrong:
+        raise ValueError(f"{name} hold NaN or infinity in rows {wrong}")
+
+
+def finite_losses(losses, step):
+    for name, value in losses.items():
+        if not value.isfinite().all():
+            raise ValueError(f"the {name} loss is NaN or infinite in step {step}; a lower learning rate may help")
+
+
+def encoded_prompts(clip, prompt, n):
+    """The text features [1, D] of one prompt, or [N, D] of a list with one for each image."""
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    if len(prompts) not in (1, n):
+        raise ValueError(f"there are {len(prompts)} prompts for {n} images; pass one, or one for each")
+    with torch.no_grad():
+        return clip.encode_texts(prompts)
+
+
+def same_device(G, network, name):
+    """Raise unless a network stands on the generator's device."""
+    for tensor in getattr(network, "parameters", lambda: ())():
+        if tensor.device != device_of(G):
+            raise ValueError(f"the {name} network is on {tensor.device} and the generator on {device_of(G)}; move one of them")
+        return
+
+
+def device_of(network):
+    return next(network.parameters()).device
+
+
+def fingerprint(network):
+    """A mark of a network's weights, so that a file made for it is not used with another: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,206 @@
+"""StyleCLIP §6: global directions, from two sentences to a direction in style space."""
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from tqdm import tqdm
+
+from .. import portraits, zoo
+from ..clip import TEMPLATES
+from .edits import Edit, device_of, finite, fingerprint, same_device
+
+SIGMA_SAMPLES = 10_000
+ROUNDING = 1e-5                 # a smaller mean change of an embedding says nothing about its channel
+
+
+class Statistics(NamedTuple):
+    """What `channel_statistics` measured, one entry per style layer in the official order."""
+    changes: list               # Δi_c, unit vectors [channels, D]; None for a layer that was left out
+    sigma: list                 # σ_c, the deviation of each channel [channels]
+    info: dict                  # generator and clip as fingerprints, clip_name, layers, images, step, seed, world
+
+
+# The equations
+
+def text_direction(clip, neutral, target, templates=TEMPLATES):
+    """StyleCLIP §6.1: Δt, from the neutral text to the target, a unit vector [D].
+
+    Each text is put into every template; the unit vectors are averaged and the mean brought to length 1, then subtracted.
+    """
+    if neutral.strip().lower() == target.strip().lower():
+        raise ValueError(f'neutral and target text are both "{target}"; the target must say what should change')
+    if not templates or any("{}" not in template for template in templates):
+        raise ValueError("templates need at least one text, each with a {} where the description goes")
+    mean = lambda text: F.normalize(clip.encode_texts([t.format(text) for t in templates]).mean(dim=0), dim=0)
+    for text in (neutral, target):
+        clip.encode_texts([text])               # an empty text is an error, though "a portrait of" is none
+    return F.normalize(mean(target) - mean(neutral), dim=0)
+
+
+def mean_change(before, after):
+    """StyleCLIP §6.2: Δi_c = E[Δi], the mean over images of how CLIP's embedding changes, as a unit vector.
+
+    before and after [images, ..., D] → [..., D]. Each image's change is brought to length 1, then their mean; where the
+    changes are only rounding the result is 0.
+    """
+    changes = after - before
+    mean = F.normalize(F.normalize(changes, dim=-1).mean(dim=0), dim=-1)
+    return mean * (changes.norm(dim=-1).mean(dim=0) > ROUNDING)[..., None]
+
+
+def relevance(changes, direction):
+    """StyleCLIP Eq. 5: R_c(Δt) = ⟨Δi_c, Δt⟩. [channels, D], [D] → [channels], from -1 to 1."""
+    return changes @ direction
+
+
+def thresholded(relevances, sigma, beta, largest=None):
+    """StyleCLIP Eq. 6: Δs_c = σ_c · R_c / max|R| where |R_c| ≥ β, else 0. [channels] twice → [channels].
+
+    The published code divides by the largest |R| and multiplies by σ_c, so that α counts deviations of the most relevant
+    channel. largest: that of all layers, where these are the channels of one.
+    """
+    largest = relevances.abs().max() if largest is None else largest
+    return torch.where(relevances.abs() >= beta, relevances, 0) / largest * sigma
+
+
+def shifted(styles, direction, alpha):
+    """StyleCLIP §6: s' = s + α · Δs. Lists of [N, channels] and [channels]; alpha one number, or a tensor [N]."""
+    alpha = alpha[:, None] if isinstance(alpha, torch.Tensor) and alpha.ndim else alpha
+    return [s + alpha * d for s, d in zip(styles, direction, strict=True)]
+
+
+# The method
+
+@torch.no_grad()
+def global_direction(statistics, clip, neutral, target, beta=0.1, templates=TEMPLATES):
+    """A direction in style space, one [channels] per style layer, for `edit`.
+
+    beta: the relevance below which a channel stays as it is; the higher, the less else changes. Raises ValueError for equal
+    or empty texts, a negative β and one that no channel reaches, statistics of another CLIP.
+    """
+    if not beta >= 0:
+        raise ValueError(f"β is {beta}; it is a relevance from 0 (every channel moves) to 1")
+    direction = text_direction(clip, neutral, target, templates).cpu()
+    known = [changes for changes in statistics.changes if changes is not None]
+    if known[0].shape[1] != len(direction):
+        raise ValueError(f"the statistics have embeddings of size {known[0].shape[1]}, {clip.name} has {len(direction)}; they "
+                         f"were made with {statistics.info.get('clip_name')}")
+    relevances = [None if changes is None else relevance(changes, direction) for changes in statistics.changes]
+    largest = max(r.abs().max() for r in relevances if r is not None)
+    if largest < beta or largest == 0:
+        raise ValueError(f'no channel reaches β = {beta:g} for "{target}"; the most relevant has {largest:.3f}')
+    return [torch.zeros_like(sigma) if r is None else thresholded(r, sigma, beta, largest)
+            for r, sigma in zip(relevances, statistics.sigma)]
+
+
+@torch.no_grad()
+def edit(G, styles, direction, alpha, noise="const"):
+    """Move styles (of `G.styles(ws)`) along a direction by α, a number or one for each image → Edit."""
+    device = device_of(G)
+    sizes = [style.shape[1] for style in styles]
+    if [len(d) for d in direction] != sizes:
+        raise ValueError(f"the direction has {sum(map(len, direction))} channels and the styles {sum(sizes)}; they belong to "
+                         "different generators")
+    alpha = torch.as_tensor(alpha, dtype=torch.float32, device=device)
+    if not alpha.isfinite().all() or alpha.ndim and alpha.shape != (len(styles[0]),):
+        raise ValueError(f"α must be a number, or one for each of the {len(styles[0])} images; it is {alpha.tolist()}")
+    for style in styles:
+        finite(style, "styles")
+    styles = shifted([style.to(device) for style in styles], [d.to(device) for d in direction], alpha)
+    return Edit(styles, G.synthesis(styles=styles, noise=noise).cpu(), [], {})
+
+
+# The measurement
+
+@torch.no_grad()
+def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, chunk=32, batch=256, progress=False):
+    """How CLIP's embedding answers to every style channel, written to `out`: Δi_c under s_c ± step · σ_c, over some images.
+
+    Each channel is changed alone (in the published code those before it stay at their mean). toRGB layers are left out
+    unless `rgb`. Parts of `chunk` channels are kept beside `out` until it is whole, so that a stopped run goes on where it
+    was; nothing that exists is overwritten. batch: images per pass through G and CLIP. Returns the Statistics.
+    """
+    out = Path(out)
+    if out.exists():
+        raise FileExistsError(f"{out} exists; choose another file, or remove it")
+    if images < 1 or batch < 1 or chunk < 1 or not step > 0:
+        raise ValueError(f"images {images}, batch {batch} and chunk {chunk} must be at least 1, and step {step} above 0")
+    same_device(G, clip, "CLIP")
+    names = [name for name, _, _ in G.synthesis.style_layers()]
+    info = {"generator": fingerprint(G), "clip": fingerprint(clip), "clip_name": clip.name, "world": portraits.VERSION,
+            "layers": names, "images": images, "step": step, "seed": seed, "rgb": rgb}
+    folder = out.with_name(out.name + ".parts")
+    _claim(folder, info | {"chunk": chunk, "batch": batch})
+    rng = torch.Generator().manual_seed(seed)
+    sigma = style_deviations(G, rng)
+    styles = G.styles(G.mapping(torch.randn(images, G.z_dim, generator=rng).to(device_of(G))))
+    chosen = [i for i, name in enumerate(names) if rgb or not name.endswith("torgb")]
+    with tqdm(total=sum(len(sigma[i]) for i in chosen), desc="style channels", disable=not progress) as bar:
+        for i in chosen:
+            for start in range(0, len(sigma[i]), chunk):
+                part = folder / f"{i:03d}-{start:05d}.safetensors"
+                channels = range(start, min(start + chunk, len(sigma[i])))
+                if not part.exists():
+                    changes = [_change(G, clip, styles, i, c, step * sigma[i][c], batch) for c in channels]
+                    zoo.save(part, {"changes": torch.stack(changes)}, "part")
+                bar.update(len(channels))
+    tensors = {f"sigma.{name}": s for name, s in zip(names, sigma)}
+    for i in chosen:
+        parts = sorted(folder.glob(f"{i:03d}-*.safetensors"))
+        tensors[f"changes.{names[i]}"] = torch.cat([zoo.read(part)[0]["changes"] for part in parts])
+    zoo.save(out, tensors, "statistics", info=info, world=portraits.VERSION)
+    shutil.rmtree(folder)
+    return load_statistics(out)
+
+
+def style_deviations(G, rng, samples=SIGMA_SAMPLES):
+    """σ_c of every style channel over W, one [channels] per layer."""
+    device = device_of(G)
+    w = torch.cat([G.mapping(z.to(device)) for z in torch.randn(samples, G.z_dim, generator=rng).split(1000)])
+    parts = [G.styles(part) for part in w.split(1000)]
+    return [torch.cat(layer).std(dim=0, unbiased=False) for layer in zip(*parts)]
+
+
+def _change(G, clip, styles, layer, channel, amount, batch):
+    """Δi_c of one channel: CLIP's embeddings of all images with it lowered and raised by `amount`."""
+    sides = []
+    for sign in (-1, 1):
+        changed = list(styles)
+        changed[layer] = styles[layer].clone()
+        changed[layer][:, channel] += sign * amount
+        rows = range(0, len(styles[0]), batch)
+        sides.append(torch.cat([clip.encode_images(G.synthesis(styles=[s[i:i + batch] for s in changed], noise="const"))
+                                for i in rows]))
+    return mean_change(*sides)
+
+
+def _claim(folder, settings):
+    """Make the folder of parts, or make sure that those in it are of the same measurement."""
+    note = folder / "settings.json"
+    if note.exists() and json.loads(note.read_text()) != settings:
+        raise ValueError(f"{folder} holds parts of another measurement; remove it, or choose another file")
+    if not note.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(".partial")
+        partial.write_text(json.dumps(settings))
+        os.replace(partial, note)
+
+
+def load_statistics(path, G=None, clip=None):
+    """Statistics from a file, compared with the generator and the CLIP model that they are to be used with."""
+    tensors, metadata = zoo.read(path)
+    if metadata.get("kind") != "statistics":
+        raise ValueError(f'{Path(path).name} holds a network of kind "{metadata.get("kind")}", not statistics of style channels')
+    info = json.loads(metadata["info"])
+    if info["world"] != portraits.VERSION:
+        raise ValueError(f"{Path(path).name} was made in world {info['world']}, this is world {portraits.VERSION}; make it anew")
+    for network, name in ((G, "generator"), (clip, "clip")):
+        if network is not None and fingerprint(network) != info[name]:
+            raise ValueError(f"{Path(path).name} was made for another {'generator' if name == 'generator' else 'CLIP model'}; "
+                             "make one with python -m course_lib.styleclip statistics")
+    return Statistics([tensors.get(f"changes.{name}") for name in info["layers"]],
+                      [tensors[f"sigma.{name}"] for name in info["layers"]], info)

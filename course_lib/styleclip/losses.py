@@ -1,0 +1,23 @@
+"""The terms of StyleCLIP's losses. Each returns one value per image."""
+import torch.nn.functional as F
+
+
+def clip_distance(image_features, text_features):
+    """StyleCLIP Eq. 1, D_CLIP: 1 − cosine of CLIP's embeddings. [N, D] and [N, D] or [1, D] → [N], from 0 to 2."""
+    return 1 - (F.normalize(image_features, dim=-1) * F.normalize(text_features, dim=-1)).sum(dim=-1)
+
+
+def identity_loss(features, source_features):
+    """StyleCLIP Eq. 2, L_ID: 1 − ⟨R(G(w_s)), R(G(w))⟩, R giving unit vectors (they are normalised here). [N, D] twice → [N]."""
+    return 1 - (F.normalize(features, dim=-1) * F.normalize(source_features, dim=-1)).sum(dim=-1)
+
+
+def latent_distance(latents, sources):
+    """StyleCLIP Eq. 1, the L2 term: ‖w − w_s‖², the sum over every entry. → [N]
+
+    Both are [N, …], or lists of such tensors for styles. The paper writes ‖·‖₂; the published code squares it, and its
+    λ = 0.008 belongs to the square.
+    """
+    if not isinstance(latents, (list, tuple)):
+        latents, sources = [latents], [sources]
+    return sum((a - b).square().flatten(1).sum(dim=1) for a, b in zip(latents, sources, strict=True))

@@ -1,0 +1,297 @@
+"""CLIP and the identity network: preprocessing, words, files, training; any model of open_clip through the same interface."""
+import json
+import re
+from random import Random
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from course_lib import clip, judges, portraits, train, zoo
+from course_lib.training import contrastive, readers, texts
+
+TINY = dict(image_size=16, patch_size=8, width=64, layers=1, text_width=64, text_layers=1, embed_dim=16, context=48)
+PROMPTS = ["a smiling person", "a frowning person", "a person with an open mouth", "a person with glasses", "a person with a beard",
+           "a person with red hair", "a person with blonde hair", "a person with long hair", "a person with short hair",
+           "a person with curly hair", "a person wearing a hat", "a bald person", "a smiling person with red hair and glasses"]
+
+
+def random_images(n, size, seed=0):
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def words():
+    return clip.vocabulary()
+
+
+@pytest.fixture(scope="module")
+def tiny(words):
+    torch.manual_seed(0)
+    return clip.pocket(words, **TINY).eval().requires_grad_(False)
+
+
+class Seen(nn.Module):
+    """A model that gives back what it is shown."""
+
+    def encode_image(self, x):
+        return x.flatten(1)
+
+
+# Images
+
+@pytest.mark.parametrize("size", [64, 224, 300])
+def test_preprocessing_is_that_of_open_clip_on_8_bit_images(size):
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    pixels = np.random.default_rng(0).integers(60, 200, [3, size, size, 3], dtype=np.uint8)
+    pixels[0], pixels[0, :size // 2] = 0, 255                           # an edge, where bicubic resampling overshoots
+    theirs = torch.stack([open_clip.image_transform(224, False, mean, std)(Image.fromarray(image)) for image in pixels])
+    network = clip.Clip(Seen(), None, "seen", 224, mean, std)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    mine = ((network.resized(images) + 1) / 2 - network.mean) / network.std
+    assert (mine - theirs).abs().max() < 2 / 255 / min(std)
+    unit = torch.nn.functional.normalize(theirs.flatten(1), dim=1)
+    assert torch.allclose(network.encode_images(images), unit, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [16, 64, 40])
+def test_images_of_any_resolution_become_unit_vectors_and_gradients_reach_every_pixel(tiny, size):
+    images = (0.9 * random_images(3, size)).requires_grad_()
+    features = tiny.encode_images(images)
+    assert features.shape == (3, 16) and torch.allclose(features.norm(dim=1), torch.ones(3), atol=1e-5)
+    (features * torch.randn(16, generator=torch.Generator().manual_seed(1))).sum().backward()
+    assert (images.grad.abs().sum(dim=1) > 0).float().mean() > 0.99
+    small = images.detach()[:1] * 0 + 0.3
+    assert torch.allclose(tiny.encode_images(small), tiny.encode_images(torch.full([1, 3, 96, 96], 0.3)), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (2, 1, 16, 16), (2, 3, 16, 12)])
+def test_other_tensors_are_named(tiny, shape):
+    with pytest.raises(ValueError, match=r"pass square ones, \[N, 3, H, H\]"):
+        tiny.encode_images(torch.zeros(shape))
+
+
+def test_views_are_the_same_for_all_images_and_come_from_the_seed():
+    images = random_images(2, 32)
+    rng = lambda seed: torch.Generator().manual_seed(seed)
+    views = clip.random_views(images, 3, rng(0)).unflatten(0, (3, 2))
+    assert torch.allclose(clip.random_views(images[1:], 3, rng(0)), views[:, 1], atol=1e-6)
+    assert not torch.equal(views[0], views[1]) and not torch.equal(clip.random_views(images, 3, rng(1)), views.flatten(0, 1))
+    still = clip.random_views(images, 2, rng(0), crop=0, turn=0, warp=0, noise=0)
+    assert torch.allclose(still, images.repeat(2, 1, 1, 1), atol=1e-4)
+    own = clip.random_views(images[:1].repeat(2, 1, 1, 1), rng=rng(0))
+    assert own.shape == images.shape and not torch.equal(own[0], own[1])
+    flat = clip.random_views(torch.full([4, 3, 32, 32], 0.4), rng=rng(0), noise=0)
+    assert torch.allclose(flat, torch.full_like(flat, 0.4), atol=1e-5)
+
+
+# Words
+
+def test_the_vocabulary_holds_every_word_of_captions_prompts_and_templates(words):
+    seen = {word for correlated in (True, False)
+            for text in portraits.caption(portraits.sample_attributes(10_000, 77, correlated), 5) for word in clip.words_of(text)}
+    assert seen <= set(words) and clip.vocabulary() == words == sorted(set(words))
+    for text in [*PROMPTS, *(prompt for prompts in texts.PROMPTS.values() for prompt in prompts)]:
+        for template in clip.TEMPLATES:
+            assert set(clip.words_of(template.format(text))) <= set(words), text
+
+
+def test_a_text_is_its_words_in_order_and_an_end_with_the_highest_number(words, tiny):
+    tokens = tiny.tokenize(["a bald man", "A man, bald."])
+    a, bald, man, end = [words.index(word) + 1 for word in ("a", "bald", "man")] + [len(words) + 1]
+    assert tokens[0].tolist() == [a, bald, man, end] + [0] * 44
+    assert tokens[1].tolist() == [a, man, bald, end] + [0] * 44
+    features = tiny.encode_texts(["a bald man", "a man, bald", "a bald man"])
+    assert torch.allclose(features.norm(dim=1), torch.ones(3), atol=1e-5)
+    assert torch.equal(features[0], features[2]) and not torch.allclose(features[0], features[1])
+
+
+@pytest.mark.parametrize("text, message", [
+    ("a smilling man", '"smilling" is not among the .* words .* near ones are smiling.*open_clip.*takes any word'),
+    ("a man with a mohawk", '"mohawk"'), ("", "text 0 is empty"), ("   ", "text 0 is empty"), ("a " * 48, "48 words; this model reads up to 47")])
+def test_a_text_that_cannot_be_read_is_named(tiny, text, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.encode_texts([text])
+
+
+def test_training_texts_say_only_what_their_captions_say():
+    captions = portraits.caption(portraits.sample_attributes(2000, 3), 4)
+    rng = Random(0)
+    for caption in captions:
+        said, short = clip.words_of(caption), texts.shortened(caption, rng)
+        assert set(clip.words_of(short)) <= set(said) and len(clip.words_of(short)) <= len(said)
+        assert not re.search(r"\b(and|with|wearing|a|an|of)$|,$", short) and " and " not in short
+        assert sorted(clip.words_of(texts.paraphrased(caption))) == sorted(clip.words_of(texts.OPENING.sub("", caption)))
+    paraphrases = [texts.paraphrased(caption) for caption in captions]
+    attributes = portraits.sample_attributes(2000, 3)
+    training = texts.training_texts(attributes, 4)
+    assert training == texts.training_texts(attributes, 4) != texts.training_texts(attributes, 5)
+    assert not set(training) & {p for p in paraphrases if not p.startswith(("a ", "an "))}
+    assert 0.3 < sum("person" in text for text in training) / 2000 < 0.5
+
+
+# Models
+
+def test_a_file_gives_the_same_model_and_its_sizes_are_read_off_it(tiny, words, tmp_path):
+    file = zoo.save(tmp_path / "own.safetensors", tiny.model.state_dict(), "clip", world=portraits.VERSION, config={"words": words})
+    for network in (clip.load(file), zoo.load(file)):
+        assert network.image_size == 16
+        assert torch.equal(network.encode_images(random_images(2, 32)), tiny.encode_images(random_images(2, 32)))
+        assert torch.equal(network.encode_texts(["a bald man"]), tiny.encode_texts(["a bald man"]))
+    assert clip.load(file).name == "own"
+    zoo.save(file, tiny.model.state_dict(), "clip", config={"words": words[1:]})
+    with pytest.raises(ValueError, match="own.safetensors cannot be read: token_embedding"):
+        clip.load(file)
+
+
+def test_a_name_that_is_no_clip_model_says_what_to_do(tmp_path):
+    torch.manual_seed(0)
+    reader = zoo.save(tmp_path / "oracle.safetensors", judges.Reader("oracle").state_dict(), "oracle", config={"kind": "oracle"})
+    with pytest.raises(ValueError, match="is a Reader, not a CLIP model"):
+        clip.load(reader)
+    with pytest.raises(FileNotFoundError, match="course_lib.train clip"):
+        clip.load("nothing-of-this-name")
+    with pytest.raises(ValueError, match='no architecture "ViT-B-33"; near ones are ViT-B-32'):
+        clip.load("ViT-B-33/openai")
+    with pytest.raises(ValueError, match='no weights "opena"; open_clip knows openai'):
+        clip.load("ViT-B-32/opena")
+
+
+def test_weights_of_openai_get_their_own_activation_and_a_failed_download_is_one_sentence(monkeypatch):
+    asked = []
+
+    def create_model(*arguments, **options):
+        asked.append((arguments, options))
+        raise RuntimeError("no route to host\nmore")
+
+    monkeypatch.setattr(open_clip, "create_model", create_model)
+    for name, quick in (("ViT-B-32/openai", True), ("ViT-B-32/laion2b_s34b_b79k", False)):
+        with pytest.raises(OSError, match=f'could not fetch "{name}" \\(no route to host\\); run this once with a connection') as error:
+            clip.load(name)
+        assert "\n" not in str(error.value)
+        assert asked[-1] == (tuple(name.split("/")), {"force_quick_gelu": quick})
+
+
+def test_a_model_of_open_clip_has_the_same_interface():
+    torch.manual_seed(0)
+    network = clip.open_clip_model("ViT-B-32")
+    assert network.image_size == 224 and torch.allclose(network.mean.flatten(), torch.tensor(open_clip.OPENAI_DATASET_MEAN))
+    images = random_images(1, 64).requires_grad_()
+    features = network.encode_images(images)
+    features.sum().backward()
+    assert images.grad.abs().sum() > 0
+    found = network.encode_texts(["a person with a mohawk", "un visage"])
+    assert features.shape == (1, 512) and torch.allclose(found.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+# Scores and training
+
+def test_recall_counts_rows_whose_own_column_is_among_the_highest():
+    similarity = torch.tensor([[3.0, 1, 2], [5, 4, 0], [9, 8, 7]])
+    assert [contrastive.recall_at(similarity, k) for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+
+
+def test_zero_shot_accuracy_of_a_network_that_knows_and_of_one_that_does_not(words):
+    """Texts are unit vectors of their own; an image's vector is that of its class's prompt."""
+    truth = portraits.sample_attributes(300, 0)
+    prompts = list(dict.fromkeys(prompt for prompts in texts.PROMPTS.values() for prompt in prompts))
+
+    class Knows:
+        def encode_texts(self, sentences):
+            return torch.eye(len(prompts))[[prompts.index(s) for s in sentences]]
+
+    for spec in portraits.ATTRIBUTES:
+        if spec.kind == "discrete":
+            assert len(texts.PROMPTS[spec.name]) == len(spec.values)
+            features = Knows().encode_texts([texts.PROMPTS[spec.name][i] for i in truth[spec.name]])
+            assert texts.zero_shot(Knows(), features, truth, templates=("{}",))[spec.name] == 1
+    known = texts.zero_shot(Knows(), torch.ones(300, len(prompts)), truth, ("{}",))
+    assert known["presentation"] == pytest.approx((truth["presentation"] == 0).float().mean().item())
+
+
+def test_perturbed_images_have_a_higher_loss_and_stay_near(tiny):
+    torch.manual_seed(0)
+    images, text = random_images(4, 16), tiny.encode_texts(PROMPTS[:4])
+    loss = lambda x: -(tiny.encode_images(x) * text).sum()
+    moved = contrastive.perturbed(loss, images, 0.02)
+    assert loss(moved) > loss(images) and (moved - images).abs().max() <= 0.02 + 1e-6 and not moved.requires_grad
+
+
+def test_training_brings_portraits_to_their_captions_and_writes_what_it_scored(tmp_path):
+    result = contrastive.train_clip(tmp_path, steps=200, batch=24, lr=1e-3, data_size=24, held_out=48, adversarial=0.0,
+                                    sizes=TINY | {"image_size": 64, "patch_size": 16, "layers": 2}, command="mine")
+    assert json.loads((tmp_path / "results" / "clip.json").read_text()) == result
+    assert result["world"] == portraits.VERSION and result["command"] == "mine" and set(result["zero_shot"]) == set(texts.PROMPTS)
+    assert set(result["recall"]) == set(result["recall_paraphrased"]) == {
+        f"{name}@{k}" for name in ("image to text", "text to image") for k in (1, 5)}
+    network = clip.load(tmp_path / "clip-portraits.safetensors")
+    images, truth = readers.draw(24, 3000, "cpu")                        # those that it was trained on
+    captions = portraits.caption(truth, 0)
+    similarity = network.encode_images(images.float() / 127.5 - 1) @ network.encode_texts(captions).T
+    assert contrastive.recall_at(similarity, 3) > 2 * 3 / 24             # by chance 3 of 24
+    assert network.model.logit_scale.exp() <= 100 + 1e-3
+
+
+def test_generated_images_are_described_as_the_oracle_reads_them(monkeypatch):
+    torch.manual_seed(0)
+    oracle, G = judges.Reader("oracle").eval(), lambda z: z[:, :3, None, None].tanh().expand(-1, -1, 32, 32)
+    G.z_dim = 4
+    monkeypatch.setattr(zoo, "load", lambda name, device: oracle if name == "oracle-portraits-64" else G)
+    images, attributes = contrastive.generated("mine", 10, 0, "cpu", batch=4)
+    assert images.shape == (10, 3, 64, 64) and images.dtype == torch.uint8 and portraits.check(attributes) == 10
+    assert len(portraits.caption(attributes, 0)) == 10
+
+
+def test_the_command_line_trains_a_clip_model_of_the_shipped_size(tmp_path, capsys):
+    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--device", "cpu", "--out", str(tmp_path)])
+    network = clip.load(tmp_path / "clip-portraits.safetensors")
+    assert 2.5e6 < sum(p.numel() for p in network.parameters()) < 3.5e6
+    assert (tmp_path / "clip-portraits.safetensors").stat().st_size < 8e6
+    assert json.loads((tmp_path / "results" / "clip.json").read_text())["command"].startswith("python -m course_lib.train clip --steps 2")
+
+
+# Identity
+
+def test_people_keep_their_identity_from_view_to_view():
+    images, attributes = contrastive.people(6, 2, 1, "cpu", batch=4)
+    assert images.shape == (6, 2, 3, 64, 64) and not torch.equal(images[:, 0], images[:, 1])
+    assert torch.equal(portraits.identity(attributes), portraits.identity(portraits.same_person(attributes, 5)))
+
+
+def test_identities_are_unit_vectors_and_an_image_is_the_same_person_as_itself():
+    torch.manual_seed(0)
+    network = judges.Identity().eval().requires_grad_(False)
+    images = random_images(3, 32)
+    features = network(images)
+    assert features.shape == (3, 128) and torch.allclose(features.norm(dim=1), torch.ones(3), atol=1e-5)
+    network.threshold = 0.999
+    assert network.same_person(images, images).all()
+    assert sum(p.numel() for p in network.parameters()) < 1.4e6
+
+
+def test_verification_of_a_network_that_knows_and_of_one_that_does_not(monkeypatch):
+    """Images whose colour is the person: told apart perfectly. Images all alike: by chance."""
+    def people(count, views, seed, device):
+        colors = torch.rand(count, 1, 3, 1, 1, generator=torch.Generator().manual_seed(0)).expand(-1, views, -1, 4, 4)
+        return (colors * 255).to(torch.uint8), portraits.sample_attributes(count, seed)
+
+    monkeypatch.setattr(contrastive, "people", people)
+    hashed = lambda x: torch.nn.functional.normalize(torch.sin(x[:, :, 0, 0] @ torch.linspace(50, 900, 96).view(3, 32)), dim=1)
+    found = contrastive.identity_scores(hashed, 100, "cpu")
+    assert found["roc_area"] > 0.999 and found["accuracy"] > 0.98 and 0.3 < found["threshold"] < 1
+    alike = contrastive.identity_scores(lambda x: torch.ones(len(x), 1), 100, "cpu")
+    assert alike["roc_area"] == 0.5 and alike["accuracy"] == 0.5
+
+
+def test_a_short_training_tells_people_apart_better_than_chance(tmp_path):
+    train.main(["identity", "--steps", "12", "--batch", "16", "--data-size", "48", "--held-out", "32", "--device", "cpu", "--out",
+                str(tmp_path)])
+    result = json.loads((tmp_path / "results" / "identity.json").read_text())
+    assert result["world"] == portraits.VERSION and result["roc_area"] > 0.6
+    network = zoo.load(tmp_path / "identity-portraits-64.safetensors")
+    assert network.threshold == result["threshold"]
+    again = contrastive.identity_scores(network, 32, "cpu")
+    assert again["roc_area"] == pytest.approx(result["roc_area"], abs=0.01)

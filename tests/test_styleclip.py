@@ -1,0 +1,468 @@
+"""StyleCLIP: the terms of the loss, the three methods on small random networks, and statistics against their closed form."""
+import json
+
+import pytest
+import torch
+from torch import nn
+import torch.nn.functional as F
+
+from course_lib import clip, portraits, styleclip, train, zoo
+from course_lib.networks import pggan, stylegan, stylegan2
+from course_lib.styleclip import __main__ as commands
+from course_lib.styleclip import global_directions
+from course_lib.styleclip.edits import fingerprint
+
+TINY = dict(image_size=16, patch_size=8, width=64, layers=1, text_width=64, text_layers=1, embed_dim=16, context=24)
+PROMPT = "a smiling person"
+
+
+def generator(seed=0, w_dim=8):
+    torch.manual_seed(seed)
+    G = stylegan2.Generator(16, z_dim=8, w_dim=w_dim, channel_base=128, channel_max=8, mapping_layers=2)
+    return G.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def G():
+    return generator()
+
+
+@pytest.fixture(scope="module")
+def reader():
+    torch.manual_seed(1)
+    return clip.pocket(clip.vocabulary(), **TINY).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def ws(G):
+    return G.mapping(torch.randn(3, 8, generator=torch.Generator().manual_seed(4)))
+
+
+def colors(images):
+    """A stand-in for the identity network: mean colours, as unit vectors."""
+    return F.normalize(images.mean(dim=(2, 3)) + 0.1, dim=1)
+
+
+# The terms of the loss
+
+def test_clip_distance_is_one_less_the_cosine_whatever_the_lengths():
+    a = torch.tensor([[2.0, 0], [0, 3], [-1, 0], [1, 1]])
+    assert torch.allclose(styleclip.clip_distance(a, torch.tensor([[5.0, 0]])), torch.tensor([0, 1, 2, 1 - 0.5 ** 0.5]), atol=1e-6)
+    assert torch.allclose(styleclip.identity_loss(a, 7 * a), torch.zeros(4), atol=1e-6)
+
+
+def test_the_latent_distance_is_the_squared_sum_of_a_latent_or_of_all_styles():
+    a, b = torch.zeros(2, 3, 4), torch.ones(2, 3, 4) * torch.tensor([1.0, 2]).view(2, 1, 1)
+    assert styleclip.latent_distance(a, b).tolist() == [12, 48]
+    assert styleclip.latent_distance([a, a[:, 0]], [b, b[:, 0]]).tolist() == [16, 64]
+
+
+def test_the_mapper_loss_weighs_its_terms():
+    offsets = torch.stack([torch.full([5, 4], 2.0), torch.zeros(5, 4)])
+    loss = styleclip.mapper_loss(torch.tensor([1.0, 0.5]), offsets, torch.tensor([0.2, 0.4]), 2.0, 0.5, 0.1)
+    assert loss.tolist() == pytest.approx([2 + 0.5 * 4 + 0.02, 1.04])
+
+
+# Optimization
+
+@pytest.mark.parametrize("space", ["w", "w+", "s"])
+def test_optimization_brings_images_nearer_to_the_prompt(G, reader, ws, space):
+    found = styleclip.optimize(G, reader, PROMPT, ws, space, steps=30, views=1, l2=0.0, frame_every=10)
+    text = reader.encode_texts([PROMPT])
+    start, end = (styleclip.clip_distance(reader.encode_images(images), text) for images in (G.synthesis(ws, noise="const"), found.images))
+    assert torch.allclose(found.losses["clip"][0], start, atol=1e-5) and (end < start - 0.005).all()
+    assert found.losses["total"].shape == (30, 3) and len(found.frames) == 4 and torch.equal(found.frames[-1], found.images)
+    if space == "s":
+        before, names = G.styles(ws), [name for name, _, _ in G.synthesis.style_layers()]
+        moved = {name: not torch.equal(a, b) for name, a, b in zip(names, before, found.latents)}
+        assert moved == {name: not name.endswith("torgb") for name in names}
+        images = G.synthesis(styles=found.latents, noise="const")
+    else:
+        offsets = found.latents - ws[:, None]
+        alike = (offsets - offsets[:, :1]).abs().max()
+        assert found.latents.shape == (3, 6, 8) and (alike < 1e-5 if space == "w" else alike > 0.01)
+        images = G.synthesis(found.latents, noise="const")
+    assert torch.allclose(images, found.images, atol=1e-5)
+
+
+def test_the_weights_hold_latents_and_identity_back(G, reader, ws):
+    run = lambda **options: styleclip.optimize(G, reader, PROMPT, ws, steps=25, views=1, **options)
+    free, near, fixed = (run(l2=l2) for l2 in (0.0, 0.01, 100.0))
+    distances = [styleclip.latent_distance(x.latents, ws[:, None].expand(-1, 6, -1)) for x in (free, near, fixed)]
+    assert (distances[0] > distances[1]).all() and (distances[1] > distances[2]).all() and (distances[2] < 0.1).all()
+    assert torch.allclose(near.losses["total"], near.losses["clip"] + 0.01 * near.losses["l2"])
+    kept = run(l2=0.0, identity=colors, id_weight=5.0)
+    loss = lambda found: styleclip.identity_loss(colors(found.images), colors(G.synthesis(ws, noise="const"))).mean()
+    assert loss(kept) < loss(free) and kept.losses["identity"][0].abs().max() < 1e-5
+
+
+def test_an_image_has_the_same_edit_alone_and_in_a_batch_and_the_seed_decides(G, reader, ws):
+    run = lambda rows, seed=0: styleclip.optimize(G, reader, PROMPT, ws[rows], steps=8, views=2, seed=seed).latents
+    whole = run(slice(None))
+    assert torch.allclose(run([1])[0], whole[1], atol=1e-4)
+    assert torch.equal(run(slice(None)), whole) and not torch.allclose(run(slice(None), seed=1), whole, atol=1e-4)
+
+
+def test_each_image_can_have_its_own_prompt(G, reader, ws):
+    prompts = [PROMPT, "a bald man", "a person with glasses"]
+    whole = styleclip.optimize(G, reader, prompts, ws, steps=5, views=1)
+    for i, prompt in enumerate(prompts):
+        assert torch.allclose(styleclip.optimize(G, reader, prompt, ws[i:i + 1], steps=5, views=1).latents[0], whole.latents[i], atol=1e-4)
+
+
+def test_an_edit_can_be_watched_step_by_step_and_stopped(G, reader, ws):
+    whole = styleclip.optimize(G, reader, PROMPT, ws, steps=6, views=1)
+    walk = styleclip.optimizing(G, reader, PROMPT, ws, steps=6, views=1)
+    for step, losses, images in walk:
+        assert torch.equal(losses["clip"], whole.losses["clip"][step]) and not images.requires_grad
+    walk = styleclip.optimizing(G, reader, PROMPT, ws, steps=6, views=1)
+    next(walk)
+    with pytest.raises(StopIteration) as end:
+        walk.send(True)
+    assert torch.allclose(end.value.value.latents, ws[:, None].expand(-1, 6, -1))
+    seen = []
+    with torch.no_grad():
+        found = styleclip.optimize(G, reader, PROMPT, ws, steps=6, views=1, callback=lambda *now: seen.append(now) or now[0] == 3)
+    assert [step for step, _, _ in seen] == [0, 1, 2, 3] and len(found.losses["clip"]) == 4
+
+
+def test_a_stylegan_is_edited_too(reader):
+    torch.manual_seed(0)
+    G = stylegan.Generator(16, z_dim=8, w_dim=8, channel_base=128, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
+    for space in ("w+", "s"):
+        found = styleclip.optimize(G, reader, PROMPT, G.mapping(torch.randn(1, 8)), space, steps=10, views=1, l2=0.0)
+        assert found.losses["clip"][-1] < found.losses["clip"][0]
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"space": "z"}, 'space is "z"; choose "w", "w\\+" or "s"'), ({"steps": 0}, "0 steps"), ({"views": 0}, "0 views"),
+    ({"lr": 0}, "learning rate is 0"), ({"l2": -1.0}, "must not be negative"), ({"id_weight": 0.1}, "no identity network"),
+    ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"), ({"prompt": "a smilin man"}, '"smilin"'),
+    ({"ws": torch.zeros(3, 5)}, r"\[3, 5\]; this generator takes \[N, 6, 8\] or \[N, 8\]"),
+    ({"ws": torch.full([2, 8], float("nan"))}, r"NaN or infinity in rows \[0, 1\]"),
+    ({"identity": lambda x: colors(x) * float("nan"), "id_weight": 0.1}, "NaN or infinite in step 0")])
+def test_wrong_options_are_named(G, reader, ws, options, message):
+    with pytest.raises(ValueError, match=message):
+        styleclip.optimize(G, reader, **{"prompt": PROMPT, "ws": ws, "steps": 2, "views": 1, **options})
+
+
+def test_a_generator_without_w_is_named(reader):
+    with pytest.raises(ValueError, match="there is no W to edit in"):
+        styleclip.optimize(pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8), reader, PROMPT, torch.zeros(1, 8))
+
+
+# Mapper
+
+def test_levels_are_the_layers_0_to_3_then_4_to_7_then_the_rest():
+    for num_ws, sizes in ((10, (4, 4, 2)), (18, (4, 4, 10))):
+        ws = torch.arange(num_ws).view(1, num_ws, 1) * torch.ones(2, 1, 3)
+        parts = styleclip.split_levels(ws)
+        assert tuple(part.shape[1] for part in parts.values()) == sizes and torch.equal(torch.cat([*parts.values()], dim=1), ws)
+    with pytest.raises(ValueError, match='8 layers have no level "fine", which starts at layer 8'):
+        styleclip.split_levels(torch.zeros(1, 8, 3))
+    assert list(styleclip.split_levels(torch.zeros(1, 8, 3), ["coarse", "medium"])) == ["coarse", "medium"]
+
+
+@pytest.mark.parametrize("levels", [("coarse",), ("medium", "fine"), ("coarse", "medium", "fine")])
+def test_a_mapper_changes_only_the_layers_of_its_levels(levels):
+    mapper = styleclip.LatentMapper(8, levels)
+    ws = torch.randn(2, 10, 8)
+    moved = (mapper(ws) != ws).any(dim=2).all(dim=0)
+    expected = torch.cat([torch.full([n], level in levels) for level, n in (("coarse", 4), ("medium", 4), ("fine", 2))])
+    assert torch.equal(moved, expected)
+    assert torch.equal(mapper(ws, strength=0.0), ws)
+    assert torch.allclose(mapper(ws, strength=2.0) - ws, 2 * mapper.offsets(ws), atol=1e-5)
+    some = mapper.offsets(ws, [levels[-1]])
+    assert torch.equal(some[:, -1], mapper.offsets(ws)[:, -1]) and (len(levels) == 1 or (some[:, 0] == 0).all())
+
+
+def test_a_mapper_sees_the_direction_of_each_w_and_not_its_length_or_its_neighbours():
+    mapper = styleclip.LatentMapper(8, ("coarse",))
+    ws = torch.randn(2, 10, 8)
+    offsets = mapper.offsets(ws)
+    assert torch.allclose(mapper.offsets(5 * ws), offsets, atol=1e-5)
+    swapped = mapper.offsets(ws[:, [1, 0, 2, 3, 4, 5, 6, 7, 8, 9]])
+    assert torch.allclose(swapped[:, :2], offsets[:, [1, 0]], atol=1e-6)
+    assert 0.02 < offsets[:, :4].square().mean().sqrt() < 0.2                # 0.1 times outputs of a size near 1
+
+
+def test_a_mapper_learns_its_prompt_for_latents_that_it_has_not_seen(G, reader, ws):
+    mapper, losses = styleclip.fit(G, reader, PROMPT, steps=80, batch=2, views=1, l2=0.0, seed=1)
+    assert losses["clip"].shape == (80,) and "identity" not in losses and mapper.levels == ("coarse", "medium")
+    text = reader.encode_texts([PROMPT])
+    before, after = (styleclip.clip_distance(reader.encode_images(images), text)
+                     for images in (G.synthesis(ws, noise="const"), styleclip.map_latents(G, mapper, ws).images))
+    assert after.mean() < before.mean() - 0.005
+    again, _ = styleclip.fit(G, reader, PROMPT, steps=80, batch=2, views=1, l2=0.0, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), mapper.parameters()))
+    _, short = styleclip.fit(G, reader, PROMPT, steps=9, batch=2, identity=colors, callback=lambda step, losses: step == 4)
+    assert len(short["clip"]) == 5 and (short["identity"] > 0).any()
+
+
+def test_the_mapper_loss_holds_the_offsets_back(G, reader):
+    free, held = (styleclip.fit(G, reader, PROMPT, steps=40, batch=4, views=1, l2=l2, levels=["coarse"])[1]["l2"][-1] for l2 in (0.0, 50.0))
+    assert held < 0.5 * free
+
+
+def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, ws, tmp_path, capsys):
+    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
+             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+    train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
+                "--levels", "coarse", "--steps", "3", "--batch", "2", "--device", "cpu", "--out", str(tmp_path / "out")])
+    file = tmp_path / "out" / "mapper-a-smiling-person.safetensors"
+    mapper, (tensors, metadata) = zoo.load(file), zoo.read(file)
+    assert {key.split(".")[0] for key in tensors} == {"coarse"} and metadata["world"] == portraits.VERSION
+    assert mapper.prompt == "A smiling person!" and len(mapper.coarse) == 4
+    edited = styleclip.map_latents(G, mapper, ws, strength=0.5)
+    assert torch.allclose(edited.latents[:, 4:], ws[:, None].expand(-1, 2, -1)) and edited.images.shape == (3, 3, 16, 16)
+    result = json.loads((tmp_path / "out" / "results" / "mapper-a-smiling-person.json").read_text())
+    assert result["world"] == portraits.VERSION and result["losses"]["clip"] > 0 and "--levels coarse" in result["command"]
+    with pytest.raises(SystemExit, match="text 0 is empty"):
+        train.main(["mapper", "--prompt", " ", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none", "--out",
+                    str(tmp_path / "out"), "--device", "cpu"])
+
+
+def test_a_mapper_of_another_generator_is_refused(G, ws):
+    with pytest.raises(ValueError, match="size 4, and this generator has w of size 8"):
+        styleclip.map_latents(G, styleclip.LatentMapper(4, ("coarse",)), ws)
+    with pytest.raises(ValueError, match="trained with another generator"):
+        styleclip.map_latents(G, styleclip.LatentMapper(8, ("coarse",), generator=fingerprint(generator(1))), ws)
+    with pytest.raises(ValueError, match='no level "fine", which starts'):
+        styleclip.map_latents(G, styleclip.LatentMapper(8), ws)
+    with pytest.raises(ValueError, match="choose from coarse, medium, fine"):
+        styleclip.LatentMapper(8, ("middle",))
+    with pytest.raises(ValueError, match='no level "fine"; it has coarse'):
+        styleclip.map_latents(G, styleclip.LatentMapper(8, ("coarse",)), ws, levels=["fine"])
+
+
+# Global directions: equations
+
+class Words:
+    """A CLIP model of texts alone: each word has a direction, a text the sum of its words'."""
+    name, axes = "words", ("a", "photo", "of", "man", "smiling")
+
+    def encode_texts(self, texts):
+        if not all(text.strip() for text in texts):
+            raise ValueError("text 0 is empty")
+        return F.normalize(torch.tensor([[float(word in text.split()) for word in self.axes] for text in texts]), dim=1)
+
+
+def test_the_text_direction_is_the_difference_of_mean_unit_vectors():
+    templates = ("{}", "a photo of {}")
+    target = F.normalize((torch.tensor([0, 0, 0, 1.0, 1]) / 2 ** 0.5 + torch.ones(5) / 5 ** 0.5) / 2, dim=0)
+    neutral = F.normalize((torch.tensor([0, 0, 0, 1.0, 0]) + torch.tensor([1.0, 1, 1, 1, 0]) / 2) / 2, dim=0)
+    found = styleclip.text_direction(Words(), "man", "smiling man", templates)
+    assert torch.allclose(found, F.normalize(target - neutral, dim=0), atol=1e-6)
+    assert torch.allclose(styleclip.text_direction(Words(), "smiling man", "man", templates), -found, atol=1e-6)
+    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"), (("man", "a man", ("photo",)), "where the description")):
+        with pytest.raises(ValueError, match=message):
+            styleclip.text_direction(Words(), *arguments)
+
+
+def test_a_channel_below_the_threshold_stays_and_the_others_keep_their_sign():
+    relevances, sigma = torch.tensor([0.5, -0.2, 0.09, -0.1]), torch.tensor([1.0, 2, 3, 4])
+    assert torch.allclose(styleclip.thresholded(relevances, sigma, 0.1), torch.tensor([1.0, -0.8, 0, -0.8]))
+    assert torch.allclose(styleclip.thresholded(relevances, sigma, 0.0, largest=1.0), relevances * sigma)
+
+
+def test_the_mean_change_counts_every_image_alike_and_ignores_rounding():
+    before = torch.zeros(2, 1, 2)
+    after = torch.tensor([[[8.0, 0]], [[0, 1.0]]])
+    assert torch.allclose(global_directions.mean_change(before, after), torch.tensor([[1.0, 1]]) / 2 ** 0.5)
+    assert global_directions.mean_change(before, before + 1e-9).abs().max() < 1e-3
+
+
+# Global directions: statistics
+
+class LinearGenerator(nn.Module):
+    """Images that are linear in three layers of styles, the last of them toRGB; w = z."""
+    z_dim = w_dim = 5
+    num_ws, sizes = 2, (4, 3, 2)
+
+    def __init__(self):
+        super().__init__()
+        rng = torch.Generator().manual_seed(0)
+        self.affine = nn.ParameterList([torch.randn(5, n, generator=rng) for n in self.sizes])
+        self.paint = nn.ParameterList([0.01 * torch.randn(n, 3 * 16, generator=rng) for n in self.sizes])
+        self.requires_grad_(False)
+
+    def mapping(self, z):
+        return z
+
+    def styles(self, w):
+        return [w @ affine for affine in self.affine]
+
+    def style_layers(self):
+        return [("b4.conv1", None, 0), ("b8.conv0", None, 1), ("b8.torgb", None, 1)]
+
+    @property
+    def synthesis(self):
+        render = lambda styles, noise: sum(s @ p for s, p in zip(styles, self.paint)).view(-1, 3, 4, 4)
+        render.style_layers = self.style_layers
+        return render
+
+
+class LinearClip(nn.Module):
+    """Embeddings that are linear in the image, and no unit vectors."""
+    name = "linear"
+
+    def __init__(self, size=6):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(48, size, generator=torch.Generator().manual_seed(1)), requires_grad=False)
+
+    def encode_images(self, images):
+        return images.flatten(1) @ self.weight
+
+    def encode_texts(self, texts):
+        return F.normalize(torch.stack([torch.randn(self.weight.shape[1], generator=torch.Generator().manual_seed(sum(t.encode()))) for t in texts]), dim=1)
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_statistics_of_a_linear_world_are_its_closed_form(tmp_path, rgb):
+    """Moving channel c changes every embedding along the row c of paint @ weight; σ_c is the length of its affine column."""
+    G, reader = LinearGenerator(), LinearClip()
+    found = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=7, rgb=rgb, chunk=3, batch=4)
+    for i, (affine, paint) in enumerate(zip(G.affine, G.paint)):
+        assert torch.allclose(found.sigma[i], affine.norm(dim=0), rtol=0.04)
+        if i == 2 and not rgb:
+            assert found.changes[i] is None
+        else:
+            assert torch.allclose(found.changes[i], F.normalize(paint @ reader.weight, dim=1), atol=1e-3)
+    loaded = styleclip.load_statistics(tmp_path / "s.safetensors", G, reader)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.sigma, found.sigma))
+    assert loaded.info["images"] == 7 and loaded.info["world"] == portraits.VERSION and not (tmp_path / "s.safetensors.parts").exists()
+
+
+def test_every_channel_is_changed_alone(G, reader, tmp_path, monkeypatch):
+    seen = []
+    real = G.synthesis.forward
+    monkeypatch.setattr(G.synthesis, "forward", lambda styles, noise: seen.append([s.clone() for s in styles]) or real(styles=styles, noise=noise))
+    found = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=3, step=2.0)
+    channels = [(i, c) for i, changes in enumerate(found.changes) if changes is not None for c in range(len(changes))]
+    assert len(seen) == 2 * len(channels) == 2 * sum(len(found.sigma[i]) for i, (name, _, _) in enumerate(G.synthesis.style_layers()) if "torgb" not in name)
+    middle = [(a + b) / 2 for a, b in zip(seen[0], seen[1])]
+    for (layer, channel), low, high in zip(channels, seen[::2], seen[1::2]):
+        for i, (a, b, m) in enumerate(zip(low, high, middle)):
+            change = torch.zeros_like(a)
+            if i == layer:
+                change[:, channel] = 2 * found.sigma[i][channel]
+            assert torch.allclose(b, m + change, atol=1e-5) and torch.allclose(a, m - change, atol=1e-5)
+
+
+def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, reader, tmp_path, monkeypatch):
+    whole = tmp_path / "whole.safetensors"
+    styleclip.channel_statistics(G, reader, whole, images=4, chunk=5)
+    real, calls = G.synthesis.forward, []
+
+    def stops(styles, noise):
+        calls.append(1)
+        if len(calls) == 41:
+            raise KeyboardInterrupt
+        return real(styles=styles, noise=noise)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(G.synthesis, "forward", stops)
+        styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=4, chunk=5)
+    parts = tmp_path / "cut.safetensors.parts"
+    assert not (tmp_path / "cut.safetensors").exists() and len(list(parts.glob("*.safetensors"))) == 4
+    with pytest.raises(ValueError, match="parts of another measurement"):
+        styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=5, chunk=5)
+    calls = [None] * 100
+    monkeypatch.setattr(G.synthesis, "forward", stops)
+    styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=4, chunk=5)
+    channels = sum(layer.affine.weight.shape[0] for name, layer, _ in G.synthesis.style_layers() if not name.endswith("torgb"))
+    assert len(calls) - 100 == 2 * (channels - 16)      # four parts were done: 5 and 3 of the 8 channels of two layers
+    (cut, about_cut), (expected, about) = (zoo.read(file) for file in (tmp_path / "cut.safetensors", whole))
+    assert cut.keys() == expected.keys() and all(torch.equal(cut[key], expected[key]) for key in cut)
+    assert about_cut == about and not parts.exists()
+
+
+def test_the_command_line_measures_and_overwrites_nothing(G, reader, tmp_path, capsys):
+    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
+             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+    command = ["statistics", "--generator", str(files[0]), "--clip", str(files[1]), "--images", "2", "--device", "cpu", "--out",
+               str(tmp_path / "s.safetensors")]
+    commands.main(command)
+    assert "style channels of clip" in capsys.readouterr().out
+    styleclip.load_statistics(tmp_path / "s.safetensors", zoo.load(files[0]), clip.load(files[1]))
+    with pytest.raises(SystemExit, match="exists; choose another file"):
+        commands.main(command)
+
+
+def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_path, monkeypatch):
+    file = tmp_path / "s.safetensors"
+    G, toy = LinearGenerator(), LinearClip()
+    styleclip.channel_statistics(G, toy, file, images=2)
+    with pytest.raises(ValueError, match="another generator"):
+        styleclip.load_statistics(file, generator())
+    with pytest.raises(ValueError, match="another CLIP model"):
+        styleclip.load_statistics(file, G, reader)
+    with pytest.raises(ValueError, match="embeddings of size 6, linear has 7"):
+        styleclip.global_direction(styleclip.load_statistics(file), LinearClip(7), "man", "woman")
+    with pytest.raises(ValueError, match='kind "mapper", not statistics'):
+        styleclip.load_statistics(zoo.save(tmp_path / "m.safetensors", styleclip.LatentMapper(4, ("coarse",)).state_dict(), "mapper"))
+    monkeypatch.setattr(portraits, "VERSION", "other")
+    with pytest.raises(ValueError, match="this is world other"):
+        styleclip.load_statistics(file)
+
+
+# Global directions: edits
+
+@pytest.fixture(scope="module")
+def statistics(G, reader, tmp_path_factory):
+    return styleclip.channel_statistics(G, reader, tmp_path_factory.mktemp("statistics") / "s.safetensors", images=4)
+
+
+def test_a_direction_moves_the_relevant_channels_in_their_deviations_and_not_torgb(G, reader, statistics):
+    wanted = styleclip.text_direction(reader, "a person", PROMPT)
+    whole = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.0)
+    few = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.2)
+    relevances = [None if c is None else c @ wanted for c in statistics.changes]
+    largest = max(r.abs().max() for r in relevances if r is not None)
+    for r, sigma, a, b in zip(relevances, statistics.sigma, whole, few):
+        if r is None:
+            assert not a.any() and not b.any() and len(a) == len(sigma)
+        else:
+            assert torch.allclose(a, r / largest * sigma, atol=1e-5)
+            assert torch.equal(b != 0, r.abs() >= 0.2) and torch.equal(b[b != 0], a[b != 0])
+    assert 0 < sum((b != 0).sum() for b in few) < sum((a != 0).sum() for a in whole)
+
+
+def test_an_edit_of_strength_zero_is_the_identity(G, reader, statistics, ws):
+    direction = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.05)
+    styles, original = G.styles(ws), G.synthesis(ws, noise="const")
+    none = styleclip.edit(G, styles, direction, 0.0)
+    assert torch.allclose(none.images, original, atol=1e-5) and all(torch.equal(a, b) for a, b in zip(none.latents, styles))
+    strip = styleclip.edit(G, styles, direction, torch.tensor([2.0, 0.0, -2.0]))
+    assert torch.allclose(strip.images[1], original[1], atol=1e-5)
+    for row, alpha in ((0, 2), (2, -2.0)):
+        assert torch.allclose(strip.images[row], styleclip.edit(G, styles, direction, alpha).images[row], atol=1e-5)
+
+
+def test_in_a_linear_world_an_edit_moves_every_embedding_towards_the_text_by_its_strength(tmp_path):
+    """⟨α Σ_c Δs_c · row_c, Δt⟩ = α Σ_c R_c² · σ_c · |row_c| / max|R|, which is positive."""
+    G, reader = LinearGenerator(), LinearClip()
+    statistics = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=4)
+    direction = styleclip.global_direction(statistics, reader, "man", "woman", beta=0.1)
+    wanted, styles = styleclip.text_direction(reader, "man", "woman"), G.styles(torch.randn(3, 5))
+    moves = [reader.encode_images(styleclip.edit(G, styles, direction, alpha).images) @ wanted for alpha in (-1.5, 0.0, 1.5)]
+    relevances = [changes @ wanted for changes in statistics.changes[:2]]
+    largest = max(r.abs().max() for r in relevances)
+    expected = sum((r.square() * (r.abs() >= 0.1) * sigma * (paint @ reader.weight).norm(dim=1)).sum() / largest
+                   for r, sigma, paint in zip(relevances, statistics.sigma, G.paint))
+    assert expected > 0
+    assert torch.allclose(moves[2] - moves[1], 1.5 * expected.expand(3), rtol=1e-2)
+    assert torch.allclose(moves[0] - moves[1], -1.5 * expected.expand(3), rtol=1e-2)
+
+
+def test_directions_and_strengths_that_make_no_sense_are_named(G, reader, statistics, ws):
+    direction = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.05)
+    for beta, message in ((-0.1, "β is -0.1"), (float("nan"), "β is nan"), (0.999, "no channel reaches β = 0.999 .* the most relevant has 0")):
+        with pytest.raises(ValueError, match=message):
+            styleclip.global_direction(statistics, reader, "a person", PROMPT, beta)
+    styles = G.styles(ws)
+    for arguments, message in (((styles, direction[:-1], 1.0), "different generators"), ((styles, direction, float("nan")), "α must be"),
+                               ((styles, direction, torch.ones(2)), "one for each of the 3 images"),
+                               (([s * float("nan") for s in styles], direction, 1.0), r"styles hold NaN or infinity in rows \[0, 1, 2\]")):
+        with pytest.raises(ValueError, match=message):
+            styleclip.edit(G, *arguments)
