@@ -5,12 +5,13 @@ import signal
 import sys
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from course_lib import exercises, ops
+from course_lib import exercises, losses, ops
 from course_lib.exercises import display, engine, guard, probes, records
 from course_lib.exercises.engine import Exercise
 from course_lib.exercises.probes import Computed, Probe
@@ -184,7 +185,7 @@ HOSTILE = [
     (deletes_a_function, "error", "replaces torch.rsqrt"), (replaces_a_function, "error", "replaces torch."),
     (replaces_a_method, "error", "replaces Tensor.square"),
     (replaces_the_librarys, "error", "replaces course_lib.ops.demodulate"),
-    (changes_on_the_tenth_call, "wrong", "second call"), (random, "wrong", "not right"),
+    (changes_on_the_tenth_call, "wrong", "second call"), (random, "wrong", "second call"),
     (sometimes_none, "error", "lacks a `return`"), (reads_what_does_not_exist, "error", "NameError"),
     (without_eps, "error", "Write it as demodulate(weight, eps=1e-8)"), (lambda: 1, "error", "other parameters"),
     (len, "error", "other parameters"), (Callable, "error", "You pass a class"),
@@ -464,7 +465,7 @@ def test_a_changed_list_or_array_is_seen_and_the_probe_stays_as_it_is(value):
     ("numbers", (1, [2, 3]), [1, 2, 3], "(a number, (a number, a number))"),
     ("tensors", [torch.ones(2), torch.zeros(())], [1, 1, 0], "(a tensor [2], a tensor [])"),
     ("numbers", (1, torch.ones(2)), None, "(a number, a tensor [2])"), ("numbers", (), None, "()"),
-    ("tensors", (torch.ones(2), None), None, "(a tensor [2], a NoneType)"),
+    ("tensors", (torch.ones(2), None), None, "(a tensor [2], None)"),
     ("tensors", (torch.ones(2).long(),), None, "(a tensor [2] of type torch.int64)")], ids=str)
 def test_several_values_are_one_tensor_and_their_form_is_known(returns, value, numbers, form):
     found, named = probes.one_tensor(value, returns)
@@ -478,8 +479,10 @@ def test_what_an_exercise_takes_as_numbers_or_as_state_is_told_by_its_form():
         "form", "Your function returns (a number, a number) instead of (a number, (a number, a number)), for: lr = 0.002, "
         "betas = (0.0, 0.99), interval = 16.")
     right = penalty.alternatives[0]
-    status, name, message, _ = engine.judge(penalty, lambda *args, **kwargs: (right(*args, **kwargs)[0], 1.0))
-    assert (status, name) == ("wrong", "form") and "(a tensor [3], a number) instead of (a tensor [3], a tensor [])" in message
+    status, name, message, _ = engine.judge(penalty, lambda *args, **kwargs: (right(*args, **kwargs)[0], None))
+    assert (status, name) == ("wrong", "form") and "(a tensor [3], None) instead of (a tensor [3], a tensor [])" in message
+    number = engine.judge(lazy, lambda lr, betas, interval: (lr, np.array(betas)))[2]
+    assert "(a number, an array)" in number and "`.item()` gives the number" in number
 
 
 def test_the_state_of_a_loss_may_be_detached_but_the_loss_may_not():
@@ -490,6 +493,131 @@ def test_the_state_of_a_loss_may_be_detached_but_the_loss_may_not():
         return lambda *args, **kwargs: tuple(x.detach() if i in which else x for i, x in enumerate(right(*args, **kwargs)))
 
     assert [engine.judge(task, detached(*which))[0] for which in ((), (1,), (0,), (0, 1))] == ["right", "right", "wrong", "wrong"]
+
+
+def test_the_state_of_a_loss_may_be_a_number():
+    task = exercises.EXERCISES["06.path_length_penalty"]
+
+    def with_state(state):
+        return lambda *args, **kwargs: (lambda penalty, a: (penalty, state(a)))(*task.alternatives[0](*args, **kwargs))
+
+    assert exercises.check(task.id, with_state(float)).status == "right"
+    assert engine.judge(task, with_state(lambda a: np.float32(a.item())))[0] == "right"
+    assert engine.judge(task, with_state(lambda a: 2 * a.item()))[0] == "wrong"
+
+
+def contains_itself(lr, betas, interval):
+    found = [lr]
+    found.append(found)
+    return found
+
+
+def doubles_forty_times(lr, betas, interval):
+    found = [lr]
+    for _ in range(40):
+        found = [found, found]
+    return found
+
+
+@pytest.mark.parametrize("answer, says", [
+    (contains_itself, "a list that contains itself"), (doubles_forty_times, "did not finish"),
+    (lambda lr, betas, interval: (lr, (10 ** 400, 10 ** 400)), "OverflowError"),
+    (lambda lr, betas, interval: type("", (), {})(), "returns an")], ids=name)
+def test_a_result_that_cannot_be_read_is_an_ordinary_result(answer, says):
+    result = exercises.check("06.lazy_adam", answer)
+    assert result.status in ("error", "wrong") and says in result.message and len(result.message) < 420
+
+
+@pytest.mark.parametrize("id", ["07.slerp", "07.path_terms"])
+def test_where_no_gradient_is_asked_for_an_answer_may_switch_it_on_or_off(id):
+    task = exercises.EXERCISES[id]
+
+    def switched_on(*args, **kwargs):
+        args = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in args]
+        return task.alternatives[0](*args, **kwargs)
+
+    for answer in (switched_on, torch.no_grad()(task.alternatives[0])):
+        assert engine.judge(task, answer)[0] == "right"
+
+
+def test_a_tensor_in_place_of_a_number_is_told_how_to_get_one():
+    task = exercises.EXERCISES["07.conditional_entropy"]
+    answer = lambda y, x: torch.tensor(float(task.alternatives[0](y, x)), requires_grad=True)
+    assert engine.judge(task, answer)[1:3] == (
+        "form", "Your function returns a tensor [] instead of a number, for: two hundred samples of two classes. `.item()` "
+        "gives the number in a tensor or an array, `.tolist()` several.")
+
+
+@pytest.mark.parametrize("module, function", [(losses, "lazy_adam"), (guard.path_length, "trimmed_mean"),
+                                              (guard.separability, "linear_prediction")], ids=str)
+def test_a_replaced_function_of_the_course_is_put_back(module, function):
+    before = getattr(module, function)
+
+    def answer(y, x):
+        setattr(module, function, None)
+        return 0.0
+
+    result = exercises.check("07.conditional_entropy", answer)
+    assert result.status == "error" and f"replaces {module.__name__}.{function}" in result.message
+    assert getattr(module, function) is before
+
+
+def test_a_tolerance_of_an_exercise_holds_for_float64():
+    loose = Exercise("99.double", "double(x)", "", lambda x: 2 * x, [Probe("numbers", {"x": torch.ones(3).double()})], None, (),
+                     tolerance=1e-3)
+    strict = Exercise("99.double", "double(x)", "", loose.production, loose.probes, None, ())
+    assert [engine.judge(task, lambda x: 2.001 * x)[0] for task in (loose, strict)] == ["right", "wrong"]
+    assert engine.judge(loose, lambda x: 2.01 * x)[0] == "wrong"
+
+
+def test_the_first_probe_that_is_not_merely_close_is_reported():
+    task = Exercise("99.double", "double(x)", "", lambda x: 2 * x, [
+        Probe("ones", {"x": torch.ones(3).double()}), Probe("tens", {"x": torch.full((3,), 10.0).double()})], None, ())
+    _, mistake, message, _ = engine.judge(task, lambda x: 2.0001 * x.clamp(max=9))
+    assert mistake is None and "It fails for: tens." in message
+    assert "do you round" in engine.judge(task, lambda x: 2.0001 * x)[2]
+
+
+def test_a_wrong_answer_that_is_random_is_told_so_and_one_that_is_not_is_not():
+    for id, answer in (("06.path_lengths", lambda images, ws, noise: ws.sum(dim=(1, 2)) * torch.rand(())),
+                       ("07.path_terms", lambda render, distance, between, a, b, t, epsilon=1e-4: distance(
+                           render(between(a, b, torch.rand_like(t))), render(a)))):
+        assert engine.judge(exercises.EXERCISES[id], answer)[:2] == ("wrong", "not a function")
+    assert engine.judge(exercises.EXERCISES["06.path_lengths"], lambda images, ws, noise: ws.sum(dim=(1, 2)))[1] is None
+
+
+def test_work_on_a_copy_is_the_advice_for_lists_and_arrays():
+    def changes(y, x):
+        y[0] += 1
+        return 0.0
+    message = engine.judge(exercises.EXERCISES["07.conditional_entropy"], changes)[2]
+    assert message == "Your function changes its input `y`. Work on a copy."
+
+
+@pytest.mark.parametrize("value, words", [(None, "None"), (np.ones(2), "an array"), (KeyError(), "a KeyError"),
+                                          (OSError(), "an OSError")], ids=str)
+def test_a_type_has_the_right_article(value, words):
+    assert probes.kind(value) == words
+
+
+def test_a_result_that_only_the_proof_cannot_use_is_told_in_words():
+    right = exercises.EXERCISES["07.conditional_entropy"].alternatives[0]
+    result = exercises.check("07.conditional_entropy", lambda y, x: right(y, x) if len(y) < 1000 else "0.5")
+    assert result.message == "Right on small inputs, but not in the experiment. It returned a str."
+    assert exercises.check("07.conditional_entropy", lambda y, x: Fraction(float(right(y, x)))).status == "right"
+
+
+def test_backward_is_told_that_the_inputs_are_no_leaves():
+    def answer(logits, reals):
+        logits.sum().backward(create_graph=True)
+        return reals.grad.square().sum(dim=(1, 2, 3))
+    assert "so their .grad is None: use torch.autograd.grad" in engine.judge(exercises.EXERCISES["06.r1_penalty"], answer)[2]
+
+
+def test_a_distance_says_that_it_compares_images():
+    answer = lambda render, distance, between, a, b, t, epsilon=1e-4: distance(between(a, b, t), between(a, b, t + epsilon))
+    message = engine.judge(exercises.EXERCISES["07.path_terms"], answer)[2]
+    assert "ValueError: distance compares images [N, 3, H, W]; it got [3, 5]" in message
 
 
 def test_parameters_of_other_names_get_the_defaults_that_a_probe_omits():

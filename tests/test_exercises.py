@@ -18,7 +18,7 @@ MISTAKES = [pytest.param(task, mistake, id=f"{task.id}-{mistake.name}") for task
 EXPERIMENTS = {"06.path_lengths", "06.path_length_penalty", "06.r1_penalty", "06.lazy_adam", "07.slerp", "07.path_terms",
                "07.conditional_entropy"}
 NUMBERS = {"06.lazy_adam", "07.conditional_entropy"}            # take and return no tensors
-MEASURES = NUMBERS | {"07.path_terms"}                          # are not asked for a gradient
+MEASURES = NUMBERS | {"07.slerp", "07.path_terms"}                          # are not asked for a gradient
 SINGLE = {"06.path_lengths", "06.path_length_penalty", "06.r1_penalty"}      # the library squares in float32
 # What a result without a gradient is called, where that has a cause of its own.
 WITHOUT_GRADIENT = {"06.path_lengths": "no_create_graph", "06.path_length_penalty": "no_gradient_at_all",
@@ -380,7 +380,7 @@ CHANGES = {
         (", mean\n", ", mean[None]\n"), ("lengths.mean()", "lengths.median()"), ("lengths.mean()", "lengths.mean().detach()"),
         ("lengths.mean()", "lengths.square().mean().sqrt()"), (", decay)\n", ", 1 - decay)\n"), (", decay)\n", ", 0.01)\n"),
         (", decay)\n", ", 2 * decay)\n"), ("(images, ws, noise)\n", "(images, ws, noise.abs())\n"),
-        (".square(), mean", ".square().mul(2), mean"), (".square(), mean", ".square(), mean.item()"),
+        (".square(), mean", ".square().mul(2), mean"), (".square(), mean", ".square(), [mean]"),
         (".square(), mean", ".square(), 2 * mean")],
     "06.r1_penalty": [
         ("logits.sum()", "logits.mean()"), ("logits.sum()", "logits[0]"), ("logits.sum()", "logits.square().sum()"),
@@ -402,8 +402,8 @@ CHANGES = {
         ("torch.acos", "torch.asin"), (".clamp(-1, 1)", ""), (".clamp(-1, 1)", ".clamp(0, 1)"),
         (".clamp(-1, 1)", ".clamp(-0.9, 0.9)"),
         ("b - a *", "b + a *"), ("F.normalize(b - a * (a * b).sum(dim=-1, keepdim=True), dim=-1)", "F.normalize(b, dim=-1)"),
-        ("torch.cos", "torch.sin"), ("torch.sin(angle)", "angle"), ("orthogonal *", "orthogonal.detach() *"),
-        ("(a * b).sum(dim=-1", "(a.detach() * b).sum(dim=-1"), ("return F.normalize(", "return (lambda x, dim: 2 * x)("),
+        ("torch.cos", "torch.sin"), ("torch.sin(angle)", "angle"), ("orthogonal *", "orthogonal.abs() *"),
+        ("(a * b).sum(dim=-1", "(a * b).mean(dim=-1"), ("return F.normalize(", "return (lambda x, dim: 2 * x)("),
         ("* torch.acos", "* 180 / torch.pi * torch.acos")],
     "07.path_terms": [
         ("epsilon ** 2", "epsilon"), ("/ epsilon ** 2", ""), ("/ epsilon ** 2", "* epsilon ** 2"),

@@ -10,13 +10,14 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from .. import zoo
-from . import (display, engine, guard, lesson00, lesson05, lesson05_convolutions, lesson06, lesson06_lazy, lesson06_penalty,
-               lesson07, lesson07_measures, proof as proofs, records)
+from . import (display, engine, guard, lesson00, lesson05, lesson05_activations, lesson05_convolutions, lesson06, lesson06_lazy,
+               lesson06_penalty, lesson07, lesson07_entropy, lesson07_measures, proof as proofs, records)
 from .blank import ____
 from .engine import Result
 
 __all__ = ["____", "Result", "check", "hint", "lesson", "names", "progress", "solution", "stub"]
-MODULES = (lesson00, lesson05, lesson05_convolutions, lesson06, lesson06_penalty, lesson06_lazy, lesson07, lesson07_measures)
+MODULES = (lesson00, lesson05, lesson05_convolutions, lesson05_activations, lesson06, lesson06_penalty, lesson06_lazy, lesson07,
+           lesson07_measures, lesson07_entropy)
 EXERCISES = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 _hints_seen = {}
 

@@ -11,6 +11,7 @@ import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from . import guard, probes
@@ -49,7 +50,7 @@ class Mistake:
 
 
 RETURN = {"tensor": "Return one torch.Tensor.", "numbers": "Return Python numbers.", "tensors": "Return tensors.",
-          "tensor and state": "Return two tensors."}
+          "tensor and state": "Return a tensor, and after it a tensor or a number."}
 
 
 @dataclass(eq=False)
@@ -64,6 +65,7 @@ class Exercise:
     reference: object = None    # production with the parameters of the stub, where they differ
     returns: str = "tensor"     # or "numbers", "tensors": one or several; or "tensor and state": only the first has a gradient
     single: bool = False        # float32 is enough, whatever the type of the inputs: the library computes it in that
+    tolerance: float = 1e-8     # of values in float64
     forbidden: tuple = ()       # further functions of the library that an answer must not call
     inspect: object = None      # (answer) → (mistake, message) for a right result found in a way that the exercise excludes
     mistakes: list = field(default_factory=list)
@@ -132,10 +134,14 @@ class Exercise:
         found, end = [], time.monotonic() + seconds
         for probe in self.probes:
             found.append(probes.run(function, way, probe, required, max(end - time.monotonic(), 0.01), self.returns,
-                                    self.single))
+                                    self.single, self.tolerance))
             if isinstance(found[-1].error, guard.TimeLimit):
                 break
         return found
+
+
+NOT_A_FUNCTION = ("The second call with the same inputs gives something else. Use nothing but the arguments: no randomness, no "
+                  "global variable that changes.")
 
 
 def right(outcomes, expected):
@@ -154,12 +160,17 @@ def judge(exercise, answer):
     with guard.room() as printed:
         expected = exercise.expected
         with guard.without(exercise.hidden):
-            found = repeated = exercise.outcomes(answer, way, guard.SECONDS)
-            other_way = None
-            if right(found, expected):
+            found = exercise.outcomes(answer, way, guard.SECONDS)
+        status, mistake, message = verdict(exercise, answer, found)
+        if status in ("right", "wrong") and mistake is None:
+            with guard.without(exercise.hidden):
                 repeated = exercise.outcomes(answer, way, guard.SECONDS)
-                other_way = exercise.inspect and exercise.inspect(answer)
-        return *verdict(exercise, answer, found, repeated, other_way), str(printed)
+                other_way = status == "right" and exercise.inspect and exercise.inspect(answer)
+            if not right(repeated, expected if status == "right" else found):
+                status, mistake, message = "wrong", "not a function", NOT_A_FUNCTION
+            elif other_way:
+                status, mistake, message = "wrong", *other_way
+        return status, mistake, message, str(printed)
 
 
 def unusable(exercise, answer):
@@ -174,7 +185,8 @@ def unusable(exercise, answer):
         return "Your function contains `yield`, so it returns a generator. Use `return`."
 
 
-def verdict(exercise, answer, found, repeated, other_way):
+def verdict(exercise, answer, found):
+    """(status, mistake, message) from what the answer made of the probes."""
     expected = exercise.expected
     if any(isinstance(o.value, Blank) for o in found):
         return "not attempted", None, "Replace ____ with your code, and run the cell again."
@@ -185,13 +197,16 @@ def verdict(exercise, answer, found, repeated, other_way):
             return "wrong", mistake.name, mistake.message
     for outcome, probe in zip(found, exercise.probes):
         if isinstance(outcome.value, torch.Tensor) and outcome.changed:
-            return "wrong", "changes its input", (f"Your function changes its input `{outcome.changed}`. Work on a new tensor: "
-                                                  "no +=, *=, and no method whose name ends in _.")
+            work = ("Work on a copy." if isinstance(probe.inputs[outcome.changed], (list, np.ndarray)) else
+                    "Work on a new tensor: no +=, *=, and no method whose name ends in _.")
+            return "wrong", "changes its input", f"Your function changes its input `{outcome.changed}`. {work}"
     for outcome, wanted, probe in zip(found, expected, exercise.probes):
         if outcome.error is not None:
             return "error", None, raised(outcome.error, answer, probe)
         if outcome.form != wanted.form and outcome.value is not None:
-            return "wrong", "form", f"Your function returns {outcome.form} instead of {wanted.form}, for: {probe.what}."
+            number = (" `.item()` gives the number in a tensor or an array, `.tolist()` several."
+                      if exercise.returns == "numbers" and re.search("a tensor|an array", outcome.form) else "")
+            return "wrong", "form", f"Your function returns {outcome.form} instead of {wanted.form}, for: {probe.what}.{number}"
         if not_a_tensor(outcome.value):
             return "error", None, f"Your function {not_a_tensor(outcome.value)} {RETURN[exercise.returns]}"
     if right(found, expected):
@@ -199,11 +214,6 @@ def verdict(exercise, answer, found, repeated, other_way):
         if shared:
             return "wrong", "returns its input", (f"Your function returns the memory of its input `{shared}`, so whoever "
                                                   "changes the result changes the input too. Return a new tensor.")
-        if not right(repeated, expected):
-            return "wrong", "not a function", ("The second call with the same inputs gives something else. Use nothing but "
-                                               "the arguments: no randomness, no global variable that changes.")
-        if other_way:
-            return "wrong", *other_way
         return "right", None, "Right."
     return "wrong", *difference(exercise, found, expected)
 
@@ -218,10 +228,10 @@ def not_a_tensor(value):
             return f"returns a tensor on the device {value.device.type}, though its inputs are on the CPU."
         if not value.is_floating_point():
             return f"returns values of type {value.dtype}, which cannot carry a gradient."
-        return None if type(value) in (torch.Tensor, torch.nn.Parameter) else f"returns a {type(value).__name__}."
+        return None if type(value) in (torch.Tensor, torch.nn.Parameter) else f"returns {probes.kind(value)}."
     if type(value).__module__ == "numpy":
-        return "returns a NumPy array, which cuts the gradient. Stay in torch."
-    return f"returns a {type(value).__name__}."
+        return "returns a NumPy array. Stay in torch: NumPy knows no gradients."
+    return f"returns {probes.kind(value)}."
 
 
 def difference(exercise, found, expected):
@@ -234,10 +244,10 @@ def difference(exercise, found, expected):
     types = next(((a, b) for _, a, b in wrong if a.value.dtype != b.value.dtype), None)
     if types:
         return "dtype", f"Inputs of type {types[1].value.dtype} give a result of type {types[0].value.dtype}. Keep the type."
-    values = [(p, a, b) for p, a, b in wrong if probes.apart(a.value, b.value) > 1]
+    values = [(p, a, b) for p, a, b in wrong if probes.apart(a.value, b.value, b.tolerance) > 1]
     if not values:
         probe, a, b = wrong[0]
-        name = next(n for n in b.gradients if probes.apart(a.gradients[n], b.gradients[n]) > 1)
+        name = next(n for n in b.gradients if probes.apart(a.gradients[n], b.gradients[n], b.tolerance) > 1)
         source = f"`{name}`" if name.split(".")[0] not in probe.computed() else f"the network behind `{name.split('.')[0]}`"
         if not a.gradients[name].any():
             return "no gradient", (f"The values are right, but no gradient reaches {source}. Leave out detach(), .data, "
@@ -246,13 +256,14 @@ def difference(exercise, found, expected):
             return "gradient", (f"The values are right, but the gradient of {source} is NaN for: {probe.what}. The root of 0 has "
                                 "no slope: what is added to avoid that belongs inside the root.")
         return "gradient", f"The values are right, but the gradient of {source} is not. Is a part of it detached?"
-    probe, a, b = values[0]
+    probe, a, b = next((x for x in values if not probes.close(*x[1:])), values[0])
     where = f"It fails for: {probe.what}."
     if a.value.isnan().any() and not b.value.isnan().any():
-        return "nan", f"The result contains NaN: a division by zero, or the root of a negative number. {where}"
+        return "nan", ("The result contains NaN: a division by zero, the root of a negative number, or the logarithm of 0. "
+                       + where)
     if all(probes.close(a, b) for _, a, b in wrong):
         return "nearly", (f"Nearly right: the values differ by less than a thousandth. {where} Is a small constant another "
-                          "one, or in another place, or do you go through float32?")
+                          "one, or in another place, do you round, or do you go through float32?")
     count = len(exercise.probes) - len(wrong)
     right_ones = f"Right for {count} of {len(exercise.probes)} inputs, not for all. " if count else "The values are not right. "
     return None, right_ones + where
@@ -275,15 +286,19 @@ def raised(error, answer, probe=None, who="the generator"):
                 + (" It still runs in the background; restart the kernel to stop it." if error.args else ""))
     if isinstance(error, guard.Replaced):
         return f"Your function replaces {error.args[0]}. That was undone; use names of your own."
+    if isinstance(error, guard.BadResult):
+        return f"It {error}."
     if isinstance(error, RecursionError):
-        return "Your function calls itself without end."
+        return "Your function calls itself without end, or returns a list that contains itself."
     if isinstance(error, (SystemExit, GeneratorExit)):
         return "Your function leaves Python, as exit() does. Use `return`."
     code = getattr(answer, "__code__", None)
     lines = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
     line = f" in line {lines[-1].lineno}" + (f" (`{lines[-1].line}`)" if lines[-1].line else "") if lines else ""
     who = "Your function" if lines or probe else f"With it {who}"
-    return f"{who} raises {named(error)}{line}." + (f" The input: {probe.what}." if probe else "")
+    leaf = (" The inputs of a check are no leaves, so their .grad is None: use torch.autograd.grad."
+            if "'NoneType'" in named(error) and "backward" in getattr(code, "co_names", ()) else "")
+    return f"{who} raises {named(error)}{line}.{leaf}" + (f" The input: {probe.what}." if probe else "")
 
 
 def named(error):

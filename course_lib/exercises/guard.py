@@ -16,10 +16,15 @@ import threading
 import time
 import types
 import warnings
+from importlib import import_module
 
 import torch
 
-from .. import ops
+from .. import losses, ops
+from ..metrics import path_length
+
+separability = import_module("course_lib.metrics.separability")     # metrics.separability is the function
+COURSE = (ops, losses, path_length, separability)
 
 SECONDS = 10                    # for all probes of one check, and again for the proof
 KEPT = 300                      # characters of what an answer prints
@@ -37,13 +42,17 @@ class Replaced(Exception):
     """The answer put something else in the place of a function of PyTorch, Python or the course."""
 
 
+class BadResult(Exception):
+    """The answer gave something that the proof cannot go on with."""
+
+
 def attempt(function, seconds):
     """Call function(); returns (value, None) or (None, exception). Ctrl-C, the kernel's stop button, passes through.
 
-    Names of PyTorch, Python and `ops` that the call replaced or deleted are put back.
+    Names of PyTorch, Python and the course that the call replaced or deleted are put back.
     """
     alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    owners = (builtins, math, torch, torch.nn.functional, torch.linalg, torch.Tensor, ops)
+    owners = (builtins, math, torch, torch.nn.functional, torch.linalg, torch.Tensor, *COURSE)
     kept = [(owner, dict(vars(owner))) for owner in owners]
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     recursion, out = sys.getrecursionlimit(), (sys.stdout, sys.stderr)
@@ -56,7 +65,7 @@ def attempt(function, seconds):
             for name in [name for name, thing in names.items() if now.get(name, kept) is not thing and name != "_"]:
                 setattr(owner, name, names[name])
                 replaced.append(f"{owner.__name__}.{name}")
-            for name in now.keys() - names.keys() if owner in (torch.Tensor, ops) else ():
+            for name in now.keys() - names.keys() if owner in (torch.Tensor, *COURSE) else ():
                 delattr(owner, name)
                 replaced.append(f"{owner.__name__}.{name}")
         if torch.get_default_dtype() != dtype:

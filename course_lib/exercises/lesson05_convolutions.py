@@ -1,9 +1,8 @@
-"""Lesson 05, exercises 3 and 4: the modulated convolution with weights for each image, and with scaled activations."""
+"""Lesson 05, exercise 3: the modulated convolution with weights for each image, and what exercise 4 shares with it."""
 import torch
 import torch.nn.functional as F
 
 from .. import fast, ops
-from . import watch
 from .engine import Exercise
 from .probes import Probe, normal
 from .proof import Proof, portraits
@@ -245,47 +244,6 @@ def images_left_joined(x, weight, style, demod=True, padding=0):
     return y.reshape(1, -1, *y.shape[2:])
 
 
-@modulated_conv2d_activations.mistake("σ sums squares: use style², not style.")
-def style_not_squared(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    energy = style @ weight.square().sum(dim=(2, 3)).t()
-    return y * (energy + 1e-8).rsqrt()[:, :, None, None] if demod else y
-
-
-@modulated_conv2d_activations.mistake("σ sums squares: square the weights before you sum over the kernel.")
-def weights_summed_before_squaring(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    energy = style.square() @ weight.sum(dim=(2, 3)).square().t()
-    return y * (energy + 1e-8).rsqrt()[:, :, None, None] if demod else y
-
-
-@modulated_conv2d_activations.mistake("σ sums the squares of s_i · w_ijk. You square the sum over the input maps.")
-def sum_over_maps_squared(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    energy = torch.einsum("ni,oikl->nokl", style, weight).square().sum(dim=(2, 3))
-    return y * (energy + 1e-8).rsqrt()[:, :, None, None] if demod else y
-
-
-@modulated_conv2d_activations.mistake("σ sums the squares of s_i · w_ijk. You sum everything first, and square the sum.")
-def everything_summed_before_squaring(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    energy = (style @ weight.sum(dim=(2, 3)).t()).square()
-    return y * (energy + 1e-8).rsqrt()[:, :, None, None] if demod else y
-
-
-@modulated_conv2d_activations.mistake("σ sums over the input maps and the pixels of the kernel. You take a mean.")
-def sigma_from_a_mean(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    energy = style.square() @ weight.square().mean(dim=(2, 3)).t()
-    return y * (energy + 1e-8).rsqrt()[:, :, None, None] if demod else y
-
-
-@modulated_conv2d_activations.mistake("You multiply by σ. Divide by it.")
-def multiplied_by_sigma(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    return y * norms(weight, style) if demod else y
-
-
 def each_by_conv2d(x, weight, style, demod=True, padding=0):
     return convolve(x, weights_of(weight, style, demod), padding)
 
@@ -312,23 +270,7 @@ def scaled_by_einsum(x, weight, style, demod=True, padding=0):
     return y / (torch.einsum("ni,oikl->no", style ** 2, weight ** 2) + 1e-8).sqrt()[:, :, None, None]
 
 
-def scaled_as_official(x, weight, style, demod=True, padding=0):
-    """NVIDIA's non-fused form: σ from the weights of every image, the convolution with the shared one."""
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    return y / norms(weight, style) if demod else y
-
-
-def scaled_image_by_image(x, weight, style, demod=True, padding=0):
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    size = weight.square().sum(dim=(2, 3))
-    return y * (torch.stack([(s.square() * size).sum(1) for s in style]) + 1e-8)[..., None, None] ** -0.5 if demod else y
-
-
 for _function in (each_by_conv2d, grouped, by_unfolding, scaled_by_einsum):
     modulated_conv2d.alternative(_function)
-for _function in (scaled_by_einsum, scaled_as_official, scaled_image_by_image):
-    modulated_conv2d_activations.alternative(_function)
 
-
-modulated_conv2d_activations.inspect = watch.weights_per_image
-EXERCISES = (modulated_conv2d, modulated_conv2d_activations)
+EXERCISES = (modulated_conv2d,)

@@ -64,7 +64,8 @@ path_lengths = Exercise(
     hints=("One backward pass gives Jᵀy: the gradient of the single number Σ images · y with respect to ws. What shape does it "
            "have, and which dimension is w_dim?",
            "torch.autograd.grad((images * y).sum(), ws, create_graph=True) returns a tuple with the gradient "
-           "[N, num_ws, w_dim]. Square, sum over dimension 2, mean over dimension 1, root. (ws.grad stays None: ws is no leaf.)"))
+           "[N, num_ws, w_dim]. Square, sum over dimension 2, mean over dimension 1, root. (After backward() ws.grad is None: ws is "
+           "no leaf.)"))
 mistake = path_lengths.mistake
 
 
@@ -100,6 +101,11 @@ def root_before_the_mean(images, ws, noise):
 @mistake("The mean over the layers belongs inside the root. You divide by their number outside.")
 def layers_divided_outside(images, ws, noise):
     return gradient(images, ws, noise).norm(dim=(1, 2)) / ws.shape[1]
+
+
+@mistake("Average the squared lengths over the layers, then take one root. You add up the roots of the layers.")
+def roots_summed(images, ws, noise):
+    return gradient(images, ws, noise).norm(dim=2).sum(dim=1)
 
 
 @mistake("Divide the noise by the root of H·W. You divide by H·W itself.")
@@ -147,6 +153,11 @@ def mean_of_each_image(images, ws, noise):
     return scaled(lambda images, ws: 1 / images[0].numel())(images, ws, noise)
 
 
+@mistake("⟨images, y⟩ is a sum, and y = noise / √(HW). You differentiate a mean, and do not divide the noise.")
+def mean_without_division(images, ws, noise):
+    return size(torch.autograd.grad((images * noise).mean(), ws, create_graph=True)[0])
+
+
 @mistake("Multiply the images by y before you sum. You differentiate the plain sum of the images.")
 def noise_forgotten(images, ws, noise):
     return size(torch.autograd.grad(images.sum(), ws, create_graph=True)[0])
@@ -166,6 +177,11 @@ def noise_normalised(images, ws, noise):
 @mistake("You return the squared length. Take the root at the end.")
 def no_root(images, ws, noise):
     return size(gradient(images, ws, noise)).square()
+
+
+@mistake("Divide the noise by √(HW), and take the root at the end. You return squared lengths that grow with the resolution.")
+def no_root_and_not_divided(images, ws, noise):
+    return size(torch.autograd.grad((images * noise).sum(), ws, create_graph=True)[0]).square()
 
 
 @mistake("Over w_dim the squares are summed; that is what a length is. You average them.")

@@ -65,7 +65,8 @@ r1_penalty = Exercise(
                 draw=lines(range(40), "steps", "", ("‖∇D‖", "D(real) − D(fake)"))),
     hints=("torch.autograd.grad differentiates one number. Which number has all images' gradients in it?",
            "torch.autograd.grad(logits.sum(), reals, create_graph=True) returns a tuple with the gradient [N, 3, H, W]. Square "
-           "it, and sum over dimensions 1, 2 and 3. (Without backward(): that would fill the gradients of the critic too.)"))
+           "it, and sum over dimensions 1, 2 and 3. (After backward() reals.grad is None: reals is no leaf. And it would fill the "
+           "gradients of the critic too.)"))
 mistake = r1_penalty.mistake
 EACH_LOGIT = ("Differentiate the sum of all logits, once: with minibatch_stddev an image acts on the logits of others too, and "
               "these gradients add up before they are squared.")
@@ -94,6 +95,11 @@ def root_taken(logits, reals):
     return energy(slopes(logits, reals)).sqrt()
 
 
+@mistake("R1 is the squared length: leave out the root. And pass create_graph=True to torch.autograd.grad: R1 is trained on.")
+def root_taken_without_a_graph(logits, reals):
+    return energy(torch.autograd.grad(logits.sum(), reals)[0]).sqrt()
+
+
 @mistake("Sum the squares over the image. You average them.")
 def pixels_averaged(logits, reals):
     return slopes(logits, reals).square().mean(dim=(1, 2, 3))
@@ -112,6 +118,11 @@ def batch_averaged(logits, reals):
 @mistake("Return one penalty for each image, [N]. You sum over the batch.")
 def batch_summed(logits, reals):
     return energy(slopes(logits, reals)).sum()
+
+
+@mistake("Return one penalty for each image, [N], without the ½. You average over the batch and halve.")
+def batch_averaged_and_halved(logits, reals):
+    return energy(slopes(logits, reals)).mean() / 2
 
 
 @mistake("Leave out γ/2: the training loop multiplies by it.")
@@ -192,7 +203,7 @@ def by_einsum(logits, reals):
 def constants(network):
     """lr (relative), β1 and β2 for the intervals 1 to 16."""
     found = [losses.lazy_adam(0.002, (0.5, 0.9), interval) for interval in range(1, 17)]
-    return torch.tensor([[lr / 0.002, *betas] for lr, betas in found]).T
+    return torch.tensor([[float(x) for x in (lr / 0.002, *betas)] for lr, betas in found]).T
 
 
 lazy_adam = Exercise(
@@ -211,6 +222,7 @@ lazy_adam = Exercise(
            "so it is multiplied by c."))
 
 
+PARENTHESES = "A division comes before a sum, and a power before both: write interval / (interval + 1), with both parentheses."
 OWN_STEPS = "c = interval / (interval + 1) is close to 1. You have the share of the regularizer's own steps."
 
 
@@ -248,6 +260,11 @@ for _name, _message, _rule in (
          by_rule(rate=lambda lr, c, k: lr * k)),
         ("penalty_in_the_rate", "Multiply the learning rate by c alone. What is multiplied by the interval is the regularizer.",
          by_rule(rate=lambda lr, c, k: lr * c * k)),
+        ("sum_after_the_division", PARENTHESES, by_rule(lambda k: k / k + 1)),
+        ("one_added", PARENTHESES, by_rule(rate=lambda lr, c, k: lr * k / k + 1, beta=lambda b, c, k: b ** (k / k + 1))),
+        ("power_before_the_division", PARENTHESES, by_rule(beta=lambda b, c, k: b ** k / (k + 1))),
+        ("without_parentheses", PARENTHESES,
+         by_rule(rate=lambda lr, c, k: lr * k / k + 1, beta=lambda b, c, k: b ** k / k + 1)),
         ("lr_by_the_root", "Multiply the learning rate by c. You take its root.", by_rule(rate=lambda lr, c, k: lr * c ** 0.5))):
     _rule.__name__ = _name
     lazy_adam.mistake(_message)(_rule)
@@ -263,6 +280,12 @@ def only_beta2(lr, betas, interval):
 def only_beta1(lr, betas, interval):
     c = interval / (interval + 1)
     return lr * c, (betas[0] ** c, betas[1])
+
+
+@lazy_adam.mistake("Return β1 before β2, as they are given. You exchange them.")
+def betas_exchanged(lr, betas, interval):
+    c = interval / (interval + 1)
+    return lr * c, (betas[1] ** c, betas[0] ** c)
 
 
 @lazy_adam.mistake("Return (lr, (β1, β2)): the betas are a tuple of their own, as Adam takes them.")

@@ -24,7 +24,7 @@ def toy_descent(network):
         images = painter(ws)
         lengths = losses.path_lengths(images, ws, noise)
         penalty, mean = losses.path_length_penalty(images, ws, noise, mean, decay=0.4)
-        mean = mean.detach().mean()
+        mean = torch.as_tensor(mean).detach().mean()
         rows.append(torch.stack([lengths.mean(), mean, lengths.std() / lengths.mean()]).detach())
         descend(painter, penalty.mean(), 0.03)
     return torch.stack(rows, dim=1)
@@ -37,7 +37,7 @@ path_length_penalty = Exercise(
                 "detached inside the penalty. `losses.path_lengths` gives the lengths.",
     production=losses.path_length_penalty, returns="tensor and state", single=True,
     probes=[penalised("three images, mean = 1, the default decay", 3, 2, 5, (4, 6)),
-            penalised("decay = 0.5 and mean = 0", 3, 3, 4, (3, 5), mean=0, decay=0.5),
+            penalised("decay = 0.5 and mean = 0", 3, 3, 4, (3, 5), mean=0.0, decay=0.5),
             penalised("decay = 0.3 and a mean above all lengths", 4, 2, 6, (4, 4), mean=30.0, decay=0.3),
             penalised("a mean that is a 0-d tensor, in float32", 2, 4, 3, (3, 4), torch.float32, decay=0.2,
                       mean=normal(seed=2, dtype=torch.float32).abs()),
@@ -68,13 +68,13 @@ def old_mean(images, ws, noise, mean, decay=0.01):
 @mistake("Return the new a. You return the mean that was given to you.")
 def old_mean_returned(images, ws, noise, mean, decay=0.01):
     lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - moved(mean, lengths, decay)).square(), torch.as_tensor(mean).to(lengths)
+    return (lengths - moved(mean, lengths, decay)).square(), mean
 
 
 @mistake("Neither the penalty nor what you return uses the new a: move the mean by the share `decay` first.")
 def mean_never_moved(images, ws, noise, mean, decay=0.01):
     lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - mean).square(), torch.as_tensor(mean).to(lengths)
+    return (lengths - mean).square(), mean
 
 
 @mistake("`decay` is the share of this batch, and the old mean keeps 1 − decay. With you it is the other way round.")
@@ -127,6 +127,15 @@ def sum_of_the_batch(images, ws, noise, mean, decay=0.01):
 def moved_for_each_image(images, ws, noise, mean, decay=0.01):
     lengths = losses.path_lengths(images, ws, noise)
     return (lengths - (mean + decay * (lengths - mean))).square(), moved(mean, lengths, decay)
+
+
+@mistake("a moves once, towards the mean of the whole batch. You move it again for every image.")
+def moved_image_by_image(images, ws, noise, mean, decay=0.01):
+    penalties = []
+    for length in losses.path_lengths(images, ws, noise):
+        mean = mean + decay * (length - mean)
+        penalties.append((length - mean).square())
+    return torch.stack(penalties), mean
 
 
 @mistake("Here, as in the official code, a is not detached inside the penalty: part of the gradient flows through it. Detach it "
@@ -192,6 +201,20 @@ def mean_of_squares(images, ws, noise, mean, decay=0.01):
     return (lengths - mean).square(), mean
 
 
+@mistake("The penalty and a compare lengths. You square the lengths first.")
+def squares_for_lengths(images, ws, noise, mean, decay=0.01):
+    squares = losses.path_lengths(images, ws, noise).square()
+    mean = moved(mean, squares, decay)
+    return (squares - mean).square(), mean
+
+
+@mistake("Subtract first, then square. You subtract the squares.")
+def difference_of_squares(images, ws, noise, mean, decay=0.01):
+    lengths = losses.path_lengths(images, ws, noise)
+    mean = moved(mean, lengths, decay)
+    return lengths.square() - mean.square(), mean
+
+
 @mistake("Return (penalty, a), in this order. You return a first.")
 def exchanged(images, ws, noise, mean, decay=0.01):
     lengths = losses.path_lengths(images, ws, noise)
@@ -217,6 +240,13 @@ def stored_mean_detached(images, ws, noise, mean, decay=0.01):
     lengths = by_grad_outputs(images, ws, noise)
     a = torch.lerp(torch.tensor(float(mean), dtype=lengths.dtype), lengths.mean(), decay)
     return F.mse_loss(lengths, a.expand_as(lengths), reduction="none"), a.detach()
+
+
+@path_length_penalty.alternative
+def mean_as_a_number(images, ws, noise, mean, decay=0.01):
+    lengths = losses.path_lengths(images, ws, noise)
+    a = torch.lerp(torch.as_tensor(mean), lengths.mean(), decay)
+    return (lengths - a).square(), a.item()
 
 
 EXERCISES = (path_length_penalty,)

@@ -1,4 +1,5 @@
 """Lesson 07, exercise 1: the way from one latent to another."""
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -8,12 +9,22 @@ from .probes import Probe, normal
 from .proof import Proof, latents
 
 
-def pair(what, shape, t, dtype=torch.float64, fixed=(), near=None, sizes=(1.0, 1.0)):
+FIXED = ("a", "b", "t")
+
+
+def pair(what, shape, t, dtype=torch.float64, near=None, sizes=(1.0, 1.0)):
     """near: how much b differs from a times that number."""
     seed = sum(shape) + 10 * len(shape)
     a, b = (normal(*shape, seed=seed + i, dtype=dtype) for i in (0, 1))
     b = b if near is None else near * a + 0.1 * b
-    return Probe(what, {"a": sizes[0] * a, "b": sizes[1] * b, "t": t}, fixed)
+    return Probe(what, {"a": sizes[0] * a, "b": sizes[1] * b, "t": t}, FIXED)
+
+
+def equal(what, dim, t, factor):
+    """Long vectors ±1, ±1, … and the same times a factor. Their unit vectors, and so the rounding of the product, do not
+    depend on how they are computed: of three entries it is beyond 1, of four exactly 1."""
+    a = 2 ** 17 * torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * dim)
+    return Probe(what, {"a": a, "b": factor * a, "t": t}, FIXED)
 
 
 @torch.no_grad()
@@ -29,25 +40,25 @@ slerp = Exercise(
     "07.slerp", "slerp(a, b, t)",
     conventions="a and b are [..., D], t is a number or a tensor [..., 1]. Return unit vectors [..., D] on the great circle from "
                 "the direction of a (t = 0) to the direction of b (t = 1): at t, the share t of the angle is behind you. "
-                "For equal directions that is their direction.",
-    production=ops.slerp,
-    probes=[pair("three pairs, t = 0.3", (3, 5), 0.3),
-            pair("a t for each of three pairs", (3, 7), torch.tensor([[0.1], [0.5], [0.8]], dtype=torch.float64)),
-            pair("a single pair of vectors [D]", (6,), 0.7),
-            pair("float32", (4, 8), 0.25, torch.float32),
+                "For equal directions that is their direction. No gradient is asked for.",
+    production=ops.slerp, tolerance=1e-6,
+    probes=[pair("three pairs, t = 0.375", (3, 5), 0.375),
+            pair("a t for each of three pairs", (3, 7), torch.tensor([[0.125], [0.5], [0.75]], dtype=torch.float64)),
+            pair("a single pair of vectors [D]", (6,), 0.6875),
+            pair("float32, t = 0.3", (4, 8), 0.3, torch.float32),
             pair("two batches of three pairs, with a t for each", (2, 3, 4), normal(2, 3, 1, seed=4).sigmoid()),
-            pair("as many pairs as entries", (4, 4), 0.4),
-            pair("a long and a short vector", (3, 9), 0.3, sizes=(20.0, 0.05)),
-            pair("t = 0", (2, 5), 0), pair("t = 1", (5, 3), 1), pair("t = 1.4, beyond b", (3, 3), 1.4),
-            pair("nearly opposite directions", (3, 6), 0.35, near=-1.0),
-            pair("nearly equal directions", (3, 4), 0.6, near=1.0),
-            Probe("two hundred pairs of equal directions", {"a": normal(200, 8), "b": 3 * normal(200, 8), "t": 0.3}, ("a", "b")),
-            Probe("equal vectors", {"a": normal(50, 5, seed=1), "b": normal(50, 5, seed=1), "t": 0.5}, ("a", "b"))],
+            pair("as many pairs as entries", (4, 4), 0.4375),
+            pair("a long and a short vector", (3, 9), 0.3125, sizes=(20.0, 0.05)),
+            pair("t = 0", (2, 5), 0), pair("t = 1", (5, 3), 1), pair("t = 1.375, beyond b", (3, 3), 1.375),
+            pair("nearly opposite directions", (3, 6), 0.34375, near=-1.0, sizes=(1024.0, 1024.0)),
+            pair("nearly equal directions", (3, 4), 0.625, near=1.0),
+            equal("equal directions", 3, 0.375, 4), equal("equal vectors", 4, 0.5, 1)],
     proof=Proof("slerp", strip, titles=("t = 0", "0.2", "0.4", "0.6", "0.8", "1")),
-    hints=("Normalise a and b first. The angle between two unit vectors is the arc cosine of their product, which rounding can "
-           "carry just beyond 1: clamp it.",
-           "Take from b its part along a, and normalise: that is a direction at a right angle to a. With φ = t · angle, the "
-           "result is a · cos φ + that · sin φ. Sums over D need keepdim=True."))
+    hints=("Normalise a and b first. The angle θ between two unit vectors is the arc cosine of their product, which rounding can "
+           "carry just beyond 1: clamp it. Sums over D need keepdim=True.",
+           "The formula of sines is fine, but where sin θ = 0 it is 0 / 0: give a's direction there, with torch.where(θ < 1e-6, "
+           "a, …). Or without a division: take from b its part along a, and normalise; the result is a · cos(tθ) + that · "
+           "sin(tθ)."))
 mistake = slerp.mistake
 
 
@@ -64,9 +75,18 @@ def turned(a, b, angle):
     return unit(a * torch.cos(angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(angle))
 
 
-def by_sines(a, b, t):
-    angle = angle_between(a, b)
+def weighted(a, b, t, angle):
+    """The formula of sines for vectors a and b at an angle."""
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+
+
+def by_sines(a, b, t):
+    return weighted(a, b, t, angle_between(a, b))
+
+
+def carefully(a, b, t, angle):
+    """The formula of sines for unit vectors, with a's direction where it has no value."""
+    return torch.where(angle < 1e-6, a, weighted(a, b, t, angle))
 
 
 @mistake("You walk on the straight line between a and b. Walk on the great circle, by the angle.")
@@ -103,14 +123,39 @@ def sines_not_normalised(a, b, t):
 
 @mistake("The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too.")
 def sines_of_the_vectors(a, b, t):
-    angle = angle_between(unit(a), unit(b))
-    return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+    return weighted(a, b, t, angle_between(unit(a), unit(b)))
+
+
+def family(message, functions, visible=True):
+    """Mistakes of one message: {name: function}."""
+    for name, function in functions.items():
+        function.__name__ = name
+        mistake(message, visible)(function)
+
+
+def of_the_vectors(at_equal, afterwards=lambda x: x):
+    """Angles of the directions, the formula of sines with a and b themselves, and at_equal(a, b, t) for equal directions."""
+    def function(a, b, t):
+        angle = angle_between(unit(a), unit(b))
+        return afterwards(torch.where(angle < 1e-6, at_equal(a, b, t), weighted(a, b, t, angle)))
+    return function
+
+
+family("The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too.", {
+    "vectors_where_not_equal": of_the_vectors(lambda a, b, t: a),
+    "vectors_or_direction": of_the_vectors(lambda a, b, t: unit(a)),
+    "vectors_or_line": of_the_vectors(lerp),
+    "vectors_or_zero": of_the_vectors(lambda a, b, t: 0 * a)})
+family("Use the unit vectors in the sum too: the longer vector pulls it to its side, whether you normalise it or not.", {
+    "vectors_normalised_after": of_the_vectors(lambda a, b, t: a, unit),
+    "vectors_of_sines_normalised_after": of_the_vectors(lambda a, b, t: a * torch.nan, unit)})
 
 
 @mistake("Return unit vectors. You give them back the lengths of a and b.", visible=False)
 def lengths_restored(a, b, t):
     length = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
-    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * torch.lerp(*length, torch.as_tensor(t).to(a))
+    t = torch.as_tensor(t, dtype=a.dtype)
+    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * torch.lerp(*length, t)
 
 
 @mistake("Return unit vectors. You give them back the length of a.", visible=False)
@@ -143,6 +188,56 @@ def not_clamped(a, b, t):
          "directions apart.", visible=False)
 def sines(a, b, t):
     return by_sines(unit(a), unit(b), t)
+
+
+def nearly_divided(epsilon):
+    """ε in the denominator; the smallest stands for clamp(min=ε) and nan_to_num too, which are the same on the probes."""
+    def function(a, b, t):
+        a, b = unit(a), unit(b)
+        angle = angle_between(a, b)
+        return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / (torch.sin(angle) + epsilon)
+    return function
+
+
+family("For equal directions both sines are 0, so the sum is the zero vector: an ε in the denominator stops the NaN, but not "
+       "that. Return a's direction there.", {f"denominator_plus_{e}": nearly_divided(e) for e in (1e-8, 1e-7, 1e-6, 1e-5)}, False)
+
+
+def with_product(change):
+    """{form: function}: the three common forms, with another product of the unit vectors."""
+    def product(a, b):
+        return change((a * b).sum(dim=-1, keepdim=True))
+
+    def sines(a, b, t):
+        return weighted(unit(a), unit(b), t, torch.acos(product(unit(a), unit(b))))
+
+    def careful(a, b, t):
+        return carefully(unit(a), unit(b), t, torch.acos(product(unit(a), unit(b))))
+
+    def projected(a, b, t):
+        a, b = unit(a), unit(b)
+        angle = t * torch.acos(product(a, b))
+        return unit(a * torch.cos(angle) + unit(b - product(a, b) * a) * torch.sin(angle))
+
+    return {"sines": sines, "careful": careful, "projected": projected}
+
+
+family("Clamp the product to [−1, 1]. At an obtuse angle it is negative, and you cut that off.",
+       {f"clamped_to_0_{name}": f for name, f in with_product(lambda x: x.clamp(0, 1)).items()})
+family("Keep the sign of the product: the angle between a and b may be obtuse.",
+       {f"absolute_{name}": f for name, f in with_product(lambda x: x.abs().clamp(max=1)).items()})
+
+
+@mistake("Go from a to b. Where the angle is obtuse you go to −b, which is right for rotations (quaternions) only.")
+def shortest_way(a, b, t):
+    a, b = unit(a), unit(b)
+    b = torch.where((a * b).sum(dim=-1, keepdim=True) < 0, -b, b)
+    return carefully(a, b, t, angle_between(a, b))
+
+
+@mistake("Leave t as it is. You clamp it to [0, 1], but the circle goes on beyond b.", visible=False)
+def t_clamped(a, b, t):
+    return carefully(unit(a), unit(b), torch.as_tensor(t, dtype=a.dtype).clamp(0, 1), angle_between(unit(a), unit(b)))
 
 
 @mistake("Take from b its part along a before you turn towards it. b itself is not at a right angle to a.")
@@ -189,8 +284,24 @@ def by_sines_with_care(a, b, t):
     omega = torch.arccos(torch.clamp(torch.sum(a * b, -1, keepdim=True), -1, 1))
     near = omega < 1e-3
     safe = torch.where(near, torch.ones_like(omega), omega)
-    return torch.where(near, unit(torch.lerp(a, b, torch.as_tensor(t).to(a))),
+    return torch.where(near, unit(torch.lerp(a, b, torch.as_tensor(t, dtype=a.dtype))),
                        torch.sin((1 - t) * safe) / torch.sin(safe) * a + torch.sin(t * safe) / torch.sin(safe) * b)
+
+
+@slerp.alternative
+def by_sines_of_a_clamped_product(a, b, t):
+    a, b = (x / (x.norm(dim=-1, keepdim=True) + 1e-8) for x in (a, b))
+    return weighted(a, b, torch.as_tensor(t), torch.acos((a * b).sum(dim=-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7)))
+
+
+@slerp.alternative
+def in_numpy(a, b, t):
+    a, b, t = (x.numpy() if isinstance(x, torch.Tensor) else x for x in (a, b, t))
+    a, b = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
+    angle = np.arccos(np.clip((a * b).sum(axis=-1, keepdims=True), -1, 1))
+    with np.errstate(invalid="ignore"):
+        found = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
+    return torch.from_numpy(np.where(angle > 1e-6, found, a))
 
 
 @slerp.alternative

@@ -1,19 +1,13 @@
-"""Lesson 07, exercises 2 and 3: the lengths of small steps, and what a plane does not know about an attribute."""
-from importlib import import_module
-
-import numpy as np
+"""Lesson 07, exercise 2: the lengths of small steps."""
 import torch
 import torch.nn.functional as F
 
 from .. import ops
 from ..metrics import path_length
 from .engine import Exercise
-from .probes import Probe, normal
+from .probes import Probe, kind, normal
 from .proof import Proof, latents, lines
 
-separability = import_module("course_lib.metrics.separability")     # metrics.separability is the function
-
-# Exercise 2
 
 def picture(dim, size, dtype, seed):
     """A generator without parameters that are trained: latents [N, D] → images [N, 3, H, W]."""
@@ -21,10 +15,24 @@ def picture(dim, size, dtype, seed):
     return lambda latents: (torch.tanh(latents @ first) @ second).reshape(-1, 3, *size)
 
 
+def of_images(distance):
+    """The distance, which says what it is for where it does not get images."""
+
+    def checked(a, b):
+        for x in (a, b):
+            if getattr(x, "ndim", 0) != 4:
+                got = list(x.shape) if isinstance(x, torch.Tensor) else kind(x)
+                raise ValueError(f"distance compares images [N, 3, H, W]; it got {got}")
+        return distance(a, b)
+    return checked
+
+
+@of_images
 def squares(a, b):
     return (a - b).square().sum(dim=(1, 2, 3))
 
 
+@of_images
 def unit_features(a, b):
     """As LPIPS compares: every pixel's channels at length 1."""
     return (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(dim=1).mean(dim=(1, 2))
@@ -95,6 +103,7 @@ def placed(places):
         *(render(latents) for latents in places(between, a, b, t, epsilon))) / epsilon ** 2
 
 
+ONE_MINUS = "between(a, b, t) goes from a to b by itself: give it t and t + ε, not 1 − t."
 for _name, _message, _function in (
         ("not_divided", "Divide by ε². Without that the term goes to 0 with the step.", changed(lambda x, e: x * e ** 2)),
         ("divided_by_epsilon", "Divide by ε squared. You divide by ε.", changed(lambda x, e: x * e)),
@@ -121,6 +130,11 @@ for _name, _message, _function in (
          placed(lambda between, a, b, t, e: (between(a, b, t - e / 2), between(a, b, t + e / 2)))),
         ("two_steps", "The step goes from t to t + ε. Yours goes from t − ε to t + ε and is twice as long.",
          placed(lambda between, a, b, t, e: (between(a, b, t - e), between(a, b, t + e)))),
+        ("two_steps_and_their_square", "The step goes from t to t + ε. Yours goes from t − ε to t + ε.",
+         lambda render, distance, between, a, b, t, epsilon=1e-4: distance(
+             render(between(a, b, t - epsilon)), render(between(a, b, t + epsilon))) / (2 * epsilon) ** 2),
+        ("one_minus_t", ONE_MINUS, placed(lambda between, a, b, t, e: (between(a, b, 1 - t), between(a, b, 1 - t + e)))),
+        ("one_minus_both", ONE_MINUS, placed(lambda between, a, b, t, e: (between(a, b, 1 - t), between(a, b, 1 - t - e)))),
         ("step_of_the_latent", "ε is added to t, which is a place on the way. You add it to the latent.",
          placed(lambda between, a, b, t, e: (between(a, b, t), between(a, b, t) + e))),
         ("t_multiplied", "Add ε to t. You multiply t by 1 + ε.",
@@ -133,6 +147,9 @@ for _name, _message, _function in (
          placed(lambda between, a, b, t, e: (torch.lerp(a, b, t), torch.lerp(a, b, t + e))))):
     _function.__name__ = _name
     mistake(_message)(_function)
+
+
+MIXED = "Walk between the latents, and render the places. You render the ends and walk between their images."
 
 
 @mistake("Use the parameter epsilon. You write a number in its place.")
@@ -150,10 +167,16 @@ def own_distance(render, distance, between, a, b, t, epsilon=1e-4):
     return squares(*at(render, between, a, b, t, epsilon)) / epsilon ** 2
 
 
-@mistake("Walk between the latents, and render the places. You render the ends and walk between their images.")
+@mistake(MIXED)
 def images_mixed(render, distance, between, a, b, t, epsilon=1e-4):
     t = t[:, :, None, None]
     return distance(*(torch.lerp(render(a), render(b), s) for s in (t, t + epsilon))) / epsilon ** 2
+
+
+@mistake(MIXED)
+def images_walked(render, distance, between, a, b, t, epsilon=1e-4):
+    t = t[:, :, None, None]
+    return distance(*(between(render(a), render(b), s) for s in (t, t + epsilon))) / epsilon ** 2
 
 
 @path_terms.alternative
@@ -175,138 +198,4 @@ def pair_by_pair(render, distance, between, a, b, t, epsilon=1e-4):
     return torch.cat([distance(*at(render, between, a[i], b[i], t[i], epsilon)) for i in rows]) / epsilon ** 2
 
 
-# Exercise 3
-
-def labels(what, y, x):
-    return Probe(what, {"y": y, "x": x})
-
-
-def drawn(seed, n, classes, error):
-    """n labels, and the same with a share of them drawn anew."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(classes, size=n)
-    return y, np.where(rng.random(n) < error, rng.integers(classes, size=n), y)
-
-
-def flips(network):
-    """H for 1,000 labels of which 30 % are 1, when a growing share of what is predicted is wrong."""
-    y, rank = np.arange(1000) % 10 < 3, np.random.default_rng(0).permutation(1000)
-    found = [separability.conditional_entropy(y.astype(int), (y ^ (rank < 50 * i)).astype(int)) for i in range(11)]
-    return torch.tensor(found, dtype=torch.float64)[None]
-
-
-conditional_entropy = Exercise(
-    "07.conditional_entropy", "conditional_entropy(y, x)",
-    conventions="y and x are sequences of N integer labels (arrays or lists, any integers). Return the Python number "
-                "H(Y|X) = −Σ p(x, y) ln(p(x, y) / p(x)) in nats, with shares of the N samples for p. A pair of labels that never "
-                "occurs adds nothing.",
-    production=separability.conditional_entropy, returns="numbers",
-    probes=[labels("two hundred samples of two classes", *drawn(0, 200, 2, 0.4)),
-            labels("four classes", *drawn(1, 300, 4, 0.5)),
-            labels("lists", [0, 0, 1, 1, 1, 0, 1], [0, 1, 1, 1, 0, 0, 1]),
-            labels("three y and two x, and a pair that never occurs", [0, 1, 2, 2, 0, 1, 0, 1], [0, 0, 1, 1, 0, 0, 1, 0]),
-            labels("two y and five x", np.array([0, 1, 0, 1, 1, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 2, 2, 3, 4, 4])),
-            labels("labels 7, −3 and 100", np.array([7, -3, 100, 7, 7, -3, 100, 100]), np.array([7, 7, 100, 100, 7, -3, -3, 7])),
-            labels("an x that is always the same", np.array([0, 1, 1, 1, 0]), np.zeros(5, dtype=int)),
-            labels("predictions that are all wrong but one", np.array([0, 1, 0, 1, 1, 1]), np.array([1, 0, 1, 0, 0, 1])),
-            labels("a rare class", np.array([1] * 3 + [0] * 97), np.array([1, 1, 0] + [0] * 95 + [1, 0]))],
-    proof=Proof("conditional_entropy", flips, owner=separability, model=None, who="The experiment",
-                what="finds the same entropies",
-                draw=lines([0.05 * i for i in range(11)], "share of wrong predictions", "H(Y|X) in nats")),
-    hints=("Count first: a table with a row for every x and a column for every y, divided by N. What are p(x, y) and p(x) in it?",
-           "np.unique(y, return_inverse=True)[1] turns labels into 0, 1, 2, … p(x) is the sum of a row. Take the logarithm only "
-           "where p(x, y) > 0."))
-mistake = conditional_entropy.mistake
-
-
-def table_of(y, x):
-    """p(x, y), a row for every x."""
-    return np.array([[np.mean((np.asarray(x) == a) & (np.asarray(y) == b)) for b in np.unique(y)] for a in np.unique(x)])
-
-
-def entropy(p):
-    p = np.ravel(p)
-    return -(p[p > 0] * np.log(p[p > 0])).sum().item()
-
-
-def from_tables(formula):
-    return lambda y, x: float(formula(table_of(y, x), len(y)))
-
-
-def exact(p):
-    return entropy(p) - entropy(p.sum(axis=1))
-
-
-def rows(p):
-    """H(Y | X = x) of every x."""
-    return np.array([entropy(row / row.sum()) for row in p])
-
-
-for _name, _message, _formula in (
-        ("in_bits", "Use the natural logarithm: nats, not bits.", lambda p, n: exact(p) / np.log(2)),
-        ("by_log10", "Use the natural logarithm, not that to the base 10.", lambda p, n: exact(p) / np.log(10)),
-        ("joint", "You compute H(X, Y): inside the logarithm p(x, y) is divided by p(x).", lambda p, n: entropy(p)),
-        ("marginal", "You compute H(Y), as if x were not known.", lambda p, n: entropy(p.sum(axis=0))),
-        ("marginal_of_x", "You compute H(X). What is wanted is what remains unknown of y.", lambda p, n: entropy(p.sum(axis=1))),
-        ("given_y", "You compute H(X|Y). Divide by p(x), and not by p(y).", lambda p, n: exact(p.T)),
-        ("mutual_information", "You compute H(Y) − H(Y|X), what x tells about y. What is wanted is what it does not tell.",
-         lambda p, n: entropy(p.sum(axis=0)) - exact(p)),
-        ("minus_forgotten", "An entropy is not negative: you forgot the minus.", lambda p, n: -exact(p)),
-        ("exponential", "Leave out exp. Separability takes it once, of the sum over all attributes.", lambda p, n: np.exp(exact(p))),
-        ("counts", "Divide the counts by N: p(x, y) is a share.", lambda p, n: n * exact(p)),
-        ("given_as_weight", "The weight before the logarithm is p(x, y). You take p(y|x), so rare x count as much as frequent ones.",
-         lambda p, n: rows(p).sum()),
-        ("plain_mean", "Weigh the entropy of every x with p(x). You take their plain mean.", lambda p, n: rows(p).mean()),
-        ("averaged_over_pairs", "Sum over the pairs of labels. You average.", lambda p, n: exact(p) / p.size),
-        ("divided_by_n", "p(x, y) is a share already: do not divide by N again.", lambda p, n: exact(p) / n)):
-    _function = from_tables(_formula)
-    _function.__name__ = _name
-    mistake(_message)(_function)
-
-
-@mistake("You compute the share of samples where y and x differ. An entropy does not ask whether x is right, only what it tells.")
-def error_rate(y, x):
-    return float(np.mean(np.asarray(y) != np.asarray(x)))
-
-
-@mistake("You compute the entropy of being right or wrong. An x that is always wrong tells as much as one that is always right, "
-         "and every x has an entropy of its own.")
-def entropy_of_the_errors(y, x):
-    error = np.mean(np.asarray(y) != np.asarray(x))
-    return entropy([error, 1 - error])
-
-
-@mistake("A pair of labels that never occurs gives 0 · ln 0, which is NaN. Sum only where p(x, y) > 0.")
-def nan_of_an_empty_pair(y, x):
-    p = table_of(y, x)
-    with np.errstate(all="ignore"):
-        return -(p * np.log(p / p.sum(axis=1, keepdims=True))).sum().item()
-
-
-@conditional_entropy.alternative
-def difference_of_entropies(y, x):
-    joint = np.unique(np.stack([x, y]), axis=1, return_counts=True)[1] / len(y)
-    given = np.unique(x, return_counts=True)[1] / len(x)
-    return (given * np.log(given)).sum() - (joint * np.log(joint)).sum()
-
-
-@conditional_entropy.alternative
-def in_plain_python(y, x):
-    from collections import Counter
-    from math import log
-    x, y = list(map(int, x)), list(map(int, y))
-    each, pairs = Counter(x), Counter(zip(x, y))
-    return sum(-n / len(y) * log(n / each[a]) for (a, _), n in pairs.items())
-
-
-@conditional_entropy.alternative
-def row_by_row(y, x):
-    total = 0.0
-    for value in set(np.asarray(x).tolist()):
-        here = np.asarray(y)[np.asarray(x) == value]
-        shares = np.bincount(here - here.min()) / len(here)
-        total -= len(here) / len(y) * sum(p * np.log(p + 1e-12) for p in shares)
-    return total
-
-
-EXERCISES = (path_terms, conditional_entropy)
+EXERCISES = (path_terms,)

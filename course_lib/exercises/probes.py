@@ -10,7 +10,7 @@ import torch
 from . import guard
 from .blank import Blank, ____
 
-# Relative to the largest value expected, and the least value that this may be.
+# Relative to the largest value expected, and the least value that this may be. An exercise may set that of float64.
 TOLERANCE = {torch.float64: (1e-8, 1e-6), torch.float32: (2e-4, 1e-2)}
 
 
@@ -54,6 +54,7 @@ class Outcome:
     error: BaseException | None = None
     changed: str | None = None              # the input that it changed
     shared: str | None = None               # the input whose memory it returned
+    tolerance: float = TOLERANCE[torch.float64][0]
 
 
 def normal(*shape, seed=0, dtype=torch.float64, scale=1.0):
@@ -83,7 +84,7 @@ def call(function, way, inputs, required):
 
 
 @torch.enable_grad()
-def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor", single=False):
+def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor", single=False, tolerance=1e-8):
     """The outcome of one probe. Inputs are copies with a gradient; the gradient is that of a fixed random projection, and
     reaches the parameters of networks too. single: all is rounded to float32."""
     networks = {name: copy.deepcopy(value) for name, value in probe.networks().items()}
@@ -95,10 +96,10 @@ def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor",
     given = {name: value for name, value in inputs.items() if isinstance(value, (torch.Tensor, np.ndarray, list))}
     before = {name: snapshot(value) for name, value in given.items()}
     storages = {name: value.untyped_storage().data_ptr() for name, value in given.items() if isinstance(value, torch.Tensor)}
-    outcome = Outcome()
-    outcome.value, outcome.error = guard.attempt(lambda: call(function, way, inputs, required), seconds)
+    outcome = Outcome(tolerance=tolerance)
+    found, outcome.error = guard.attempt(lambda: one_tensor(call(function, way, inputs, required), returns), seconds)
+    outcome.value, outcome.form = found or (None, None)
     outcome.changed = next((name for name, value in given.items() if not unchanged(value, before[name])), None)
-    outcome.value, outcome.form = one_tensor(outcome.value, returns)
     if not plain(outcome.value):
         return outcome
     value = outcome.value
@@ -133,7 +134,11 @@ def plain(value):
 
 
 def one_tensor(value, returns):
-    """(value, form): numbers, or tensors, as one tensor if the exercise asks for several; anything else stays as it is."""
+    """(value, form): numbers, or tensors, as one tensor if the exercise asks for several; anything else stays as it is.
+    A state may be a number too."""
+    if returns == "tensor and state" and isinstance(value, (tuple, list)) and len(value) == 2:
+        first, state = value
+        value = (first, first.new_tensor(float(state))) if isinstance(state, Real) and plain(first) else value
     parts = list(leaves_of(value))
     if any(isinstance(x, Blank) for x in parts):
         return ____, None
@@ -162,11 +167,19 @@ def form(value):
         return f"({', '.join(map(form, value))})"
     if isinstance(value, torch.Tensor):
         return f"a tensor {list(value.shape)}" + ("" if plain(value) else f" of type {value.dtype}")
-    return "a number" if isinstance(value, Real) else f"a {type(value).__name__}"
+    return "a number" if isinstance(value, Real) else kind(value)
+
+
+def kind(value):
+    """The type of a value with its article."""
+    if value is None:
+        return "None"
+    name = "array" if isinstance(value, np.ndarray) else type(value).__name__
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def gradients(value, leaves):
-    if not value.requires_grad or not value.numel():
+    if not leaves or not value.requires_grad or not value.numel():
         return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     projection = normal(*value.shape, seed=99, dtype=value.dtype)
     found = torch.autograd.grad(value, list(leaves.values()), projection, allow_unused=True)
@@ -181,14 +194,16 @@ def distance(a, b):
         return float("inf")
     if a.gradients is None or b.gradients is None or bool(a.changed) != bool(b.changed):
         return float("inf")
-    return max([apart(a.value, b.value), *(apart(a.gradients[name], b.gradients[name]) for name in b.gradients)])
+    return max([apart(a.value, b.value, b.tolerance),
+                *(apart(a.gradients[name], b.gradients[name], b.tolerance) for name in b.gradients)])
 
 
-def apart(a, b):
-    """The largest difference of two tensors in tolerances, relative to the largest value of b."""
+def apart(a, b, double):
+    """The largest difference of two tensors in tolerances, relative to the largest value of b. double: that of float64."""
     if a.shape != b.shape or a.dtype != b.dtype or not torch.equal(a.isnan(), b.isnan()):
         return float("inf")
     tolerance, floor = TOLERANCE.get(b.dtype, (1e-2, 1e-2))
+    tolerance = double if b.dtype == torch.float64 else tolerance
     a, b = a.double(), b.double()
     finite = b[b.isfinite()]
     scale = max(finite.abs().max().item(), floor) if finite.numel() else floor

@@ -2,11 +2,12 @@
 import contextlib
 import copy
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 
 from .. import ops, plots
-from . import guard
+from . import guard, probes
 
 STYLEGAN2, STYLEGAN, PGGAN = (f"{name}-portraits-64" for name in ("stylegan2", "stylegan", "pggan"))
 
@@ -31,10 +32,6 @@ class Shown:
         return self.difference < 1e-3                    # False for NaN
 
 
-class BadResult(Exception):
-    """The answer gave something that cannot be gone on with."""
-
-
 @contextlib.contextmanager
 def installed(owner, name, answer, adapt=None):
     """Inside, `owner.name` is the answer (networks call `ops.name`). Yields a list that grows with every call."""
@@ -48,8 +45,8 @@ def installed(owner, name, answer, adapt=None):
             value = answer(*args, **kwargs)
         finally:
             inside.pop()
-        if not isinstance(value, (torch.Tensor, tuple, list, int, float)):
-            raise BadResult(f"returned a {type(value).__name__}")
+        if not isinstance(value, (torch.Tensor, tuple, list, Real)):
+            raise guard.BadResult(f"returned {probes.form(value)}")
         calls.append(name)
         return value
 
@@ -89,7 +86,7 @@ class Proof:
         with installed(self.owner, self.name, answer, self.adapt) as calls, torch.random.fork_rng(devices=[]):
             found = self.render(network).detach()
         if shape is not None and getattr(found, "shape", None) != shape:
-            raise BadResult("gave pictures or curves of another shape")
+            raise guard.BadResult("gave pictures or curves of another shape")
         return found, len(calls)
 
     def picture(self, shown):
