@@ -1,0 +1,389 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Path length: equal steps in w, equal steps in the image
+#
+# > **The claim** (Karras et al. 2020, §3): a generator is better, and easier to invert, when a step of a given size in $W$
+# > changes the image by a given amount, wherever you stand and whichever way you go. A regularizer can ask for that, and it
+# > costs one backward pass.
+#
+# You will
+#
+# - walk through $W$ in equal steps and measure the steps that the image makes;
+# - look at all 256 directions at once, and then find the trick that makes this cheap enough for training;
+# - write the **path lengths** and their **penalty**, and check them on the trained generator;
+# - find images again: portraits of the world, the generator's own, and one that you design;
+# - in an optional part, write **R1** and the constants of **lazy regularization**.
+#
+# About 60 minutes. You need lesson 00.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from course_lib import exercises, inversion, losses, metrics, plots, portraits, widgets, zoo
+from course_lib.exercises import ____
+
+torch.manual_seed(0)
+ex = exercises.lesson("06")
+G = zoo.load("stylegan2-portraits-64")
+
+# %% [markdown]
+# ## Equal steps
+#
+# Take a latent $w$ and a direction $u$ of length 1, and walk: $w,\; w + h u,\; w + 2 h u, \dots$ All noise stays as it is, so
+# only $w$ moves. The size of a step of the *image* is the length of the difference of two neighbours, over all pixels and
+# colours, divided by $h$.
+
+# %%
+w = G.mapping(torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(1)))
+directions = F.normalize(torch.randn(16, G.w_dim, generator=torch.Generator().manual_seed(2)), dim=1)
+
+
+@torch.no_grad()
+def draw(ws):
+    return G.synthesis(ws, noise="const")
+
+
+def walk(latent=0, direction=0, h=2.0):
+    """Seven portraits, and the six steps between them for a step of 1 in w."""
+    images = draw(w[latent] + h * torch.arange(7)[:, None] * directions[direction])
+    return images, (images[1:] - images[:-1]).flatten(1).norm(dim=1) / h
+
+
+# %%
+def strip(latent=0, direction=0, h=2.0):
+    images, steps = walk(latent, direction, h)
+    return plots.image_grid(images, columns=7, titles=["start"] + [f"{s:.1f}" for s in steps])
+
+
+strips = [walk(latent, direction) for latent, direction in ((0, 0), (0, 5), (5, 0), (7, 0))]
+plots.show(plots.image_grid(torch.cat([images for images, _ in strips]), columns=7,
+                            labels=[f"{steps.mean():.1f}" for _, steps in strips]),
+           alt="Four walks of six equal steps in W. The number left of each row is the mean step of its image; the rows differ.")
+
+# %% [markdown]
+# The number is the mean step of the image for a step of 1 in $w$. Walk yourself; over each portrait stands the step that led to it.
+
+# %%
+widgets.explorer(strip, latent=(0, 7), direction=(0, 15), h=(0.5, 4.0, 0.5),
+                 alt="Seven portraits along a direction of W in equal steps, with the size of each step of the image above it.")
+
+# %% [markdown]
+# > **Predict.** What changes the size of the image's step more: to go in another direction from the same $w$, or to go in the
+# > same direction from another $w$? By a few percent, or by a factor?
+
+# %%
+h = 0.5
+one_direction = (draw(w + h * directions[0]) - draw(w)).flatten(1).norm(dim=1) / h
+one_latent = (draw(w[0] + h * directions) - draw(w[:1])).flatten(1).norm(dim=1) / h
+for name, sizes in (("one direction, 8 latents", one_direction), ("one latent, 16 directions", one_latent)):
+    print(f"{name:26s} from {sizes.min():.1f} to {sizes.max():.1f}, deviation {100 * sizes.std() / sizes.mean():.0f} % of the mean")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Both by a factor, and here the latent matters more. And these are *random* directions, each a mixture of all 256. The next
+# section looks for the best and the worst one.
+# </details>
+#
+# Why would anyone mind? A slider that does nothing for a while and then turns a face into another one is a nuisance. An
+# optimizer that searches for $w$ cannot find a step size that is right everywhere. And the authors noticed that a generator
+# with uneven steps hides its broken images in small, steep regions of $W$: few latents fall there, so training hardly punishes them.
+
+# %% [markdown]
+# ## All directions at once
+#
+# For a tiny step the image moves by $J u$, where $J = \partial G / \partial w$ is the Jacobian: 12,288 pixel values by 256
+# entries of $w$. If all directions were equal, all 256 singular values of $J$ would be the same. Here they are, at two latents, from
+# 256 finite differences each.
+
+# %%
+def singular_values(w, h=0.1):
+    J = (torch.cat([draw(w + part) for part in (h * torch.eye(G.w_dim)).split(64)]) - draw(w[None])).flatten(1) / h
+    return torch.linalg.svdvals(J)
+
+
+spectra = [singular_values(w[i]) for i in (0, 5)]
+
+# %%
+fig, ax = plt.subplots(figsize=(7, 3))
+for name, values in zip(("one latent", "another"), spectra):
+    ax.plot(range(1, 257), values, label=name)
+ax.set(xlabel="direction, from the most to the least effective", ylabel="step of the image", yscale="log")
+ax.legend()
+plots.show(fig, alt="The 256 singular values of the Jacobian at two latents, on a logarithmic scale: they fall steeply.")
+for values in spectra:
+    share = values.square().cumsum(0) / values.square().sum()
+    print(f"the strongest direction makes {values[0] / values.median():.0f} times the step of the median one; "
+          f"{(share < 0.9).sum() + 1} directions make 90 % of the squared length")
+
+# %% [markdown]
+# The generator listens to a few directions and is deaf in most. (No generator is flat here: the world does not have 256 things
+# to say about a portrait.) But 256 images for *one* latent are far too many for a training step.
+#
+# ## The trick: ask backwards
+#
+# Draw an image $y$ of random numbers. The number $\langle G(w), y\rangle$, the sum of products over all pixels, is one number, so
+# *one* backward pass gives its gradient: $\nabla_w \langle G(w), y \rangle = J^T y$. It knows about every direction at
+# once, because for any $u$
+#
+# $$u \cdot (J^T y) = (J u) \cdot y$$
+#
+# Left a gradient, right a finite difference. See whether they agree.
+
+# %%
+G64 = zoo.load("stylegan2-portraits-64").double()             # float64, for the sake of a small difference
+w0 = w[:1].double().requires_grad_()
+image = G64.synthesis(w0, noise="const")
+y = torch.randn(image.shape, generator=torch.Generator().manual_seed(3)).double()
+backwards, = torch.autograd.grad((image * y).sum(), w0)
+for u in directions[:3].double():
+    difference = (G64.synthesis(w0 + 1e-7 * u, noise="const") - image) / 1e-7
+    print(f"u · (Jᵀy) = {(backwards[0] * u).sum():6.2f}      (J u) · y = {(difference * y).sum():6.2f}")
+
+# %% [markdown]
+# Over many $y$, the mean of $\lVert J^T y\rVert^2$ is the sum of the squared singular values. And its *spread* over $y$ tells how
+# many directions share the work. With singular values $\sigma_i$, the deviation of $\lVert J^T y\rVert$ divided by its mean is about
+#
+# $$\mathrm{CV} \approx \sqrt{\frac{\sum_i \sigma_i^4}{2\,(\sum_i \sigma_i^2)^2}}
+# \qquad\text{so}\qquad \frac{1}{2\,\mathrm{CV}^2} \approx \text{the number of directions that count.}$$
+#
+# If $\lVert J^T y\rVert$ is the same for every $y$ and every $w$, then all directions are equal, everywhere (StyleGAN2, App. C). That is
+# what the regularizer asks for. To keep the number comparable between resolutions, $y$ is divided by $\sqrt{H W}$.
+#
+# In training, every layer has a $w$ of its own (`ws`, $[N, \text{num\_ws}, \text{w\_dim}]$), and so has the gradient.
+#
+# ### Exercise 1 · path_lengths
+#
+# `images` $[N, 3, H, W]$ were computed from `ws`, and `noise` is drawn from $N(0, 1)$ in the shape of `images`. Return
+# $\lVert J^T y\rVert$ for each image, $[N]$: sum the squares over the entries of $w$, take the **mean over the layers**, then the
+# root. The result has to be trained on, so it must itself be differentiable: that is what `create_graph=True` is for.
+
+# %%
+def path_lengths(images, ws, noise):
+    return ____
+
+
+ex.path_lengths.check(path_lengths)
+
+# %% [markdown]
+# ## The penalty
+#
+# > **Predict.** The lengths should be equal. Equal to what? What would the generator do if you pulled them to 0? To 100?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# At 0 the image no longer depends on $w$: the generator draws one portrait. A fixed number such as 100 may be far from what
+# the network wants, and the penalty would fight the picture. So the target is whatever the lengths are on average: a moving
+# mean $a$. The penalty then only punishes *differences*.
+# </details>
+#
+# $$\mathcal L_{pl} = \big(\lVert J^T y\rVert - a\big)^2 \qquad a \leftarrow a + 0.01\,\big(\text{mean of this batch's lengths} - a\big)
+# \qquad\text{(Eq. 4)}$$
+#
+# ### Exercise 2 · path_length_penalty
+#
+# `mean` is the old $a$, a number or a tensor without dimensions. Update it first, with `decay` as its step, and use the new value.
+# Return the penalty of each image, $[N]$, and the new $a$. As in the official code, $a$ is **not** detached: a little of the gradient
+# flows through it. You may call `losses.path_lengths`.
+
+# %%
+def path_length_penalty(images, ws, noise, mean, decay=0.01):
+    return ____
+
+
+ex.path_length_penalty.check(path_length_penalty)
+
+# %% [markdown]
+# Here is the moving mean of the shipped generator while it trained, and the penalty, whose root is the deviation of the lengths.
+
+# %%
+log = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64-training.json").read_text())["log"]
+thousands = [line["images"] / 1000 for line in log]
+fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6))
+left.plot(thousands, [line["path_length"] for line in log])
+right.plot(thousands, [line["path_length_penalty"] for line in log], color=plots.COLORS[1])
+left.set(xlabel="thousand images", ylabel="moving mean a")
+right.set(xlabel="thousand images", ylabel="penalty")
+plots.show(fig, alt="The moving mean of the path lengths rises slowly during training; the penalty rises with it and stays small.")
+last = log[-1]
+print(f"at the end: a = {last['path_length']:.2f}, penalty {last['path_length_penalty']:.3f}, so the lengths differ by about "
+      f"{100 * last['path_length_penalty'] ** 0.5 / last['path_length']:.0f} % of their mean")
+
+# %% [markdown]
+# The lengths are far from equal at the end too: the regularizer is one voice among several, and the picture comes first.
+#
+# ## Measured: with and without
+#
+# Small generators of 16 × 16 pixels, trained on 40,000 images, with the regularizer and without it, two seeds each
+# (`python experiments/compare.py path_length --laptop --samples 2000`: an hour or two on a laptop). "Over w" is the deviation of the
+# lengths from one latent to the next, "over y" from one direction of the image to the next, both divided by the mean. "Found" is the
+# perceptual distance of images and their projections, which the next section explains. ± is half the difference of the two seeds.
+
+# %%
+compared = json.loads((zoo.DATA / "results" / "path_length.json").read_text())
+rows = {name: list(seeds.values()) for name, seeds in compared["runs"].items()}
+spread = lambda numbers: f"{sum(numbers) / len(numbers):6.2f} ± {(max(numbers) - min(numbers)) / 2:.2f}"
+print(f"{'':15s}{'over w':>14s}{'over y':>14s}{'PPL in W':>14s}{'own, found':>14s}{'reals, found':>14s}{'frechet':>14s}")
+for name, runs in rows.items():
+    columns = [[run["lengths"]["over_w"] for run in runs], [run["lengths"]["over_y"] for run in runs],
+               [run["ppl"]["ppl_w_full"] for run in runs], [run["inversion"]["generated"]["distance"] for run in runs],
+               [run["inversion"]["portraits"]["distance"] for run in runs], [run["curve"][-1]["frechet"] for run in runs]]
+    print(f"{name:15s}" + " ".join(spread(numbers) for numbers in columns))
+
+# %% [markdown]
+# The regularizer does what it asks for: the lengths differ less, from latent to latent and from direction to direction, and PPL
+# falls. What is hoped to follow from it does not show in this setting: both kinds find their images about equally well, and the
+# Fréchet distance is a little *worse* with the regularizer. Two seeds and 16 pixels are little evidence either way. At 64 pixels the
+# shipped generator has no control yet.
+#
+# In the paper (Table 1, FFHQ at 1024 px, as reported there) the regularizer takes PPL from 158.0 to 122.5 at nearly the same FID
+# (4.38 and 4.34): configurations C and D.
+#
+# ## Why it matters: finding an image again
+#
+# To edit a picture you first need a $w$ that draws it: **projection**, or inversion. Start at the mean of $W$, draw, compare,
+# follow the gradient of a perceptual distance down (StyleGAN2, App. D; `course_lib/inversion.py`). The paper's claims: an even
+# generator is easier to search, and it finds its *own* images almost exactly, while real ones come back less well. That makes
+# generated images recognizable.
+#
+# > **Predict.** Eight portraits drawn by the generator, eight by the world, 1,000 steps each
+# > (`python experiments/smoothness.py stylegan2-portraits-64`). Which come back, and what gets lost?
+
+# %%
+measured = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]["stylegan2-portraits-64"]
+plots.show(Image.open(zoo.DATA / "results" / "smoothness-stylegan2-portraits-64.png"),
+           alt="Four rows of eight: the generator's own portraits, their projections, portraits of the world, their projections.")
+for name in ("generated", "portraits"):
+    found = measured["inversion"][name]
+    distance, rmse = (torch.tensor(found[key]) for key in ("distance", "rmse"))
+    print(f"{name:10s} perceptual distance {distance.mean():.2f} (from {distance.min():.2f} to {distance.max():.2f}; below 0.2: "
+          f"{(distance < 0.2).sum()} of {len(distance)}), pixel error {rmse.mean():.2f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Most of the generator's own come back almost exactly, for there *is* a $w$ that draws them. But not all: the search can end in a
+# valley where a pose or the glasses are wrong and no small step makes it better. That is what a steep and uneven generator does to
+# a search. Of the world's portraits none comes as close: this generator has no $w$ that draws them. Look at what is lost: where
+# someone looks, how the mouth stands, freckles. The claim holds in its second half, and in most cases in its first.
+# </details>
+#
+# ### Your own
+#
+# Design somebody, then press *Go on* below: the generator looks for that portrait. Left your design, right what it has found.
+
+# %%
+def design(smile=0.7, yaw=10, hair_color="red", hairstyle="parting", glasses="none", skin=0.25, light=0.3):
+    person = portraits.attributes(smile=smile, yaw=yaw, hair_color=hair_color, hairstyle=hairstyle, glasses=glasses, skin=skin,
+                                  light=light)
+    return portraits.render(person, 64)
+
+
+values = {a.name: a.values for a in portraits.ATTRIBUTES}
+designer = widgets.explorer(design, smile=(-1, 1, 0.1), yaw=(-30, 30, 5), skin=(0, 1, 0.1), light=(-1, 1, 0.1),
+                            hair_color=values["hair_color"], hairstyle=values["hairstyle"], glasses=values["glasses"],
+                            alt="The portrait to look for, which follows its sliders.")
+designer
+
+# %%
+perceptual = metrics.oracle_distance(zoo.load("oracle-portraits-64"))
+
+
+def frames():
+    target = design(**designer.values())
+    for step, distances, images in inversion.projecting(G, target, perceptual, steps=150):
+        if step % 3 == 0:
+            yield plots.image_grid(torch.cat([target, images]), scale=3), f"step {step}, distance {distances[0]:.2f}"
+
+
+widgets.live(frames, first=9, alt="Left the designed portrait, right the projection after its first 24 steps.")
+
+# %% [markdown]
+# ## Optional: R1, the discriminator's own smoothness
+#
+# The discriminator is regularized too. Where it is steep around real images, a small change of an image changes its verdict a lot, and
+# the generator is thrown about. **R1** (Mescheder et al. 2018) punishes the slope at the reals:
+#
+# $$R_1 = \frac{\gamma}{2}\; \mathbb E_{x \text{ real}} \big[\lVert \nabla_x D(x) \rVert^2\big]$$
+#
+# That gradient has the shape of an image. Where is the discriminator looking?
+
+# %%
+D = zoo.load("stylegan2-portraits-64", "D")
+reals = portraits.render(portraits.sample_attributes(8, seed=3), 64).requires_grad_()
+slope, = torch.autograd.grad(D(reals).sum(), reals)
+slope = slope.square().sum(dim=1).sqrt()
+maps = torch.stack([plots.diverging(s, limit=slope.max()) for s in slope])
+plots.show(plots.image_grid(torch.cat([reals.detach(), maps]), columns=8), alt="Eight portraits, and below each the size of the "
+           "discriminator's gradient at every pixel: it is largest on faces, most of all on eyes, glasses and mouths.")
+
+# %% [markdown]
+# ### Exercise 3 · r1_penalty
+#
+# `logits` $[N]$ were computed from `reals` $[N, 3, H, W]$. Return $\lVert\nabla D\rVert^2$ for each image, $[N]$, without $\gamma/2$.
+# Differentiate the **sum** of the logits, with `torch.autograd.grad` (`reals.grad` stays empty: in the check the images are no
+# leaves of the graph). The discriminator is trained on the result.
+
+# %%
+def r1_penalty(logits, reals):
+    return ____
+
+
+ex.r1_penalty.check(r1_penalty)
+
+# %% [markdown]
+# ## Optional: lazy regularization
+#
+# Both regularizers need a gradient of a gradient, which costs far more than an ordinary step. But they change slowly. So StyleGAN2
+# runs R1 every 16th step and the path length every 4th (8th in the paper), as steps of their own, and multiplies the penalty by
+# that interval $k$. Of $k + 1$ steps $k$ are ordinary. Adam does not know that, and its memory fades with every step. So its constants
+# are adapted, with $c = k / (k + 1)$:
+#
+# $$\text{lr} \to c \cdot \text{lr} \qquad \beta_1 \to \beta_1^{\,c} \qquad \beta_2 \to \beta_2^{\,c} \qquad\text{(App. B)}$$
+#
+# > **Predict.** A memory with $\beta_2 = 0.99$ halves in about 69 steps. After 17 steps with $\beta^{16/17}$, and after 16 with $\beta$: which has
+# > forgotten more?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# Neither: $(\beta^{16/17})^{17} = \beta^{16}$. The extra step takes nothing from the memory. It is the same with the learning
+# rate: 17 steps of $\tfrac{16}{17}\,\text{lr}$ are worth 16 steps of lr.
+# </details>
+#
+# ### Exercise 4 · lazy_adam
+#
+# Return the learning rate and the pair of betas for a regularizer that runs every `interval` steps, as Python numbers:
+# `(lr, (beta1, beta2))`.
+
+# %%
+def lazy_adam(lr, betas, interval):
+    return ____
+
+
+ex.lazy_adam.check(lazy_adam)
+
+# %% [markdown]
+# ## Summary
+#
+# - A generator can be steep here and flat there. Finite differences show it; the singular values of $J$ show it for all directions.
+# - $J^T y$ asks about all directions in one backward pass. If its length never changes, all directions are equal.
+# - The penalty is the squared difference from a moving mean, so it asks for *equal* steps, not for small ones.
+# - Even steps help whoever searches in $W$: inversion here, editing with a sentence in later lessons.
+# - R1 does for the discriminator what this does for the generator. Both are lazy, and Adam's constants make up for it.
+#
+# **Read next**: §3 and App. B to D of the StyleGAN2 paper; `course_lib/losses.py`, which runs what you wrote;
+# [lesson 07](07_ppl.ipynb), how smoothness is measured along a path.

@@ -1,0 +1,307 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 07 · Perceptual path length: how straight is the way from face to face?
+#
+# > **The claim** (Karras et al. 2019, §4): the mapping network unfolds the space of latents. Along a path in $W$ the image changes
+# > less, and more evenly, than along a path in $Z$, and attributes are separated by planes in $W$ that are curved in $Z$.
+#
+# You will
+#
+# - interpolate between two latents, and see why in $Z$ that means walking on a sphere (**slerp**);
+# - see why a distance of pixels will not do, and what a perceptual distance sees instead;
+# - write the terms of **perceptual path length** (PPL) and watch them along a path, in $Z$ and in $W$;
+# - write the **entropy** behind linear separability, and read off which attributes $W$ separates better.
+#
+# About 50 minutes. You need lesson 00; lesson 06 is a good neighbour.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from course_lib import exercises, metrics, ops, plots, portraits, widgets, zoo
+from course_lib.exercises import ____
+
+torch.manual_seed(0)
+torch.set_grad_enabled(False)
+ex = exercises.lesson("07")
+G = zoo.load("stylegan2-portraits-64")
+
+# %% [markdown]
+# ## A straight line through an empty room
+#
+# $z$ has 256 entries, each drawn from $N(0, 1)$. How long is such a vector?
+#
+# > **Predict.** Where do 1,000 latents lie: mostly near the origin, where the density is highest, or in a shell? And the midpoints
+# > between two of them?
+
+# %%
+z = torch.randn(2, 1000, G.z_dim, generator=torch.Generator().manual_seed(0))
+middle = (z[0] + z[1]) / 2
+fig, ax = plt.subplots(figsize=(7, 2.5))
+ax.hist(z[0].norm(dim=1), bins=40, label="latents")
+ax.hist(middle.norm(dim=1), bins=40, label="midpoints of two")
+ax.set(xlim=(0, 20), xlabel="length", ylabel="of 1,000")
+ax.legend()
+plots.show(fig, alt="Histogram of the lengths of 1,000 latents and of 1,000 midpoints: two narrow shells that do not overlap.")
+print(f"latents {z[0].norm(dim=1).mean():.1f} ± {z[0].norm(dim=1).std():.1f}, midpoints {middle.norm(dim=1).mean():.1f} ± "
+      f"{middle.norm(dim=1).std():.1f}; angle between two latents {torch.rad2deg(torch.acos(torch.cosine_similarity(*z))).mean():.0f}°")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# All in a thin shell of radius $\sqrt{256} = 16$, and any two at nearly a right angle. The midpoints lie at $16 / \sqrt 2 \approx
+# 11.3$, where no latent of the training ever was.
+# </details>
+#
+# So a path in $Z$ should stay in the shell. **Slerp** (Shoemake 1985) walks along the great circle from the direction of $a$ to
+# that of $b$, in equal angles. With $\theta$ the angle between them,
+#
+# $$\mathrm{slerp}(a, b; t) = \frac{\sin\big((1-t)\theta\big)}{\sin\theta}\,\hat a + \frac{\sin(t\,\theta)}{\sin\theta}\,\hat b
+# \qquad \hat a = a/\lVert a\rVert,\; \hat b = b/\lVert b\rVert$$
+#
+# ### Exercise 1 · slerp
+#
+# `a` and `b` are $[\dots, D]$, `t` is a number, or $[\dots, 1]$, and may lie beyond 0 and 1. Only the *directions* of `a` and `b`
+# count, and the result has length 1, also where both directions are the same and both sines are 0. (The library writes it without a
+# division by $\sin\theta$: the part of $\hat b$ that is orthogonal to $\hat a$, made a unit vector, turned by $t\theta$.)
+
+# %%
+def slerp(a, b, t):
+    return ____
+
+
+ex.slerp.check(slerp)
+
+# %% [markdown]
+# > **Predict.** The mapping network begins with pixel norm: it sets the length of every $z$ to 16. Does it matter to *this*
+# > generator whether you walk on the line or on the circle?
+
+# %%
+t = torch.linspace(0, 1, 8)[:, None]
+a, b = z[:, :1]
+rows = [G(torch.lerp(a, b, t), noise="const"), G(ops.slerp(a, b, t), noise="const")]
+plots.show(plots.image_grid(torch.cat(rows), columns=8, labels=["line", "circle"], titles=[f"{x:.2f}" for x in t[:, 0]]),
+           alt="Two strips of eight portraits between the same two latents, along the straight line and along the great circle: the "
+               "same people, at other times.")
+angles = [torch.rad2deg(torch.acos(torch.cosine_similarity(path[1:], path[:-1]).clamp(-1, 1)))
+          for path in (torch.lerp(a, b, t), ops.slerp(a, b, t))]
+for name, angle in zip(("line", "circle"), angles):
+    print(f"{name:6s} degrees per step: " + " ".join(f"{x:4.1f}" for x in angle))
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# It draws the same portraits, for the line and the circle have the same directions. But it meets them at other times: the line hurries
+# through the middle. A measure of *steps* needs equal steps, so it needs the circle. A generator without this first layer would
+# see vectors on the line that it has never seen in training.
+# </details>
+#
+# $W$ has no shell, its distribution has whatever shape the mapping network gave it. There the path is the straight line (lerp).
+#
+# ## A distance that sees what you see
+#
+# How far apart are two images? Counting pixels is a poor answer:
+
+# %%
+oracle = zoo.load("oracle-portraits-64")
+perceptual = metrics.oracle_distance(oracle)
+frown = portraits.render(portraits.attributes(smile=-0.6), 64)
+changed = {"brighter": (frown + 0.1).clamp(-1, 1), "smile": portraits.render(portraits.attributes(smile=0.6), 64),
+           "open mouth": portraits.render(portraits.attributes(smile=-0.6, mouth_open=0.8), 64), "moved by 1": frown.roll(1, 3),
+           "glasses": portraits.render(portraits.attributes(smile=-0.6, glasses="round"), 64)}
+plots.show(plots.image_grid(torch.cat([frown, *changed.values()]), columns=6, scale=2, titles=["original", *changed]),
+           alt="A frowning portrait, and the same a little brighter, smiling, with an open mouth, moved by one pixel, and with glasses.")
+for name, image in changed.items():
+    print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual {perceptual(image, frown).item():.2f}")
+
+# %% [markdown]
+# To the pixels, a little more light is three times as far as a smile. A **perceptual distance** (Zhang et al. 2018) compares the
+# *feature maps* of a trained network, at every place and resolution; each feature vector is set to length 1 first. The papers take VGG
+# with learnt weights (LPIPS). Here the maps are those of the oracle, which learnt to read portraits. So our numbers are on a scale of
+# their own: compare them with each other, never with a PPL from a paper. (`metrics.lpips_distance` takes LPIPS's weights where
+# you have them.)
+#
+# ## Perceptual path length
+#
+# Take a tiny step $\epsilon$ along the path between two random latents and measure the perceptual distance $d$ of the two images. $d$
+# grows with the square of a small step, so divide by $\epsilon^2$. PPL is the mean over many paths and places:
+#
+# $$l_W = \mathbb E\Big[\tfrac{1}{\epsilon^2}\, d\big(g(\mathrm{lerp}(w_1, w_2; t)),\; g(\mathrm{lerp}(w_1, w_2; t + \epsilon))\big)\Big]
+# \qquad t \sim U(0, 1) \qquad\text{(StyleGAN, Eq. 3)}$$
+#
+# and in $Z$ the same with slerp (Eq. 2). Intuition: a path from one man with glasses to another should not pass through a woman
+# without. Where it does, the image makes detours, and the path is longer than it need be.
+#
+# ### Exercise 2 · path_terms
+#
+# Write the terms of that mean. `render(latents)` gives images, `distance(images, images)` gives $[N]$, and `between(a, b, t)` is
+# the path: `torch.lerp` or `ops.slerp`. `t` is $[N, 1]$. Return $[N]$.
+
+# %%
+def path_terms(render, distance, between, a, b, t, epsilon=1e-4):
+    return ____
+
+
+ex.path_terms.check(path_terms)
+
+# %% [markdown]
+# > **Predict.** One path, from the first latent to the second, in $Z$ and in $W$. Both begin with the same portrait and end with the
+# > same. Which makes the image go faster, and where?
+
+# %%
+def local_lengths(first=0, second=1, points=24):
+    """Terms of PPL along one path, in Z and in W, at equal steps of t. ε is 0.01: in float32 a smaller one drowns in rounding."""
+    t = torch.linspace(0, 0.99, points)
+    za, zb = (z[0, i].expand(points, -1) for i in (first, second))
+    return [metrics.path_lengths(G, perceptual, za, zb, t, space, epsilon=0.01, noise="const") for space in ("z", "w")]
+
+
+def along(first, second, steps):
+    """Portraits along one path in Z, and between the same two along the path in W."""
+    t = torch.linspace(0, 1, steps)[:, None]
+    za, zb = z[0, [first]], z[0, [second]]
+    in_z = G(ops.slerp(za, zb, t), noise="const")
+    in_w = G.synthesis(torch.lerp(G.mapping(za), G.mapping(zb), t[1:-1]), noise="const")
+    return in_z, torch.cat([in_z[:1], in_w, in_z[-1:]])
+
+
+# %%
+in_z, in_w = local_lengths()
+fig, ax = plt.subplots(figsize=(7, 2.6))
+ax.plot(torch.linspace(0, 0.99, 24), in_z, label="in Z")
+ax.plot(torch.linspace(0, 0.99, 24), in_w, label="in W")
+ax.set(xlabel="t", ylabel="d / ε²", yscale="log")
+ax.legend()
+plots.show(fig, alt="Local perceptual path length along one path in Z and in W, on a logarithmic scale.")
+plots.show(plots.image_grid(torch.cat(along(0, 1, 8)), columns=8, labels=["in Z", "in W"]),
+           alt="Eight portraits along that path, in Z above and in W below.")
+print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
+
+# %% [markdown]
+# One path proves nothing. Choose others:
+
+# %%
+def strip(first=0, second=1):
+    rows = along(first, second, 5)
+    speeds = [4 * perceptual(row[1:], row[:-1]).sqrt() for row in rows]                    # a step is a quarter of the path
+    strips = [plots.under_bars(row, [0, *speed], top=max(map(max, speeds))) for row, speed in zip(rows, speeds)]
+    return plots.image_grid(torch.stack(strips), columns=1, labels=["in Z", "in W"])
+
+
+widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
+                 alt="Five portraits between two latents, in Z above and in W below; over each a bar, the way from the portrait "
+                     "before.")
+
+# %% [markdown]
+# The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's speed. (With `first` and
+# `second` equal there is no way.)
+#
+# ## Measured: PPL in Z and in W
+#
+# `python experiments/smoothness.py stylegan2-portraits-64`: 1,000 pairs each, $\epsilon = 10^{-4}$ in float64. "Full" draws $t$
+# anywhere on the path, "end" only at its beginning, where the latents themselves are. As published, the mean leaves out what lies
+# beyond the 1st and 99th percentile.
+
+# %%
+measured = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]["stylegan2-portraits-64"]
+print("distance:", measured["ppl_w_full"]["distance"])
+for space in "zw":
+    for sampling in ("full", "end"):
+        row = measured[f"ppl_{space}_{sampling}"]
+        print(f"PPL in {space.upper()}, {sampling:5s} {row['mean']:6.0f}   95 % interval {row['low']:.0f} … {row['high']:.0f}")
+
+# %% [markdown]
+# The claim holds in this world: a path in $W$ is far shorter than one in $Z$, and the intervals do not meet. So is a path at its
+# ends, compared with the whole.
+#
+# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at the ends.
+# With path-length regularization StyleGAN2 brings the figure for $W$ from 158.0 to 122.5 (Table 1).
+#
+# > **Predict.** In one of the two spaces "end" and "full" should be the *same* number. Which, and why?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# In $Z$: a random great circle has no special points, so its beginning is as good as any. (The paper's baseline, measured in $Z$, has 412.0
+# and 415.3.) Our two numbers differ by more than their intervals suggest. Where the image *jumps*, a term is huge, a few of 1,000 pairs
+# carry much of the mean, and an interval that reckons with ordinary scatter is too narrow. Take more pairs, or other seeds, before
+# you believe a difference of this size.
+#
+# In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave the
+# region that it fills, and nobody taught the synthesis to be smooth there.
+# </details>
+#
+# ## Separability: a plane between yes and no
+#
+# If $W$ is unfolded, one direction should belong to one attribute. StyleGAN's test: draw many portraits, let a classifier label
+# them (with glasses or without), keep the half that it is surest of, and fit a *plane* to the latents (a linear SVM). How much does the
+# side of the plane tell about the label? That is the **conditional entropy**, over the four combinations of label $y$ and side $x$:
+#
+# $$H(Y|X) = -\sum_{x,\,y} p(x, y)\, \ln \frac{p(x, y)}{p(x)}$$
+#
+# 0: the side tells all. $\ln 2 \approx 0.69$: it tells nothing about an even split. The score of a generator is
+# $\exp \sum_i H(Y_i|X_i)$ over all attributes $i$.
+#
+# ### Exercise 3 · conditional_entropy
+#
+# `y` and `x` are two sequences of labels of the same length (lists or NumPy arrays of integers, two classes or more). Return $H(Y|X)$
+# in nats, as a Python number. Combinations that never occur count 0, not NaN.
+
+# %%
+def conditional_entropy(y, x):
+    return ____
+
+
+ex.conditional_entropy.check(conditional_entropy)
+
+# %% [markdown]
+# ## Measured: which attributes does W separate?
+#
+# 10,000 portraits, the judge as the classifier; a continuous attribute is halved at its median.
+
+# %%
+entropies = measured["separability"]["entropies"]
+names = sorted(entropies["z"], key=lambda name: entropies["z"][name] - entropies["w"][name])
+fig, ax = plt.subplots(figsize=(7, 6))
+for place, name in enumerate(names):
+    ax.plot([entropies["z"][name], entropies["w"][name]], [place, place], color="#cccccc", zorder=1)
+ax.scatter([entropies["z"][n] for n in names], range(len(names)), label="in Z", zorder=2)
+ax.scatter([entropies["w"][n] for n in names], range(len(names)), label="in W", zorder=2)
+ax.set_yticks(range(len(names)), names)
+ax.set_xlabel("H(Y|X), nats")
+ax.legend()
+plots.show(fig, alt="Conditional entropy of every attribute given the side of a plane, in Z and in W; in W it is lower throughout.")
+better = sum(entropies["w"][name] < entropies["z"][name] for name in names)
+total = {space: sum(entropies[space].values()) for space in entropies}
+print(f"{better} of {len(names)} attributes are separated better in W; sum of all {total['z']:.1f} nats in Z, {total['w']:.1f} in W")
+for space in "zw":
+    print(f"score in {space.upper()}: exp({total[space]:.1f}) = {measured['separability'][space]:.1e}")
+print("told best in W: ", *sorted(names, key=entropies["w"].get)[:5])
+
+# %% [markdown]
+# The claim holds for every attribute. What a plane in $W$ tells without error is large in the picture or coloured; a nose or the
+# opening of a mouth stays nearly as mixed as in $Z$, and a generator that draws them poorly can hardly separate them. The scores are
+# large because they multiply over 30 attributes, some of eight classes, where one plane for each class is all that a linear SVM has.
+#
+# The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$ (Table 4), with 40 attributes of two classes each.
+#
+# ## Summary
+#
+# - Latents live in a shell. Slerp stays in it, and moves at an even speed.
+# - A perceptual distance compares feature maps; its scale belongs to its network.
+# - PPL is the mean squared speed of the image along random paths. It is measured at $\epsilon \to 0$, so mind the rounding.
+# - Separability asks how well a plane in the space of latents predicts an attribute.
+#
+# **Read next**: §4 of the StyleGAN paper; `course_lib/metrics/path_length.py` and `separability.py`. For your own generator:
+# `python -m course_lib.metrics FILE ppl separability`.
