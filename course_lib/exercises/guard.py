@@ -119,7 +119,7 @@ def _in_thread(function, seconds):
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)
-    for _ in range(100):
+    for _ in range(300):                        # an answer may swallow some
         if not thread.is_alive():
             break
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeLimit))
