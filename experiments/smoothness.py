@@ -22,11 +22,12 @@ OUT = zoo.DATA / "results" / "smoothness.json"
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="names of the zoo, or files")
-    parser.add_argument("--pairs", type=int, default=1_000, help="pairs of latents of each PPL")
+    parser.add_argument("--pairs", type=int, default=250, help="pairs of latents of each PPL")
     parser.add_argument("--samples", type=int, default=10_000, help="images for separability")
     parser.add_argument("--latents", type=int, default=64, help="latents whose path lengths are measured, in 16 directions")
     parser.add_argument("--images", type=int, default=8, help="images to find again, of each kind")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of a projection")
+    parser.add_argument("--steps", type=int, default=500, help="steps of a projection")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the latents")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts to measure")
     parser.add_argument("--out", type=Path, default=OUT, help="JSON file")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -40,7 +41,7 @@ def main(arguments=None):
             result = json.loads(args.out.read_text()) if args.out.exists() else {"models": {}}
             result["models"].setdefault(stem, {}).update(figures)
             result |= {"command": "python experiments/smoothness.py " + " ".join(sorted(result["models"])),
-                       "world": portraits.VERSION, "seeds": [0]}
+                       "world": portraits.VERSION, "seeds": [args.seed]}
             args.out.write_text(json.dumps(command._rounded(result), indent=1) + "\n")
 
 
@@ -48,15 +49,15 @@ def main(arguments=None):
 def measure(part, G, oracle, judge, args, picture):
     """The figures of one part; path lengths and inversion need a W."""
     if part == "ppl":
-        return metrics.evaluate(G, oracle, ("ppl",), args.pairs, progress=True)
+        return metrics.evaluate(G, oracle, ("ppl",), args.pairs, args.seed, progress=True)
     if part == "separability":
-        return {part: metrics.separability(G, metrics.judge_classifier(judge), args.samples, progress=True)}
+        return {part: metrics.separability(G, metrics.judge_classifier(judge), args.samples, args.seed, progress=True)}
     if not hasattr(G, "mapping"):
         return {}
     if part == "lengths":
-        return {part: smoothness.spread(smoothness.lengths(G, args.latents)) | {"latents": args.latents, "directions": 16}}
+        return {part: smoothness.spread(smoothness.lengths(G, args.latents, seed=args.seed)) | {"latents": args.latents, "directions": 16}}
     distance = metrics.oracle_distance(oracle)
-    found = smoothness.invert(G, distance, args.images, args.steps, progress=True)
+    found = smoothness.invert(G, distance, args.images, args.steps, seed=args.seed, progress=True)
     columns = min(args.images, 8)
     command.save_grid(picture, torch.cat([images[:columns] for kind in found.values() for images in kind[:2]]).cpu(), columns)
     return {part: {name: {"distance": kind.distance, "rmse": kind.rmse} for name, kind in found.items()}

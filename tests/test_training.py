@@ -102,6 +102,13 @@ def test_a_loaded_run_keeps_adams_moments_in_the_memory_format_of_their_weights(
     assert all(value.stride() == parameter.stride() for parameter, value in moments)
 
 
+def test_the_first_layer_is_not_made_of_the_latents_of_its_seed(tmp_path, folder):
+    run(tmp_path, folder, 8)
+    weight = state(tmp_path)["G.mapping.fc0.weight"]
+    latents = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    assert torch.corrcoef(torch.stack([weight.flatten(), latents.flatten()]))[0, 1].abs() < 0.5
+
+
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, folder):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(tmp_path / name, folder, 80, "--seed", str(seed))

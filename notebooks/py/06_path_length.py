@@ -12,8 +12,8 @@
 # # 06 · Path length: equal steps in w, equal steps in the image
 #
 # > **The claim** (Karras et al. 2020, §3): a generator is better, and easier to invert, when a step of a given size in $W$
-# > changes the image by a given amount, wherever you stand and whichever way you go. A regularizer can ask for that, and it
-# > costs one backward pass.
+# > changes the image by a given amount, wherever you stand and whichever way you go. A regularizer can ask for that, from one
+# > backward pass, and a second one through it to train.
 #
 # You will
 #
@@ -44,8 +44,9 @@ G = zoo.load("stylegan2-portraits-64")
 # ## Equal steps
 #
 # Take a latent $w$ and a direction $u$ of length 1, and walk: $w,\; w + h u,\; w + 2 h u, \dots$ All noise stays as it is, so
-# only $w$ moves. The size of a step of the *image* is the length of the difference of two neighbours, over all pixels and
-# colours, divided by $h$.
+# only $w$ moves. (Two latents of this generator are some 14 apart, so $h = 2$ is a fair step.) The size of a step of the *image* is the
+# length of the difference of two neighbours, over all pixels and colours, divided by $h$. Pixels are a crude measure, lesson 07 has a
+# better one; but the regularizer works on pixels too, for they need no other network.
 
 # %%
 w = G.mapping(torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(1)))
@@ -128,11 +129,12 @@ plots.show(fig, alt="The 256 singular values of the Jacobian at two latents, on 
 for values in spectra:
     share = values.square().cumsum(0) / values.square().sum()
     print(f"the strongest direction makes {values[0] / values.median():.0f} times the step of the median one; "
-          f"{(share < 0.9).sum() + 1} directions make 90 % of the squared length")
+          f"{(share < 0.9).sum() + 1} directions make 90 % of the squared length; "
+          f"(Σσ²)² / Σσ⁴ = {values.square().sum() ** 2 / values.pow(4).sum():.1f}")
 
 # %% [markdown]
-# The generator listens to a few directions and is deaf in most. (No generator is flat here: the world does not have 256 things
-# to say about a portrait.) But 256 images for *one* latent are far too many for a training step.
+# The generator listens to a few directions and is deaf in most. (None has equal ones throughout: the world does not have 256 things
+# to say about a portrait.) The last figure counts the directions that share the work: 256 for equal ones, 1 for a single one. But 256 images for *one* latent are far too many for a training step.
 #
 # ## The trick: ask backwards
 #
@@ -159,17 +161,19 @@ for u in directions[:3].double():
 # many directions share the work. With singular values $\sigma_i$, the deviation of $\lVert J^T y\rVert$ divided by its mean is about
 #
 # $$\mathrm{CV} \approx \sqrt{\frac{\sum_i \sigma_i^4}{2\,(\sum_i \sigma_i^2)^2}}
-# \qquad\text{so}\qquad \frac{1}{2\,\mathrm{CV}^2} \approx \text{the number of directions that count.}$$
+# \qquad\text{so}\qquad \frac{1}{2\,\mathrm{CV}^2} \approx \text{the number of directions that count,}$$
 #
-# If $\lVert J^T y\rVert$ is the same for every $y$ and every $w$, then all directions are equal, everywhere (StyleGAN2, App. C). That is
-# what the regularizer asks for. To keep the number comparable between resolutions, $y$ is divided by $\sqrt{H W}$.
+# the figure above. The more equal the directions, the less $\lVert J^T y\rVert$ changes with $y$ (256 equal ones leave 4 %), and it should
+# not change with $w$ either. That is what the regularizer asks for (StyleGAN2, App. C). To keep the number comparable between
+# resolutions, $y$ is divided by $\sqrt{H W}$.
 #
-# In training, every layer has a $w$ of its own (`ws`, $[N, \text{num\_ws}, \text{w\_dim}]$), and so has the gradient.
+# In training, every layer has a $w$ of its own (`ws`, $[N, \text{num\_ws}, \text{w\_dim}]$), so every layer has a gradient of its own, and
+# their squared lengths are averaged: then the number does not grow with the number of layers.
 #
 # ### Exercise 1 · path_lengths
 #
-# `images` $[N, 3, H, W]$ were computed from `ws`, and `noise` is drawn from $N(0, 1)$ in the shape of `images`. Return
-# $\lVert J^T y\rVert$ for each image, $[N]$: sum the squares over the entries of $w$, take the **mean over the layers**, then the
+# `images` $[N, 3, H, W]$ were computed from `ws`, and `noise` is drawn from $N(0, 1)$ in the shape of `images`: $y$ is `noise` divided by
+# $\sqrt{HW}$. Return $\lVert J^T y\rVert$ for each image, $[N]$: sum the squares over the entries of $w$, take the **mean over the layers**, then the
 # root. The result has to be trained on, so it must itself be differentiable: that is what `create_graph=True` is for.
 
 # %%
@@ -224,14 +228,16 @@ print(f"at the end: a = {last['path_length']:.2f}, penalty {last['path_length_pe
       f"{100 * last['path_length_penalty'] ** 0.5 / last['path_length']:.0f} % of their mean")
 
 # %% [markdown]
-# The lengths are far from equal at the end too: the regularizer is one voice among several, and the picture comes first.
+# The penalty *rises*, though training pushes it down: as the portraits become richer their lengths spread, and the regularizer is one
+# voice among several. The lengths are far from equal at the end, too.
 #
 # ## Measured: with and without
 #
 # Small generators of 16 × 16 pixels, trained on 40,000 images, with the regularizer and without it, two seeds each
 # (`python experiments/compare.py path_length --laptop --samples 2000`: an hour or two on a laptop). "Over w" is the deviation of the
-# lengths from one latent to the next, "over y" from one direction of the image to the next, both divided by the mean. "Found" is the
-# perceptual distance of images and their projections, which the next section explains. ± is half the difference of the two seeds.
+# lengths from one latent to the next, "over y" from one direction of the image to the next, both divided by the mean. PPL is lesson
+# 07's measure of how fast the image changes along a path, small for smooth. "Found" is the perceptual distance of images and their
+# projections, which the next section explains. ± is half the difference of the two seeds.
 
 # %%
 compared = json.loads((zoo.DATA / "results" / "path_length.json").read_text())
@@ -247,26 +253,27 @@ for name, runs in rows.items():
 # %% [markdown]
 # The regularizer does what it asks for: the lengths differ less, from latent to latent and from direction to direction, and PPL
 # falls. What is hoped to follow from it does not show in this setting: both kinds find their images about equally well, and the
-# Fréchet distance is a little *worse* with the regularizer. Two seeds and 16 pixels are little evidence either way. At 64 pixels the
-# shipped generator has no control yet.
+# Fréchet distance is a little *worse* with the regularizer. Two seeds and 16 pixels are little evidence either way. (These small
+# generators are far more even than the large one: they have less to draw.) At 64 pixels the shipped generator has no control yet.
 #
-# In the paper (Table 1, FFHQ at 1024 px, as reported there) the regularizer takes PPL from 158.0 to 122.5 at nearly the same FID
-# (4.38 and 4.34): configurations C and D.
+# In the paper (Table 1, FFHQ at 1024 px, as reported there) the regularizer takes PPL from 158.0 to 122.5 at nearly the same FID,
+# 4.38 and 4.34.
 #
 # ## Why it matters: finding an image again
 #
 # To edit a picture you first need a $w$ that draws it: **projection**, or inversion. Start at the mean of $W$, draw, compare,
-# follow the gradient of a perceptual distance down (StyleGAN2, App. D; `course_lib/inversion.py`). The paper's claims: an even
-# generator is easier to search, and it finds its *own* images almost exactly, while real ones come back less well. That makes
-# generated images recognizable.
+# follow the gradient of a perceptual distance down (StyleGAN2, App. D; `course_lib/inversion.py`). The paper claims that an even
+# generator is easier to search; that its *own* images come back almost exactly; and that real ones come back less well, so that
+# generated images can be recognized.
 #
-# > **Predict.** Eight portraits drawn by the generator, eight by the world, 1,000 steps each
+# > **Predict.** Eight portraits drawn by the generator, eight by the world, 500 steps each
 # > (`python experiments/smoothness.py stylegan2-portraits-64`). Which come back, and what gets lost?
 
 # %%
 measured = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]["stylegan2-portraits-64"]
 plots.show(Image.open(zoo.DATA / "results" / "smoothness-stylegan2-portraits-64.png"),
            alt="Four rows of eight: the generator's own portraits, their projections, portraits of the world, their projections.")
+print("rows: the generator's own, found again; the world's, found again")
 for name in ("generated", "portraits"):
     found = measured["inversion"][name]
     distance, rmse = (torch.tensor(found[key]) for key in ("distance", "rmse"))
@@ -276,15 +283,16 @@ for name in ("generated", "portraits"):
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Most of the generator's own come back almost exactly, for there *is* a $w$ that draws them. But not all: the search can end in a
-# valley where a pose or the glasses are wrong and no small step makes it better. That is what a steep and uneven generator does to
-# a search. Of the world's portraits none comes as close: this generator has no $w$ that draws them. Look at what is lost: where
-# someone looks, how the mouth stands, freckles. The claim holds in its second half, and in most cases in its first.
+# Half of the generator's own come back almost exactly, for there *is* a $w$ that draws them. The others stop in a valley where an eye,
+# an earring or the glasses are wrong and no small step makes it better, no nearer than portraits of the world. Of those none comes
+# as close as the best: this generator has no $w$ that draws them. Look at what is lost: where someone looks, how the mouth stands,
+# freckles. So "almost exactly" holds for half of them here, and a single distance does not tell who drew a portrait.
 # </details>
 #
 # ### Your own
 #
-# Design somebody, then press *Go on* below: the generator looks for that portrait. Left your design, right what it has found.
+# Design somebody, then press *From the start* and *Go on* below: the generator looks for that portrait. Left your design, right what it
+# has found. (Stored here are the first steps, from the mean of $W$.)
 
 # %%
 def design(smile=0.7, yaw=10, hair_color="red", hairstyle="parting", glasses="none", skin=0.25, light=0.3):
@@ -316,11 +324,11 @@ widgets.live(frames, first=9, alt="Left the designed portrait, right the project
 # ## Optional: R1, the discriminator's own smoothness
 #
 # The discriminator is regularized too. Where it is steep around real images, a small change of an image changes its verdict a lot, and
-# the generator is thrown about. **R1** (Mescheder et al. 2018) punishes the slope at the reals:
+# the generator gets erratic gradients. **R1** (Mescheder et al. 2018) punishes the slope at the reals:
 #
 # $$R_1 = \frac{\gamma}{2}\; \mathbb E_{x \text{ real}} \big[\lVert \nabla_x D(x) \rVert^2\big]$$
 #
-# That gradient has the shape of an image. Where is the discriminator looking?
+# That gradient has the shape of an image. Where is the discriminator looking: at the whole picture, or at a part of it?
 
 # %%
 D = zoo.load("stylegan2-portraits-64", "D")
@@ -329,9 +337,11 @@ slope, = torch.autograd.grad(D(reals).sum(), reals)
 slope = slope.square().sum(dim=1).sqrt()
 maps = torch.stack([plots.diverging(s, limit=slope.max()) for s in slope])
 plots.show(plots.image_grid(torch.cat([reals.detach(), maps]), columns=8), alt="Eight portraits, and below each the size of the "
-           "discriminator's gradient at every pixel: it is largest on faces, most of all on eyes, glasses and mouths.")
+           "discriminator's gradient at every pixel: larger on the person than on the background, and largest along edges.")
 
 # %% [markdown]
+# At the person more than at the background, and most along edges: glasses, hair, collars.
+#
 # ### Exercise 3 · r1_penalty
 #
 # `logits` $[N]$ were computed from `reals` $[N, 3, H, W]$. Return $\lVert\nabla D\rVert^2$ for each image, $[N]$, without $\gamma/2$.
@@ -355,8 +365,7 @@ ex.r1_penalty.check(r1_penalty)
 #
 # $$\text{lr} \to c \cdot \text{lr} \qquad \beta_1 \to \beta_1^{\,c} \qquad \beta_2 \to \beta_2^{\,c} \qquad\text{(App. B)}$$
 #
-# > **Predict.** A memory with $\beta_2 = 0.99$ halves in about 69 steps. After 17 steps with $\beta^{16/17}$, and after 16 with $\beta$: which has
-# > forgotten more?
+# > **Predict.** After 17 steps with $\beta^{16/17}$, and after 16 with $\beta$: which memory has forgotten more?
 #
 # <details><summary><b>Answer</b></summary>
 #
@@ -379,10 +388,11 @@ ex.lazy_adam.check(lazy_adam)
 # %% [markdown]
 # ## Summary
 #
-# - A generator can be steep here and flat there. Finite differences show it; the singular values of $J$ show it for all directions.
-# - $J^T y$ asks about all directions in one backward pass. If its length never changes, all directions are equal.
+# - A generator's steps can be large here and small there. Finite differences show it; the singular values of $J$ show it for all
+#   directions.
+# - $J^T y$ asks about all directions in one backward pass. The less its length changes, the more equal they are.
 # - The penalty is the squared difference from a moving mean, so it asks for *equal* steps, not for small ones.
-# - Even steps help whoever searches in $W$: inversion here, editing with a sentence in later lessons.
+# - It does make steps more even here. That this makes images easier to find did not show in our small control.
 # - R1 does for the discriminator what this does for the generator. Both are lazy, and Adam's constants make up for it.
 #
 # **Read next**: §3 and App. B to D of the StyleGAN2 paper; `course_lib/losses.py`, which runs what you wrote;

@@ -47,11 +47,11 @@ G = zoo.load("stylegan2-portraits-64")
 # > between two of them?
 
 # %%
-z = torch.randn(2, 1000, G.z_dim, generator=torch.Generator().manual_seed(0))
+z = torch.randn(2, 1000, G.z_dim, generator=torch.Generator().manual_seed(1))
 middle = (z[0] + z[1]) / 2
 fig, ax = plt.subplots(figsize=(7, 2.5))
-ax.hist(z[0].norm(dim=1), bins=40, label="latents")
-ax.hist(middle.norm(dim=1), bins=40, label="midpoints of two")
+ax.hist(z[0].norm(dim=1), bins=np.arange(0, 20, 0.2), label="latents")
+ax.hist(middle.norm(dim=1), bins=np.arange(0, 20, 0.2), label="midpoints of two")
 ax.set(xlim=(0, 20), xlabel="length", ylabel="of 1,000")
 ax.legend()
 plots.show(fig, alt="Histogram of the lengths of 1,000 latents and of 1,000 midpoints: two narrow shells that do not overlap.")
@@ -85,8 +85,8 @@ def slerp(a, b, t):
 ex.slerp.check(slerp)
 
 # %% [markdown]
-# > **Predict.** The mapping network begins with pixel norm: it sets the length of every $z$ to 16. Does it matter to *this*
-# > generator whether you walk on the line or on the circle?
+# > **Predict.** The mapping network begins with pixel norm. Does it matter to *this* generator whether you walk on the line or on the
+# > circle?
 
 # %%
 t = torch.linspace(0, 1, 8)[:, None]
@@ -103,7 +103,7 @@ for name, angle in zip(("line", "circle"), angles):
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# It draws the same portraits, for the line and the circle have the same directions. But it meets them at other times: the line hurries
+# It draws the same portraits, for pixel norm sets every $z$ to length 16, and the line and the circle have the same directions. But it meets them at other times: the line hurries
 # through the middle. A measure of *steps* needs equal steps, so it needs the circle. A generator without this first layer would
 # see vectors on the line that it has never seen in training.
 # </details>
@@ -124,14 +124,17 @@ changed = {"brighter": (frown + 0.1).clamp(-1, 1), "smile": portraits.render(por
 plots.show(plots.image_grid(torch.cat([frown, *changed.values()]), columns=6, scale=2, titles=["original", *changed]),
            alt="A frowning portrait, and the same a little brighter, smiling, with an open mouth, moved by one pixel, and with glasses.")
 for name, image in changed.items():
-    print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual {perceptual(image, frown).item():.2f}")
+    print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual {perceptual(image, frown).item() ** 0.5:.2f}")
 
 # %% [markdown]
-# To the pixels, a little more light is three times as far as a smile. A **perceptual distance** (Zhang et al. 2018) compares the
-# *feature maps* of a trained network, at every place and resolution; each feature vector is set to length 1 first. The papers take VGG
-# with learnt weights (LPIPS). Here the maps are those of the oracle, which learnt to read portraits. So our numbers are on a scale of
-# their own: compare them with each other, never with a PPL from a paper. (`metrics.lpips_distance` takes LPIPS's weights where
-# you have them.)
+# To the pixels, a little more light is three times as far as a smile. A **perceptual distance** $d$ (Zhang et al. 2018) compares the
+# *feature maps* of a trained network, at every place and resolution; each feature vector is set to length 1 first. It is a squared
+# distance, so its root stands above. Light now counts less than the smile, and an open mouth more. It is no oracle of what *you*
+# see: it compares place by place, so moving everything by one pixel still counts most.
+#
+# The papers take VGG with learnt weights (LPIPS). Here the maps are those of the network that learnt to read portraits, the oracle. So
+# our numbers are on a scale of their own: compare them with each other, never with a PPL from a paper. (`metrics.lpips_distance`
+# takes LPIPS's weights where you have them.)
 #
 # ## Perceptual path length
 #
@@ -142,7 +145,8 @@ for name, image in changed.items():
 # \qquad t \sim U(0, 1) \qquad\text{(StyleGAN, Eq. 3)}$$
 #
 # and in $Z$ the same with slerp (Eq. 2). Intuition: a path from one man with glasses to another should not pass through a woman
-# without. Where it does, the image makes detours, and the path is longer than it need be.
+# without. Where it does, the image makes detours. PPL is the mean *squared* speed of the image along the path, so detours and jumps
+# weigh heavily.
 #
 # ### Exercise 2 · path_terms
 #
@@ -190,6 +194,12 @@ plots.show(plots.image_grid(torch.cat(along(0, 1, 8)), columns=8, labels=["in Z"
 print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 
 # %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# The peaks are where something flips: the hair, the shirt, the background. In $W$ the image is slower on average, though not at
+# every place of this path.
+# </details>
+#
 # One path proves nothing. Choose others:
 
 # %%
@@ -205,14 +215,14 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
                      "before.")
 
 # %% [markdown]
-# The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's speed. (With `first` and
-# `second` equal there is no way.)
+# The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's speed. Steps this long cut
+# corners, so the bars differ less than the curves above. (With `first` and `second` equal there is no way.)
 #
 # ## Measured: PPL in Z and in W
 #
-# `python experiments/smoothness.py stylegan2-portraits-64`: 1,000 pairs each, $\epsilon = 10^{-4}$ in float64. "Full" draws $t$
-# anywhere on the path, "end" only at its beginning, where the latents themselves are. As published, the mean leaves out what lies
-# beyond the 1st and 99th percentile.
+# `python experiments/smoothness.py stylegan2-portraits-64`: 250 pairs each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in
+# float64. "Full" draws $t$ anywhere on the path, "end" only at its beginning, where the latents themselves are. As published, the mean
+# leaves out what lies beyond the 1st and 99th percentile.
 
 # %%
 measured = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]["stylegan2-portraits-64"]
@@ -223,8 +233,9 @@ for space in "zw":
         print(f"PPL in {space.upper()}, {sampling:5s} {row['mean']:6.0f}   95 % interval {row['low']:.0f} … {row['high']:.0f}")
 
 # %% [markdown]
-# The claim holds in this world: a path in $W$ is far shorter than one in $Z$, and the intervals do not meet. So is a path at its
-# ends, compared with the whole.
+# The claim holds in this world: in $W$ the figure is about a third of that in $Z$, and the intervals do not meet. In $W$ it is smaller
+# still at the ends, though with so few pairs those two intervals overlap: where the image *jumps*, a term is huge, and a few pairs
+# carry much of the mean.
 #
 # Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at the ends.
 # With path-length regularization StyleGAN2 brings the figure for $W$ from 158.0 to 122.5 (Table 1).
@@ -233,10 +244,8 @@ for space in "zw":
 #
 # <details><summary><b>Answer</b></summary>
 #
-# In $Z$: a random great circle has no special points, so its beginning is as good as any. (The paper's baseline, measured in $Z$, has 412.0
-# and 415.3.) Our two numbers differ by more than their intervals suggest. Where the image *jumps*, a term is huge, a few of 1,000 pairs
-# carry much of the mean, and an interval that reckons with ordinary scatter is too narrow. Take more pairs, or other seeds, before
-# you believe a difference of this size.
+# In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals, and so do
+# the paper's for its baseline, measured in $Z$: 412.0 and 415.3, as reported there.
 #
 # In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave the
 # region that it fills, and nobody taught the synthesis to be smooth there.
@@ -268,7 +277,8 @@ ex.conditional_entropy.check(conditional_entropy)
 # %% [markdown]
 # ## Measured: which attributes does W separate?
 #
-# 10,000 portraits, the judge as the classifier; a continuous attribute is halved at its median.
+# 10,000 portraits; the classifier is the judge, the second reader, which took no part in training; a continuous attribute is halved at
+# its median.
 
 # %%
 entropies = measured["separability"]["entropies"]
@@ -290,11 +300,12 @@ for space in "zw":
 print("told best in W: ", *sorted(names, key=entropies["w"].get)[:5])
 
 # %% [markdown]
-# The claim holds for every attribute. What a plane in $W$ tells without error is large in the picture or coloured; a nose or the
-# opening of a mouth stays nearly as mixed as in $Z$, and a generator that draws them poorly can hardly separate them. The scores are
-# large because they multiply over 30 attributes, some of eight classes, where one plane for each class is all that a linear SVM has.
+# The claim holds for every attribute: each is told better in $W$. How *low* a dot stands says less, for a rare label (a hat) is easy to
+# guess, eight classes are harder than two, and keeping the surest half drops all borderline cases. So look at the lines between the
+# dots: long for what is large or coloured, short for a nose or an open mouth, which this generator draws poorly. The scores are large
+# because they multiply over 30 attributes, some of seven or eight classes.
 #
-# The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$ (Table 4), with 40 attributes of two classes each.
+# The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$, with 40 attributes of two classes each.
 #
 # ## Summary
 #
