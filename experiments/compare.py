@@ -133,12 +133,12 @@ def measure(out, oracle, judge, samples, device):
     return result | (smooth(G, oracle, samples // 4) if settings["model"] == "stylegan2" else {})
 
 
-def smooth(G, oracle, pairs):
+def smooth(G, oracle, pairs, seed=2):
     """Path lengths, PPL and what inversion leaves, of a trained generator."""
     distance = metrics.oracle_distance(oracle)
-    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs, epsilon=0.01)
-    found = smoothness.invert(G, distance, **INVERSION)
-    return {"lengths": smoothness.spread(smoothness.lengths(G)), "ppl": {name: value["mean"] for name, value in ppl.items()},
+    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs, seed, epsilon=0.01)
+    found = smoothness.invert(G, distance, seed=seed, **INVERSION)
+    return {"lengths": smoothness.spread(smoothness.lengths(G, seed=seed)), "ppl": {name: value["mean"] for name, value in ppl.items()},
             "inversion": {name: {"distance": statistics.mean(kind.distance), "rmse": statistics.mean(kind.rmse)}
                           for name, kind in found.items()}}
 

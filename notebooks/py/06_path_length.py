@@ -295,7 +295,7 @@ for name in ("generated", "portraits"):
 # has found. (Stored here are the first steps, from the mean of $W$.)
 
 # %%
-def design(smile=0.7, yaw=10, hair_color="red", hairstyle="parting", glasses="none", skin=0.25, light=0.3):
+def design(smile=0.7, yaw=10, hair_color="red", hairstyle="parting", glasses="none", skin=0.3, light=0.3):
     person = portraits.attributes(smile=smile, yaw=yaw, hair_color=hair_color, hairstyle=hairstyle, glasses=glasses, skin=skin,
                                   light=light)
     return portraits.render(person, 64)
