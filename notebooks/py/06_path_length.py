@@ -44,7 +44,7 @@ G = zoo.load("stylegan2-portraits-64")
 # ## Equal steps
 #
 # Take a latent $w$ and a direction $u$ of length 1, and walk: $w,\; w + h u,\; w + 2 h u, \dots$ All noise stays as it is, so
-# only $w$ moves. (Two latents of this generator are some 14 apart, so $h = 2$ is a fair step.) The size of a step of the *image* is the
+# only $w$ moves. (Two latents of this generator are some 12 apart, so $h = 2$ is a fair step.) The size of a step of the *image* is the
 # length of the difference of two neighbours, over all pixels and colours, divided by $h$. Pixels are a crude measure, lesson 07 has a
 # better one; but the regularizer works on pixels too, for they need no other network.
 
