@@ -70,7 +70,7 @@ def measure(arguments, captured=True, repeats=12, device="cuda"):
     torch.cuda.reset_peak_memory_stats()
     run = stylegan2.build(s, device)
     reals = torch.randint(0, 256, [10000, 3, s["resolution"], s["resolution"]], dtype=torch.uint8, device=device)
-    steps = [(p, loop.Captured(p.step) if captured else p.step) for p in stylegan2.phases(run, reals, s, device)]
+    steps = [(p, loop.Captured(p.step) if captured else p.step) for p in stylegan2.phases(run, reals, s, device, s["r1_gamma"], s["compile"])]
     averaged, current = list(run.ema.parameters()), list(run.G.parameters())
 
     def cycle():

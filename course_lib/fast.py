@@ -133,6 +133,36 @@ def conv2d_downscale2d(x, weight):
     return F.conv2d(x, _spread(weight) / 4, stride=2, padding=1)
 
 
+def blur2d(x, kernel):
+    """`ops.blur2d` for the filter (1, 2, 1), of which no other use is made here: on a GPU two averages of 2×2 pixels, one
+    widened by a border, in place of a convolution with one group per map."""
+    if not x.is_cuda:
+        return ops.blur2d(x, kernel)
+    return averaged_twice(x)
+
+
+def averaged_twice(x):
+    """(1, 2, 1) is (1, 1) convolved with itself; zeros beyond the border."""
+    return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+
+
 def _spread(weight):
     """The sum of a 3×3 kernel at its four places in 4×4."""
     return sum(F.pad(weight, [x, 1 - x, y, 1 - y]) for x in (0, 1) for y in (0, 1))
+
+
+# Regularizers in the form that torch.compile can differentiate twice
+
+def path_length_penalty(synthesis, ws, noise, mean, decay=0.01):
+    """`losses.path_length_penalty` of synthesis(ws): the product Jᵀy is taken by `torch.func`, not by `torch.autograd`."""
+    images, pull_back = torch.func.vjp(synthesis, ws)
+    grads, = pull_back(noise / (images.shape[2] * images.shape[3]) ** 0.5)
+    lengths = grads.float().square().sum(dim=2).mean(dim=1).sqrt()
+    mean = torch.lerp(mean.to(lengths), lengths.mean(), decay)
+    return (lengths - mean).square(), mean
+
+
+def r1_penalty(critic, reals):
+    """`losses.r1_penalty` of critic(reals)."""
+    grads = torch.func.grad(lambda images: critic(images).sum())(reals)
+    return grads.float().square().sum(dim=(1, 2, 3))

@@ -57,7 +57,7 @@ def train_gan(args):
         raise FileExistsError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
     if args.resume and not last:
         raise FileNotFoundError(f"{out} has no checkpoint to resume from; start without --resume")
-    settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "device", "command")}
+    settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "compile", "device", "command")}
     settings["world"] = portraits.VERSION if args.data == "portraits" else None
     if last:
         settings = checkpoint.settings(last[-1]) | {"images": args.images}
@@ -85,7 +85,7 @@ def train_gan(args):
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         torch.manual_seed(settings["seed"] + 1)
     if model is stylegan2:
-        plan = stylegan2.plan(run, reals, settings, device)
+        plan = stylegan2.plan(run, reals, settings, device, args.compile)
         report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
     else:
         plan, report = growing.plan(run, reals, settings, device, out), None
@@ -135,10 +135,13 @@ def stylegan2_options(parser):
     add("--lr", type=float, default=0.002, help="Adam's learning rate")
     add("--lr-anneal", type=float, default=0.0, help="last share of the run in which the learning rate falls to 0 (not in the paper)")
     add("--r1-gamma", type=float, default=10.0, help="weight of R1; raise it when training is unstable")
+    add("--r1-gamma-end", type=float, default=None, help="weight of R1 at the end of the run, to which it falls by the same factor "
+        "per image; by default it stays (not in the paper)")
     add("--r1-interval", type=int, default=16, help="steps between R1 steps")
     add("--pl-weight", type=float, default=2.0, help="weight of path-length regularization; 0 leaves it out")
     add("--pl-interval", type=int, default=4, help="steps between path-length steps")
     add("--mixing", type=float, default=0.9, help="probability that two latents share an image")
+    add("--compile", action="store_true", help="compile the networks first (a minute or two, needs a C compiler), for faster steps")
 
 
 def growing_options(parser, model):

@@ -31,8 +31,7 @@ SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128",
 GROWING = [*SMALL, "--stable", "40k", "--fade", "40k"]
 FULL = [*GROWING, "--start", "32"]
 STYLES = ["--w-dim", "128"]
-LAPTOP = ["--resolution", "16", "--channel-base", "1024", "--channel-max", "64", "--z-dim", "64", "--w-dim", "64", "--images", "40k",
-          "--data-size", "20k"]
+LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}     # for an option's value
 COMPARISONS = {
     "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],
                 "switched": ["pggan", *GROWING, "--fade", "0", "--stable", "80k"]},
@@ -59,27 +58,29 @@ def main(arguments=None):
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
     args = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    smaller = [*LAPTOP * args.laptop, *args.train]
-    runs = {(name, seed): [*options, *smaller, "--seed", str(seed),
+    comparison = {name: [*[LAPTOP.get(word, word) if args.laptop else word for word in options], *args.train]
+                  for name, options in COMPARISONS[args.comparison].items()}
+    runs = {(name, seed): [*options, "--seed", str(seed),
                            "--out", str(args.runs / args.comparison / f"{name.replace(' ', '-')}-{seed}")]
-            for name, options in COMPARISONS[args.comparison].items() for seed in args.seeds}
+            for name, options in comparison.items() for seed in args.seeds}
     train(list(runs.values()), args.parallel)
     oracle, judge = (zoo.load(f"{name}-portraits-64", device=device) for name in ("oracle", "judge"))
     measured = {}
+    result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
+              "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
+              "options": {name: " ".join(options) for name, options in comparison.items()}, "runs": measured}
+    out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
     for (name, seed), options in runs.items():
         measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
-    result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
-              "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
-              "options": {name: " ".join([*options, *smaller]) for name, options in COMPARISONS[args.comparison].items()}, "runs": measured}
-    out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(rounded(result), indent=1) + "\n")
+        out.write_text(json.dumps(rounded(result), indent=1) + "\n")
 
 
 def train(commands, parallel):
-    """Run all trainings, `parallel` at a time; one that failed is an error with the end of its output."""
-    waiting = [c for c in commands if not complete(Path(c[-1]))]
+    """Run all trainings, `parallel` at a time. One that diverged is a finding; one that failed otherwise is an error, with the
+    end of its output."""
+    waiting = [c for c in commands if not complete(Path(c[-1])) and not diverged(Path(c[-1]))]
     running = {}
     while waiting or running:
         while waiting and len(running) < parallel:
@@ -92,9 +93,9 @@ def train(commands, parallel):
         time.sleep(0.2)
         for process in [p for p in running if p.poll() is not None]:
             out = running.pop(process)
-            if process.returncode:
+            if process.returncode and not diverged(out):
                 raise SystemExit(f"the run in {out} failed:\n{(out / 'output.txt').read_text()[-2000:]}")
-            print(f"{out} is trained", flush=True)
+            print(f"{out} {'diverged' if diverged(out) else 'is trained'}", flush=True)
 
 
 def complete(out):
@@ -105,22 +106,28 @@ def complete(out):
         (out / "settings.json").read_text())["images"]
 
 
+def diverged(out):
+    """Whether a run stopped because it met NaN or infinity."""
+    return (out / "output.txt").exists() and "training stopped: " in (out / "output.txt").read_text()
+
+
 @torch.no_grad()
 def measure(out, oracle, judge, samples, device):
     """The log's curves; frechet, recall, SWD, variety and activations of every snapshot, at the final resolution: what is
     smaller is enlarged."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     settings = json.loads((out / "settings.json").read_text())
-    reals = torch.cat(list(generators.rendered(samples, generators.REFERENCE_SEED, settings["resolution"])))
+    reals = torch.cat(list(generators.rendered(samples, generators.REFERENCE_SEED, settings["resolution"], device)))
     of_reals, curve = generators.features(oracle, reals.split(500)), []
     for path in sorted((out / "snapshots").glob("G-*.safetensors")):
         G = zoo.load(path, device=device)
-        images = torch.cat(list(generators.generated(G, samples, seed=0))).cpu()
+        images = torch.cat(list(generators.generated(G, samples, seed=1)))
         images = ops.upscale2d(images, settings["resolution"] // G.resolution)
         fakes = generators.features(oracle, images.split(500))
         row = {"images": int(path.stem[2:]), "resolution": G.resolution}
         row |= generators.compare(of_reals, fakes, ["frechet", "precision_recall"])
         row["swd"] = metrics.sliced_wasserstein(reals.split(500), images.split(500))["mean"]
+        row["ms_ssim"] = metrics.variety(images)
         row["entropy"] = claims.entropy(judges.read(judge, images[:2000]))
         if settings["model"] != "stylegan2":
             row["activation"] = largest_activation(G)
@@ -129,7 +136,7 @@ def measure(out, oracle, judge, samples, device):
             row["frechet_mixed"] = generators.compare(of_reals, torch.cat(mixed), ["frechet"])["frechet"]
         curve.append(row)
     result = {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
-              "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out)}
+              "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out), "diverged": diverged(out)}
     return result | (smooth(G, oracle, samples // 4) if settings["model"] == "stylegan2" else {})
 
 

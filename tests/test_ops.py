@@ -46,6 +46,17 @@ def test_modulated_weights_and_scaled_activations_agree(arguments):
         assert torch.allclose(plain, scaled, atol=1e-9)
 
 
+def test_two_averages_are_the_filter_of_stylegan():
+    x, kernel = draw(2, 3, 6, 7).requires_grad_(), ops.resample_kernel((1, 2, 1))
+    forms = []
+    for blur in (lambda x: ops.blur2d(x, kernel), fast.averaged_twice):
+        out = blur(x)
+        slope, = torch.autograd.grad((out ** 3).sum(), x, create_graph=True)
+        forms.append([out, slope, *torch.autograd.grad((slope ** 2).sum(), x)])
+    for plain, averaged in zip(*forms):
+        assert torch.allclose(plain, averaged, atol=1e-9)
+
+
 def test_a_modulated_convolution_is_a_convolution_of_each_sample():
     x, weight, style = draw(3, 4, 8, 8), draw(5, 4, 3, 3, seed=1), draw(3, 4, seed=2)
     weights = ops.demodulate(ops.modulate(weight, style))
@@ -107,6 +118,30 @@ def test_r1_of_a_linear_critic_is_its_squared_slope():
     slope, reals = draw(3, 4, 4), draw(5, 3, 4, 4, seed=1).requires_grad_()
     penalty = losses.r1_penalty((reals * slope).sum(dim=(1, 2, 3)), reals)
     assert torch.allclose(penalty, slope.square().sum().float().expand(5))
+
+
+def test_the_regularizers_for_compilation_are_those_of_the_losses():
+    torch.manual_seed(0)
+    G = stylegan2.Generator(8, z_dim=8, w_dim=8, channel_max=8).double()
+    D = stylegan2.Discriminator(8, channel_max=8)
+    ws, reals = G.mapping(draw(4, 8))[:, None].repeat(1, G.num_ws, 1).detach().requires_grad_(), draw(4, 3, 8, 8, seed=1).float()
+    synthesis, noise, mean = (lambda ws: G.synthesis(ws, noise="const")), draw(4, 3, 8, 8, seed=2), torch.tensor(0.3).double()
+    written = losses.path_length_penalty(synthesis(ws), ws, noise, mean)
+    compilable = fast.path_length_penalty(synthesis, ws, noise, mean)
+    inputs = [ws, *(p for name, p in G.synthesis.named_parameters() if not name.endswith(("b8.torgb.bias", "noise_strength")))]
+    same_values_and_gradients(written, compilable, inputs)
+    same_values_and_gradients([losses.r1_penalty(D(x := reals.clone().requires_grad_()), x)], [fast.r1_penalty(D, reals)],
+                              [D.b8.conv0.weight, D.b4.fc.bias])
+
+
+def same_values_and_gradients(some, others, inputs):
+    for a, b in zip(some, others):
+        assert torch.allclose(a, b, rtol=1e-5)
+    gradients = [torch.autograd.grad(x[0].mean(), inputs, allow_unused=True) for x in (some, others)]
+    assert any(g is not None and g.abs().max() > 0 for g in gradients[0])
+    for a, b in zip(*gradients):
+        a, b = (torch.zeros([]) if g is None else g for g in (a, b))
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-7)
 
 
 def test_path_length_of_a_scaled_orthogonal_map_is_its_scale():

@@ -83,6 +83,17 @@ def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_sur
     assert torch.equal(whole, cut) and not torch.equal(whole, plain)
 
 
+def test_the_weight_of_r1_falls_by_the_same_factor_per_image(tmp_path, folder):
+    assert [schedule.geometric(images, 800, 4, 0.25) for images in (0, 200, 400, 800)] == [4, 2, 1, 0.25]
+    run(tmp_path / "falling", folder, 320, "--r1-gamma", "4", "--r1-gamma-end", "0.25")
+    run(tmp_path / "same", folder, 320, "--r1-gamma", "4", "--r1-gamma-end", "4")
+    run(tmp_path / "plain", folder, 320, "--r1-gamma", "4")
+    falling, same, plain = (state(tmp_path / name)["D.b4.fc.weight"] for name in ("falling", "same", "plain"))
+    assert torch.equal(same, plain) and not torch.equal(falling, plain)
+    with pytest.raises(ValueError, match="give both, or neither"):
+        stylegan2.plan(None, None, vars_of(TINY) | {"r1_gamma": 0.0, "r1_gamma_end": 1.0}, "cpu")
+
+
 def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
     s = vars_of(TINY) | {"world": None, "pl_weight": 0.0}
     networks = stylegan2.build(s, "cpu")

@@ -5,9 +5,10 @@ from .generators import attribute_distances, blur, blur_curve, compare, features
 from .path_length import path_lengths, perceptual_path_length, trimmed_mean
 from .perceptual import lpips_distance, oracle_distance
 from .separability import conditional_entropy, judge_classifier, separability
+from .ssim import ms_ssim, variety
 from .swd import sliced_wasserstein
 
 __all__ = ["METRICS", "attribute_distances", "blur", "blur_curve", "compare", "conditional_entropy", "evaluate", "features",
            "frechet", "frechet_distance", "generated", "inside", "judge_classifier", "kernel_distance", "kid",
-           "lpips_distance", "moments", "oracle_distance", "path_lengths", "perceptual_path_length", "precision_recall",
-           "radii", "rendered", "report", "separability", "sliced_wasserstein", "table", "trimmed_mean"]
+           "lpips_distance", "moments", "ms_ssim", "oracle_distance", "path_lengths", "perceptual_path_length", "precision_recall",
+           "radii", "rendered", "report", "separability", "sliced_wasserstein", "table", "trimmed_mean", "variety"]

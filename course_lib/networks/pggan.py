@@ -108,12 +108,12 @@ class Discriminator(nn.Module):
         return self.judge(self.b4, h.float())
 
     def block(self, block, x, plain):
-        downscale = (ops if plain else fast).conv2d_downscale2d
+        form = ops if plain else fast
         x = block.conv0.activate(block.conv0.conv2d(x))
         if self.kernel is not None:
-            x = ops.blur2d(x, self.kernel)
+            x = form.blur2d(x, self.kernel)
         if self.fused:
-            return block.conv1.activate(downscale(x, block.conv1.scaled(x.dtype)))
+            return block.conv1.activate(form.conv2d_downscale2d(x, block.conv1.scaled(x.dtype)))
         return ops.downscale2d(block.conv1.activate(block.conv1.conv2d(x)))
 
     def judge(self, block, x):

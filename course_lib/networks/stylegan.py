@@ -58,8 +58,8 @@ class Layer(nn.Module):
         elif self.kernel is None:
             x = self.conv.conv2d(x)
         else:
-            upscale = (ops if plain else fast).upscale2d_conv2d
-            x = ops.blur2d(upscale(x, self.conv.scaled(x.dtype)), self.kernel)
+            form = ops if plain else fast
+            x = form.blur2d(form.upscale2d_conv2d(x, self.conv.scaled(x.dtype)), self.kernel)
         if isinstance(noise, str):
             noise = {"random": lambda: torch.randn(len(x), 1, *x.shape[2:], device=x.device, dtype=x.dtype),
                      "const": lambda: self.noise_const, "none": lambda: None}[noise]()

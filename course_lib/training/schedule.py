@@ -17,6 +17,11 @@ def anneal(images, total, share):
     return min(1.0, (total - images) / (share * total)) if share else 1.0
 
 
+def geometric(images, total, first, last):
+    """From `first` to `last` over the run, by the same factor per image."""
+    return first * (last / first) ** (images / total)
+
+
 def growing(images, resolution, start=4, stable=600_000, fade=600_000):
     """PGGAN §2: (resolution, α) of a network that grows to `resolution`, after so many images.
 

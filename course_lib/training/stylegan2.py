@@ -2,9 +2,11 @@
 
 A step draws its own latents and reals, so it needs nothing from outside and can be recorded in a CUDA graph.
 """
+from functools import partial
+
 import torch
 
-from .. import losses, ops
+from .. import fast, losses, ops
 from ..networks import stylegan2
 from . import schedule
 from .loop import Phase, Run, Stage
@@ -41,10 +43,13 @@ def check_batch(batch):
                          f"choose {batch // 4 * 4} or {batch // 4 * 4 + 4}")
 
 
-def plan(run, reals, settings, device):
-    """One stage, from the first step to the last; the learning rate may fall at the end of it."""
+def plan(run, reals, settings, device, compiled=False):
+    """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end."""
     s = settings
-    stage = Stage(phases(run, reals, s, device), s["batch"],
+    if s.get("r1_gamma_end") and not s["r1_gamma"]:
+        raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
+    gamma = torch.full([], float(s["r1_gamma"]), device=device)        # a recorded step reads it anew
+    stage = Stage(phases(run, reals, s, device, gamma, compiled), s["batch"],
                   lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"]))
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
@@ -55,20 +60,29 @@ def plan(run, reals, settings, device):
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
+        if s.get("r1_gamma_end"):
+            gamma.fill_(schedule.geometric(run.images, s["images"], s["r1_gamma"], s["r1_gamma_end"]))
         return stage
 
     return current
 
 
-def phases(run, reals, settings, device):
-    """G, path length, D, R1: the order of the official code."""
+def phases(run, reals, settings, device, gamma, compiled=False):
+    """G, path length, D, R1: the order of the official code. gamma: the weight of R1, a number or a tensor."""
     s, G, D = settings, run.G, run.D
     batch, dtype = s["batch"], getattr(torch, s["dtype"])
     G_params, D_params = list(G.parameters()), list(D.parameters())
+    mapping, synthesis, critic = G.mapping, partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
+    path_length_penalty = lambda ws, noise, mean: losses.path_length_penalty(synthesis(ws), ws, noise, mean)
+    r1_penalty = lambda images: losses.r1_penalty(critic(images.requires_grad_()), images)
+    if compiled:
+        path_length_penalty, r1_penalty = partial(fast.path_length_penalty, synthesis), partial(fast.r1_penalty, critic)
+        mapping, synthesis, critic, path_length_penalty, r1_penalty = (
+            torch.compile(f, dynamic=False) for f in (mapping, synthesis, critic, path_length_penalty, r1_penalty))
 
     def latents(n):
         """Mapped latents [n, num_ws, w_dim]; with probability 0.9 a second one takes over at a random layer."""
-        w1, w2 = G.mapping(torch.randn(2 * n, G.z_dim, device=device)).chunk(2)
+        w1, w2 = mapping(torch.randn(2 * n, G.z_dim, device=device)).chunk(2)
         cutoff = torch.randint(1, G.num_ws, [], device=device)
         cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
         return ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1
@@ -80,30 +94,31 @@ def phases(run, reals, settings, device):
     def generator():
         ws, w = latents(batch)
         G.update_w_avg(w)
-        loss = losses.generator_loss(D(G.synthesis(ws, dtype=dtype), dtype=dtype)).mean()
+        D.requires_grad_(False)                     # compiled code computes every gradient that could be asked for
+        loss = losses.generator_loss(critic(synthesis(ws))).mean()
+        D.requires_grad_(True)
         step(run.G_opt, loss, G_params)
         return {"G_loss": loss}
 
     def path_length():
         ws, _ = latents(max(batch // 2, 1))
-        images = G.synthesis(ws, dtype=dtype)
-        penalty, mean = losses.path_length_penalty(images, ws, torch.randn_like(images), run.buffers["pl_mean"])
+        noise = torch.randn(len(ws), 3, G.resolution, G.resolution, device=device)
+        penalty, mean = path_length_penalty(ws, noise, run.buffers["pl_mean"])
         step(run.G_opt, penalty.mean() * s["pl_weight"] * s["pl_interval"], G_params)
         run.buffers["pl_mean"].copy_(mean.detach())
         return {"path_length_penalty": penalty.mean(), "path_length": mean}
 
     def discriminator():
         with torch.no_grad():
-            fakes = G.synthesis(latents(batch)[0], dtype=dtype)
-        real_logits, fake_logits = judge_both(lambda images: D(images, dtype=dtype), real_batch(), fakes)
+            fakes = synthesis(latents(batch)[0])
+        real_logits, fake_logits = judge_both(critic, real_batch(), fakes)
         loss = losses.discriminator_loss(real_logits, fake_logits).mean()
         step(run.D_opt, loss, D_params)
         return {"D_loss": loss, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
 
     def r1():
-        images = real_batch().requires_grad_()
-        penalty = losses.r1_penalty(D(images, dtype=dtype), images).mean()
-        step(run.D_opt, penalty * (s["r1_gamma"] / 2 * s["r1_interval"]), D_params)
+        penalty = r1_penalty(real_batch()).mean()
+        step(run.D_opt, penalty * gamma / 2 * s["r1_interval"], D_params)
         return {"r1_penalty": penalty}
 
     steps = [Phase("generator", 1, generator), Phase("path_length", s["pl_interval"], path_length),

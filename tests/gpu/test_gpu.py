@@ -1,12 +1,13 @@
 """What needs a GPU: parity on CUDA, bfloat16, captured steps against eager ones, resume. Run by `make test-gpu`."""
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from course_lib import train, zoo
+from course_lib import fast, losses, train, zoo
 from course_lib.training import checkpoint, growing, loop, stylegan2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -36,7 +37,7 @@ def start(s):
     run = stylegan2.build(s, "cuda")
     reals = torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda")
     torch.manual_seed(1)
-    return run, stylegan2.plan(run, reals, s, "cuda")
+    return run, stylegan2.plan(run, reals, s, "cuda", s["compile"])
 
 
 def trained(out, captured, s):
@@ -81,6 +82,35 @@ def test_bfloat16_captured_training_keeps_losses_finite_and_uses_every_phase(tmp
     trained(tmp_path, True, s)
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert {"G_loss", "D_loss", "r1_penalty", "path_length"} <= line.keys()
+
+
+def test_compiled_regularizers_are_those_of_the_losses():
+    """To second order. The noise inputs stay constant: compiled code draws other random numbers."""
+    run, _ = start(settings())
+    G, D = run.G, run.D
+    ws = G.mapping(torch.randn(8, G.z_dim, device="cuda"))[:, None].repeat(1, G.num_ws, 1).detach().requires_grad_()
+    synthesis = partial(G.synthesis, noise="const")
+    noise, mean, reals = torch.randn(8, 3, 16, 16, device="cuda"), torch.tensor(0.3, device="cuda"), torch.randn(8, 3, 16, 16, device="cuda")
+    compiled = torch.compile(partial(fast.path_length_penalty, synthesis), dynamic=False)(ws, noise, mean)[0]
+    written = losses.path_length_penalty(synthesis(ws), ws, noise, mean)[0]
+    slopes = torch.compile(partial(fast.r1_penalty, D), dynamic=False)(reals)
+    by_hand = losses.r1_penalty(D(x := reals.clone().requires_grad_()), x)
+    for a, b, network in ((compiled, written, G.synthesis), (slopes, by_hand, D)):
+        assert torch.allclose(a, b, rtol=1e-4)
+        parameters = [p for name, p in network.named_parameters() if name.endswith("weight")]
+        for p, q in zip(*(torch.autograd.grad(x.mean(), parameters, allow_unused=True) for x in (a, b))):
+            assert q is None or (p - q).norm() <= 1e-3 * q.norm() + 1e-7
+
+
+def test_compiled_training_uses_every_phase_and_comes_to_the_losses_of_eager_training(tmp_path):
+    s = settings(images=128 * 8, log_every=128 * 8, checkpoint_every=10 ** 6)
+    lines = []
+    for name in ("eager", "compiled"):
+        trained(tmp_path / name, True, s | {"compile": name == "compiled"})
+        lines.append(json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]))
+    assert lines[0].keys() == lines[1].keys() >= {"G_loss", "D_loss", "r1_penalty", "path_length"}
+    for key in ("G_loss", "D_loss", "path_length"):
+        assert lines[1][key] == pytest.approx(lines[0][key], rel=0.3)
 
 
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path):
