@@ -83,6 +83,8 @@ def train_gan(args):
     else:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
+        machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+        (out / "run.json").write_text(json.dumps({"command": args.command, "device": machine, "torch": torch.__version__}, indent=1) + "\n")
         torch.manual_seed(settings["seed"] + 1)
     if model is stylegan2:
         plan = stylegan2.plan(run, reals, settings, device, args.compile)

@@ -17,10 +17,11 @@ def ms_ssim(a, b, data_range=2.0):
         raise ValueError(f"images of {a.shape[-1]} px are too small for five scales; they need at least 16 px")
     result = 1.0
     for scale, weight in enumerate(WEIGHTS):
+        if scale:
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         luminance, contrast = _ssim(a, b, data_range)
         last = scale == len(WEIGHTS) - 1
         result = result * (luminance * contrast if last else contrast).mean(dim=(1, 2, 3)).clamp(min=0) ** weight
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     return result
 
 

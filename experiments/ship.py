@@ -1,0 +1,119 @@
+"""Put what a training run made where the course finds it.
+
+    python experiments/ship.py runs/portraits-64 stylegan2-portraits-64
+    python experiments/ship.py runs/pggan pggan-portraits-64 --no-critic --part 8=225k --part 16=525k
+
+Writes NAME.safetensors and NAME-D.safetensors in float16 and the card in models.json; then in results/ the run's settings, log and
+Fréchet distance of every snapshot (NAME-training.json), and the report on the generator. A part is a snapshot of the run, which
+`zoo.load(NAME, "8")` then finds. Last it prints the lines for data/README.md. On a CPU the report takes half an hour.
+"""
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from course_lib import portraits, zoo
+from course_lib.metrics import __main__ as command, generators
+from course_lib.train import count
+from course_lib.training import checkpoint
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder that course_lib.train wrote")
+    parser.add_argument("name", help="name of the model in the zoo")
+    parser.add_argument("--part", action="append", default=[], metavar="PART=IMAGES", help="a snapshot to ship beside the last one")
+    parser.add_argument("--no-critic", action="store_true", help="leave the discriminator out")
+    parser.add_argument("--samples", type=int, default=20_000, help="images for the report; a quarter of them for each snapshot")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the latents")
+    parser.add_argument("--data", type=Path, default=zoo.DATA, help="folder for the files")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(arguments)
+    if not checkpoint.folders(args.run):
+        raise SystemExit(f"{args.run} has no checkpoint; name a folder that python -m course_lib.train wrote")
+    last, about = checkpoint.folders(args.run)[-1], json.loads((args.run / "run.json").read_text())
+    settings = checkpoint.settings(last)
+    if settings["world"] != portraits.VERSION:
+        raise SystemExit(f"{args.run} was trained on world {settings['world']}; this is world {portraits.VERSION}")
+
+    sources = {"G": last / "G_ema.safetensors"} | dict(_snapshot(args.run, part) for part in args.part)
+    files = {part: _copy(path, args, "" if part == "G" else f"-{part}") for part, path in sources.items()}
+    if not args.no_critic:
+        files["D"] = _critic(last, args)
+    images = int(last.name)
+    _add(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION, "command": about["command"],
+                                                "images": images, "files": files})
+    log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
+    result = {"command": about["command"], "world": portraits.VERSION, "seeds": [settings["seed"]], "device": about["device"],
+              "torch": about["torch"], "settings": settings, "minutes": round(minutes(log), 1), "log": thinned(log),
+              "rgb_shares": [{"images": line["images"], "shares": line["rgb_shares"]} for line in log if "rgb_shares" in line],
+              "frechet": curve(args)}
+    path = args.data / "results" / f"{args.name}-training.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(command._rounded(result), indent=1) + "\n")
+    command.main(["report", str(args.data / files["G"]["file"]), "--samples", str(args.samples), "--seed", str(args.seed),
+                  "--device", args.device, "--out", str(args.data / "results" / f"{args.name}.json")])
+    for part, file in files.items():
+        print(f"| `{args.name}` ({part}) | `{file['file']}` | `{about['command']}` | {images:,} | `{file['sha256'][:12]}…` |")
+    print(f"{result['minutes']} minutes on {about['device']}")
+
+
+def _snapshot(run, part):
+    """"8=225k" → ("8", the snapshot after so many images, or up to one step more)."""
+    name, _, images = part.partition("=")
+    found = {int(path.stem[2:]): path for path in (run / "snapshots").glob("G-*.safetensors")}
+    after = [at for at in sorted(found) if at >= count(images)]
+    if not after or after[0] > 1.01 * count(images):
+        raise SystemExit(f"{run} has no snapshot after {images} images; there are {', '.join(map(str, sorted(found)))}")
+    return name, found[after[0]]
+
+
+def _copy(path, args, suffix):
+    tensors, metadata = zoo.read(path)
+    return _written(args, suffix, tensors, metadata["kind"], metadata)
+
+
+def _critic(last, args):
+    tensors, _ = zoo.read(last / "state.safetensors")
+    tensors = {key.removeprefix("D."): value for key, value in tensors.items() if key.startswith("D.")}
+    _, metadata = zoo.read(last / "G_ema.safetensors")
+    return _written(args, "-D", tensors, metadata["kind"].removesuffix("G") + "D", {"config": "{}"})
+
+
+def _written(args, suffix, tensors, kind, metadata):
+    file = args.data / f"{args.name}{suffix}.safetensors"
+    zoo.save(file, tensors, kind, dtype=torch.float16, world=portraits.VERSION, config=metadata["config"])
+    return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def _add(path, name, card):
+    models = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(models | {name: card}, indent=1) + "\n")
+
+
+def minutes(log):
+    """Training time, without what was spent on checkpoints and samples."""
+    steps = zip([0] + [line["images"] for line in log], log)
+    return sum((line["images"] - before) / line["img_per_s"] for before, line in steps) / 60
+
+
+def thinned(log, most=100):
+    """Every so many lines of a log, the last among them."""
+    every = -(-len(log) // most)
+    return log[::-1][::every][::-1]
+
+
+def curve(args):
+    """The Fréchet distance of every snapshot, at its own resolution."""
+    oracle, rows = zoo.load("oracle-portraits-64", device=args.device), []
+    for path in sorted((args.run / "snapshots").glob("G-*.safetensors")):
+        G = zoo.load(path, device=args.device)
+        value = generators.frechet(G, oracle, max(args.samples // 4, 300), args.seed)
+        rows.append({"images": int(path.stem[2:]), "resolution": G.resolution, "frechet": value})
+    return {"command": f"python experiments/ship.py {args.run} {args.name}", "samples": max(args.samples // 4, 300), "rows": rows}
+
+
+if __name__ == "__main__":
+    main()
