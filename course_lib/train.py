@@ -5,6 +5,7 @@ A first run that takes a minute on a laptop, then the one that made the shipped 
     python -m course_lib.train stylegan2 --resolution 16 --images 2k --data-size 2k --out runs/first
     python -m course_lib.train stylegan2 --resolution 64 --images 2400k --out runs/portraits-64
 
+Several GPUs share a batch: torchrun --nproc-per-node 2 -m course_lib.train stylegan2 --batch 128 --out runs/two
 The first generations grow: python -m course_lib.train pggan --stable 100k --fade 100k --out runs/pggan
 Editing with text needs clip and identity first: python -m course_lib.train mapper --prompt "a smiling person"
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 
 from . import portraits
-from .training import checkpoint, data, growing, loop, readers, stylegan2
+from .training import checkpoint, data, distributed, growing, loop, readers, stylegan2
 
 # A first layer [w_dim, z_dim] drawn from seed 0 holds the very numbers of the first latents of seed 0, each of which then excites
 # one unit beyond anything that training shows. So weights are drawn from seeds that nobody samples with.
@@ -51,6 +52,7 @@ def main(arguments=None):
 
 def train_gan(args):
     """Make or resume a run and hand it to the loop."""
+    device, first = distributed.start(args.device), distributed.rank() == 0
     out = Path(args.out)
     last = checkpoint.folders(out)
     if (out / "log.jsonl").exists() and not args.resume:
@@ -70,29 +72,31 @@ def train_gan(args):
             raise ValueError(f"--start {settings['start']} is above --resolution {settings['resolution']}")
         settings["images"] = settings["images"] or growing.images_in_all(settings)
     model = stylegan2 if settings["model"] == "stylegan2" else growing
-    device = torch.device(args.device)
     torch.manual_seed(WEIGHTS_SEED + settings["seed"])
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     run = model.build(settings, device)
-    print(f"{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; preparing images …", flush=True)
+    if first:
+        print(f"{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; preparing images …", flush=True)
     reals = data.load(settings["data"], settings["resolution"], settings["data_size"], settings["seed"], device)
     if last:
         checkpoint.load(last[-1], run)
-    else:
+    elif first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
         (out / "run.json").write_text(json.dumps({"command": args.command, "device": machine, "torch": torch.__version__}, indent=1) + "\n")
-        torch.manual_seed(settings["seed"] + 1)
+    if not last:
+        torch.manual_seed(settings["seed"] + 1 + distributed.rank() * 1_000_003)
     if model is stylegan2:
         plan = stylegan2.plan(run, reals, settings, device, args.compile)
         report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
     else:
         plan, report = growing.plan(run, reals, settings, device, out), None
     loop.train(out, run, plan, settings, device, captured=False if args.eager else None, report=report)
-    print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
+    if first:
+        print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
 
 
 def train_reader(args):

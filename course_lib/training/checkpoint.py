@@ -9,21 +9,29 @@ import torch
 from safetensors.torch import save_file
 
 from .. import zoo
+from . import distributed
 
 
 def save(out, run, settings):
-    """Write `out/checkpoints/<images>/`: G_ema.safetensors to use, state.safetensors to continue from. Keeps two."""
+    """Write `out/checkpoints/<images>/`: G_ema.safetensors to use, state.safetensors to continue from. Keeps two. Of several
+    processes all must call this; the first writes."""
     bad = [name for network in (run.G, run.D, run.ema) for name, p in network.named_parameters()
            if not torch.isfinite(p).all()]
     if bad:
         raise FloatingPointError(f"{bad[0]} holds NaN or infinity")
+    rngs = distributed.gathered(_rng(run))
+    sums = distributed.gathered([sum(p.double().abs().sum().item() for p in network.parameters()) for network in (run.G, run.D, run.ema)])
+    if any(other != sums[0] for other in sums):
+        raise RuntimeError(f"the processes no longer hold the same weights (sums of G, D and average: {sums}); nothing was saved")
     final = Path(out) / "checkpoints" / f"{run.images:010d}"
+    if distributed.rank():
+        return final
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     zoo.save(partial / "G_ema.safetensors", grown(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
              world=settings["world"], config=run.config)
-    save_file(_tensors(run), partial / "state.safetensors",
+    save_file(_tensors(run, rngs), partial / "state.safetensors",
               metadata={"images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
                         "config": json.dumps(run.config)})
     for file in partial.iterdir():
@@ -70,16 +78,24 @@ def load(folder, run):
             fields |= {field: torch.empty_like(parameter).copy_(value) for field, value in fields.items() if value.ndim}
     for name, value in run.buffers.items():
         value.copy_(tensors[f"buffers.{name}"])
-    torch.set_rng_state(tensors["rng.cpu"])
-    if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    rank = distributed.rank()
+    if f"rng.{rank}.cpu" in tensors:
+        torch.set_rng_state(tensors[f"rng.{rank}.cpu"])
+    else:                                               # a process more than the run had
+        torch.manual_seed(int(metadata["images"]) + rank)
+    if f"rng.{rank}.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[f"rng.{rank}.cuda"])
     run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
 
 
-def _tensors(run):
-    tensors = {"rng.cpu": torch.get_rng_state()}
-    if next(run.G.parameters()).is_cuda:
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
+def _rng(run):
+    """The random states of this process."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if next(run.G.parameters()).is_cuda else {}
+    return {"cpu": torch.get_rng_state()} | cuda
+
+
+def _tensors(run, rngs):
+    tensors = {f"rng.{rank}.{name}": state for rank, states in enumerate(rngs) for name, state in states.items()}
     for name in ("G", "D", "ema"):
         tensors |= {f"{name}.{k}": v for k, v in getattr(run, name).state_dict().items()}
     for name in ("G_opt", "D_opt"):

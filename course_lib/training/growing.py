@@ -5,7 +5,7 @@ import torch
 
 from .. import losses, ops
 from ..networks import pggan, stylegan
-from . import schedule
+from . import distributed, schedule
 from .loop import Phase, Run, Stage, save_generator
 from .stylegan2 import check_batch, judge_both, step
 
@@ -14,7 +14,7 @@ def build(settings, device):
     """Networks, their moving average, and Adam. Buffers hold where the schedule stands, so that a resume finds it."""
     s = settings
     for _, batch in s["batch"]:
-        check_batch(batch)
+        check_batch(distributed.share(batch))
     sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"])
     if s["model"] == "pggan":
         config = dict(pixel_norm=s["pixel_norm"], equalized=s["equalized"])
@@ -54,7 +54,7 @@ def plan(run, reals, settings, device, out):
         resolution, alpha = schedule.growing(at, s["resolution"], s["start"], s["stable"], s["fade"])
         stage = [resolution, int(alpha < 1)]
         if run.buffers["stage"].tolist() != stage:
-            if run.images:
+            if run.images and distributed.rank() == 0:
                 before, fading = run.buffers["stage"].tolist()
                 save_generator(Path(out) / "stages" / f"G-{before:04d}{'-fade' * fading}.safetensors", run, s)
             run.G_opt.state.clear()
@@ -69,7 +69,7 @@ def plan(run, reals, settings, device, out):
             for optimizer in (run.G_opt, run.D_opt):
                 optimizer.param_groups[0]["lr"] = schedule.at(s["lr"], resolution)
             made["key"] = stage
-            made["stage"] = Stage(phases(run, at_resolution(reals, resolution), batch, alpha < 1, s, device), batch,
+            made["stage"] = Stage(phases(run, at_resolution(reals, resolution), distributed.share(batch), alpha < 1, s, device), batch,
                                   lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None))
         return made["stage"]
 
@@ -99,6 +99,7 @@ def phases(run, reals, batch, fading, settings, device):
             return G(z[:batch], resolution=resolution, alpha=alpha, dtype=dtype)
         w1, w2 = G.mapping(z).chunk(2)
         G.update_w_avg(w1)
+        distributed.average([G.w_avg])
         layers = 2 * resolution.bit_length() - 4
         cutoff = torch.randint(1, layers, [], device=device)
         cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from .. import zoo
-from . import checkpoint
+from . import checkpoint, distributed
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Captured:
             return
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):     # NCCL's watchdog may ask in another thread
                 self.step()
         self.graph.replay()
 
@@ -87,8 +87,10 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
     captured = torch.device(device).type == "cuda" if captured is None else captured
     total, stage, sums = s["images"], None, {}
     averaged, current = list(run.ema.parameters()), list(run.G.parameters())
-    _drop_later_lines(out / "log.jsonl", run.images)
-    bar = tqdm(total=total, initial=run.images, unit="img", disable=not progress, smoothing=0.1)
+    first = distributed.rank() == 0
+    if first:
+        _drop_later_lines(out / "log.jsonl", run.images)
+    bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
     started, seen = time.perf_counter(), run.images
 
     while run.images < total:
@@ -127,19 +129,21 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
             now = time.perf_counter()
             line["img_per_s"] = round((run.images - seen) / (now - started), 1)
             started, seen = now, run.images
-            if report and saving:
+            if report and saving and first:
                 line |= report(run.ema)
                 started = time.perf_counter()
-            with open(out / "log.jsonl", "a") as log:
-                log.write(json.dumps(line) + "\n")
+            if first:
+                with open(out / "log.jsonl", "a") as log:
+                    log.write(json.dumps(line) + "\n")
         if saving:
             try:
                 checkpoint.save(out, run, s)
             except FloatingPointError as error:
                 bar.close()
                 raise Diverged(_advice(f"{error} after {run.images:,} images", out)) from None
-            save_samples(out / "samples" / f"{run.images:010d}.png", run.ema)
-            save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
+            if first:
+                save_samples(out / "samples" / f"{run.images:010d}.png", run.ema)
+                save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
             started = time.perf_counter()
     bar.close()
 

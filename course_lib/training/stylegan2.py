@@ -8,14 +8,14 @@ import torch
 
 from .. import fast, losses, ops
 from ..networks import stylegan2
-from . import schedule
+from . import distributed, schedule
 from .loop import Phase, Run, Stage
 
 
 def build(settings, device):
     """Networks, their moving average, and Adam with the constants of lazy regularization (StyleGAN2 App. B)."""
     s = settings
-    check_batch(s["batch"])
+    check_batch(distributed.share(s["batch"]))
     sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"])
     G = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"], **sizes)
     D = stylegan2.Discriminator(s["resolution"], **sizes)
@@ -70,7 +70,7 @@ def plan(run, reals, settings, device, compiled=False):
 def phases(run, reals, settings, device, gamma, compiled=False):
     """G, path length, D, R1: the order of the official code. gamma: the weight of R1, a number or a tensor."""
     s, G, D = settings, run.G, run.D
-    batch, dtype = s["batch"], getattr(torch, s["dtype"])
+    batch, dtype = distributed.share(s["batch"]), getattr(torch, s["dtype"])
     G_params, D_params = list(G.parameters()), list(D.parameters())
     mapping, synthesis, critic = G.mapping, partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
     path_length_penalty = lambda ws, noise, mean: losses.path_length_penalty(synthesis(ws), ws, noise, mean)
@@ -94,6 +94,7 @@ def phases(run, reals, settings, device, gamma, compiled=False):
     def generator():
         ws, w = latents(batch)
         G.update_w_avg(w)
+        distributed.average([G.w_avg])
         D.requires_grad_(False)                     # compiled code computes every gradient that could be asked for
         loss = losses.generator_loss(critic(synthesis(ws))).mean()
         D.requires_grad_(True)
@@ -106,6 +107,7 @@ def phases(run, reals, settings, device, gamma, compiled=False):
         penalty, mean = path_length_penalty(ws, noise, run.buffers["pl_mean"])
         step(run.G_opt, penalty.mean() * s["pl_weight"] * s["pl_interval"], G_params)
         run.buffers["pl_mean"].copy_(mean.detach())
+        distributed.average([run.buffers["pl_mean"]])
         return {"path_length_penalty": penalty.mean(), "path_length": mean}
 
     def discriminator():
@@ -128,9 +130,10 @@ def phases(run, reals, settings, device, gamma, compiled=False):
 
 
 def step(optimizer, loss, parameters):
-    """Backpropagate into these parameters alone and let Adam move them."""
+    """Backpropagate into these parameters alone and let Adam move them; several processes move them alike."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward(inputs=parameters)
+    distributed.average([p.grad for p in parameters if p.grad is not None])
     optimizer.step()
 
 

@@ -1,5 +1,6 @@
 """What needs a GPU: parity on CUDA, bfloat16, captured steps against eager ones, resume. Run by `make test-gpu`."""
 import json
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -122,6 +123,18 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path):
     checkpoint.load(checkpoint.folders(tmp_path / "half")[-1], run)
     loop.train(tmp_path / "half", run, phases, s, "cuda", captured=False, progress=False)
     assert run.images == whole.images and distance(run, whole) < 1e-4
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("how", [[], ["--eager"]], ids=["captured", "eager"])
+def test_two_gpus_train_one_run_and_stay_in_step(how, tmp_path):
+    """Every checkpoint compares the weights of the processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "course_lib.train", "stylegan2",
+               "--resolution", "16", "--channel-max", "32", "--batch", "16", "--data-size", "64", "--images", "640",
+               "--checkpoint-every", "320", "--out", str(tmp_path / "run"), *how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(checkpoint.folders(tmp_path / "run")) == 2
 
 
 def grow(out, model, captured, images):

@@ -1,0 +1,56 @@
+"""Several processes, one GPU each, that train one run: torchrun --nproc-per-node 2 -m course_lib.train …
+
+Every process has all networks and draws its own share of a batch. Gradients are averaged before Adam's step, so the weights stay
+the same everywhere; the first process writes. Without torchrun all of this does nothing.
+"""
+import os
+
+import torch
+from torch import distributed
+
+
+def start(device):
+    """Join the other processes that torchrun has started; the device of this one."""
+    device = torch.device(device)
+    if "WORLD_SIZE" not in os.environ:
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def size():
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank():
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def share(batch):
+    """This process' part of a batch."""
+    if batch % size():
+        raise ValueError(f"a batch of {batch} does not divide among {size()} processes; choose a multiple of {size()}")
+    return batch // size()
+
+
+@torch.no_grad()
+def average(tensors):
+    """Replace each tensor by its mean over the processes."""
+    if size() > 1 and tensors:
+        flat = torch.cat([t.detach().flatten() for t in tensors])
+        distributed.all_reduce(flat)
+        for tensor, mean in zip(tensors, (flat / size()).split([t.numel() for t in tensors])):
+            tensor.copy_(mean.view_as(tensor))
+
+
+def gathered(value):
+    """What every process holds, in order of rank."""
+    if size() == 1:
+        return [value]
+    values = [None] * size()
+    distributed.all_gather_object(values, value)
+    return values
