@@ -43,14 +43,17 @@ def main(arguments=None):
     args.command = shlex.join(["python", "-m", "course_lib.train", *(sys.argv[1:] if arguments is None else arguments)])
     others = {"oracle": train_reader, "judge": train_reader, "clip": train_pairs, "identity": train_pairs, "mapper": train_mapper}
     try:
-        others.get(args.model, train_gan)(args)
+        if args.model in others:
+            others[args.model](args)
+        else:
+            train_gan(args, defaults=vars(parser.parse_args([args.model, "--out", args.out])))
     except (ValueError, OSError, loop.Diverged) as error:
         sys.exit(f"{parser.prog}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"\n{parser.prog}: stopped; continue from the last checkpoint with the same command and --resume")
 
 
-def train_gan(args):
+def train_gan(args, defaults):
     """Make or resume a run and hand it to the loop."""
     device, first = distributed.start(args.device), distributed.rank() == 0
     out = Path(args.out)
@@ -62,9 +65,14 @@ def train_gan(args):
     settings = {key: value for key, value in vars(args).items() if key not in ("out", "resume", "eager", "compile", "device", "command")}
     settings["world"] = portraits.VERSION if args.data == "portraits" else None
     if last:
-        settings = checkpoint.settings(last[-1]) | {"images": args.images}
+        asked, settings = settings, checkpoint.settings(last[-1]) | {"images": args.images}
         if settings["model"] != args.model:
             raise ValueError(f"{out} holds a run of {settings['model']}, not of {args.model}; choose another --out")
+        for key, value in asked.items():
+            if value not in (settings.get(key), defaults.get(key)):
+                option = "--" + key.replace("_", "-")
+                raise ValueError(f"{out} was started with {option} {settings.get(key)} and goes on with it; leave {option} {value} out, or "
+                                 "choose another --out")
         if settings["world"] not in (None, portraits.VERSION):
             raise ValueError(f"{out} was trained on world {settings['world']}, this is world {portraits.VERSION}; start anew")
     if settings["model"] != "stylegan2":

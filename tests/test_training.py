@@ -146,6 +146,8 @@ def test_a_run_is_never_overwritten_by_accident(tmp_path, folder):
         run(tmp_path / "run", folder, 80)
     with pytest.raises(SystemExit, match="no checkpoint to resume from"):
         run(tmp_path / "other", folder, 80, "--resume")
+    with pytest.raises(SystemExit, match="was started with --lr 0.002 and goes on with it; leave --lr 0.01 out"):
+        run(tmp_path / "run", folder, 160, "--resume", "--lr", "0.01")
 
 
 def test_wrong_options_are_named(tmp_path, folder):
