@@ -120,6 +120,7 @@ def test_an_error_in_a_live_preview_appears_in_it():
 @pytest.mark.parametrize("says, call", [
     ("at least one control", lambda: widgets.explorer(shifted, alt="A ramp.")),
     ("begins at 2, outside", lambda: widgets.explorer(shifted, alt="A ramp.", shift=(5, 9))),
+    ("begins at 2, between two steps of 3 from 0", lambda: widgets.explorer(shifted, alt="A ramp.", shift=(0, 9, 3))),
     ("is no control", lambda: widgets.explorer(shifted, alt="A ramp.", shift="all")),
     ("alt must be a sentence", lambda: widgets.explorer(shifted, alt="", shift=(0, 9))),
     ("alt must be a sentence", lambda: plots.show(images, alt=" ")),

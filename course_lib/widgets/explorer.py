@@ -111,6 +111,9 @@ def _control(name, spec, default):
         value = low if default is None else default
         if not low <= value <= high:
             raise ValueError(f"{name} begins at {value}, outside its slider from {low} to {high}")
+        steps = (value - low) / step
+        if abs(steps - round(steps)) > 1e-6:                # a browser would round it, and show another picture
+            raise ValueError(f"{name} begins at {value}, between two steps of {step} from {low}")
         return kind(value=value, min=low, max=high, step=step, **style)
     if isinstance(spec, (list, tuple)) and spec:
         return ipywidgets.Dropdown(options=list(spec), value=spec[0] if default is None else default, **style)
