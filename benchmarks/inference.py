@@ -1,14 +1,22 @@
-"""One image of StyleGAN2 on the CPU: this library's path against the plain one, in one run, with the same weights.
+"""Images of StyleGAN2: this library's path against the plain one, in one run, with the same weights.
 
-    python benchmarks/inference.py --out data/results/inference.json
+    python benchmarks/inference.py --out data/results/inference.json                                       # one image, two CPU cores
+    python benchmarks/inference.py --batches 1 2 4 8 16 32 --config "1024 px, config F" --repeats 3
+    python benchmarks/inference.py --device cuda --batches 1 4 16 32 --dtype bfloat16 --out data/results/inference-gpu.json
 
 The plain path is the reference form of the official code: weights modulated per image, a grouped convolution, zeros inserted
-and filtered by upfirdn2d. The two take turns; each figure is the median.
+and filtered by upfirdn2d. The two take turns; each figure is the median. Memory is what this library's path adds at most to the
+weights: on a GPU what PyTorch has allocated, on a CPU what the process holds (on Linux).
 """
 import argparse
 import json
+import os
+import shlex
 import statistics
+import sys
+import threading
 import time
+from pathlib import Path
 
 import torch
 
@@ -20,41 +28,85 @@ CONFIGS = {"pocket 64 px": dict(resolution=64, channel_base=4096, channel_max=25
            "1024 px, config F": dict(resolution=1024)}
 
 
-@torch.no_grad()
-def measure(options, batch, repeats):
-    """Milliseconds per image of both paths, and their largest difference relative to the largest value."""
+def generator(options, device):
     torch.manual_seed(0)
-    G = stylegan2.Generator(**options).eval()
+    G = stylegan2.Generator(**options).eval().requires_grad_(False)
     for _, layer, _ in G.synthesis.style_layers():
         if hasattr(layer, "noise_strength"):
             layer.noise_strength.fill_(0.1)
-    w = G.mapping(torch.randn(batch, G.z_dim))
+    return G.to(device)
+
+
+@torch.no_grad()
+def measure(G, batch, repeats, dtype, device):
+    """Milliseconds per image of both paths, their difference relative to the largest value, and the memory of the fast one."""
+    w = G.mapping(torch.randn(batch, G.z_dim, generator=torch.Generator().manual_seed(batch)).to(device))
+    draw = lambda plain: G.synthesis(w, noise="const", plain=plain, dtype=None if device.type == "cpu" else dtype)
     times, images = {True: [], False: []}, {}
-    for _ in range(repeats + 1):
+    for _ in range(repeats + 2):
         for plain in (True, False):
-            began = time.perf_counter()
-            images[plain] = G.synthesis(w, noise="const", plain=plain)
-            times[plain].append(1000 * (time.perf_counter() - began) / batch)
-    difference = (images[True] - images[False]).abs().max() / images[True].abs().max()
-    plain, fast = (statistics.median(times[p][1:]) for p in (True, False))
-    return {"plain_ms": round(plain, 1), "ms": round(fast, 1), "ratio": round(plain / fast, 2), "difference": float(f"{difference:.1e}")}
+            began = _now(device)
+            images[plain] = draw(plain)
+            times[plain].append(1000 * (_now(device) - began) / batch)
+    difference = ((images[True] - images[False]).abs().max() / images[True].abs().max()).item()
+    plain, fast = (statistics.median(times[p][2:]) for p in (True, False))
+    images.clear()
+    return {"batch": batch, "plain_ms": round(plain, 2), "ms": round(fast, 2), "ratio": round(plain / fast, 2),
+            "img_per_s": round(1000 / fast, 1), "gib": round(memory(lambda: draw(False), device), 3), "difference": float(f"{difference:.1e}")}
+
+
+def memory(function, device):
+    """GiB that a call adds at most."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 2 ** 30
+    held = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    done, before, most = threading.Event(), held(), [0]
+
+    def watch():
+        while not done.wait(0.002):
+            most[0] = max(most[0], held() - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    function()
+    done.set()
+    watcher.join()
+    return most[0] / 2 ** 30
+
+
+def _now(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def main(arguments=None):
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", choices=CONFIGS, action="append", help="default: all")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="images at a time")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the convolutions, on a GPU")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", help="also write the figures to this JSON file")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
-    result = {"command": "python benchmarks/inference.py", "world": portraits.VERSION, "torch": torch.__version__,
-              "threads": args.threads, "batch": args.batch, "configs": {}}
+    torch.backends.cudnn.benchmark = True
+    device = torch.device(args.device)
+    result = {"command": shlex.join(["python", "benchmarks/inference.py", *arguments]), "world": portraits.VERSION,
+              "torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+              "threads": args.threads, "dtype": "float32" if device.type == "cpu" else args.dtype, "configs": {}}
     for name in args.config or CONFIGS:
-        row = result["configs"][name] = measure(CONFIGS[name], args.batch, args.repeats)
-        print(f"{name:18s} plain {row['plain_ms']:8.1f} ms   this path {row['ms']:8.1f} ms   {row['ratio']:.2f} times as fast, "
-              f"difference {row['difference']}", flush=True)
+        G = generator(CONFIGS[name], device)
+        for batch in args.batches:
+            row = measure(G, batch, args.repeats, getattr(torch, args.dtype), device)
+            result["configs"].setdefault(name, []).append(row)
+            print(f"{name:18s} batch {batch:3d}   plain {row['plain_ms']:8.2f} ms   this path {row['ms']:8.2f} ms an image   "
+                  f"{row['ratio']:.2f} times as fast   {row['gib']:.2f} GiB   difference {row['difference']}", flush=True)
     if args.out:
         with open(args.out, "w") as file:
             json.dump(result, file, indent=1)

@@ -95,7 +95,7 @@ def adain(x, scale, bias, eps=1e-8):
 
 def add_noise(x, noise, strength):
     """StyleGAN §2, Fig. 1b: x + strength · noise. The noise is [H, W] or [N, 1, H, W]; the strength a scalar or [C]."""
-    strength = torch.as_tensor(strength, device=x.device).to(x.dtype)
+    strength = torch.as_tensor(strength, device=x.device, dtype=x.dtype)
     return x + noise.to(x.dtype) * (strength.view(-1, 1, 1) if strength.ndim else strength)
 
 

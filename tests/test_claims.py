@@ -63,6 +63,17 @@ def test_noise_moves_pixels_only_where_it_is_drawn_anew(generator, judge):
     assert still["pixels"] == 0 and set(still["attributes"].values()) == {0.0}
 
 
+def test_the_deviation_of_a_pixel_is_that_over_the_draws():
+    images = torch.zeros(2, 3, 3, 4, 5)
+    images[1, 0, :, 1, 2], images[:, 1] = torch.tensor([3.0, 0, 4]), 0.7
+    found = claims.pixel_deviation(images)
+    assert found.shape == (3, 4, 5) and found[0, 1, 2] == pytest.approx((25 / 3 / 2) ** 0.5) and (found > 0).sum() == 1
+    draws = 0.3 * torch.randn(2000, 2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert claims.pixel_deviation(draws) == pytest.approx(0.3, abs=0.03)
+    whole = claims.pixel_deviation(draws[:2]).square().mean().sqrt()
+    assert whole == pytest.approx((draws[0] - draws[1]).square().mean().div(2).sqrt().item())
+
+
 def test_mixed_images_are_those_of_two_latents(generator):
     images = torch.cat(list(claims.mixed_images(generator, 5, seed=3)))
     assert images.shape == (5, 3, 64, 64)

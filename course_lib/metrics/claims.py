@@ -57,7 +57,7 @@ def noise_effects(G, judge, n=200, seed=0):
     attribute in deviations of the world.
     """
     ws = latents(G, n, seed)
-    shapes = _noise_shapes(G, ws[:1])
+    shapes = _noise_shapes(G)
     draw = lambda seed: [torch.randn(n, 1, *shape, generator=torch.Generator().manual_seed(1000 * seed + i)).to(ws.device)
                          for i, shape in enumerate(shapes)]
     first, second = draw(seed + 1), draw(seed + 2)
@@ -69,13 +69,21 @@ def noise_effects(G, judge, n=200, seed=0):
     for name, chosen in choices.items():
         after = _images(G, ws, [second[i] if i in chosen else first[i] for i in range(len(shapes))])
         now = judges.read(judge, after)
-        result[name] = {"pixels": (after - before).square().mean().div(2).sqrt().item(), "attributes": {
+        result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(), "attributes": {
             spec.name: (now[spec.name] != seen[spec.name]).float().mean().item() if spec.kind == "discrete" else
             ((now[spec.name] - seen[spec.name]).abs().mean() / world[spec.name].std()).item() for spec in portraits.ATTRIBUTES}}
     return result
 
 
-def _noise_shapes(G, ws):
+def pixel_deviation(images):
+    """StyleGAN Fig. 4c: how far noise moves every pixel. Images of several draws [draws, N, 3, H, W] → [N, H, W].
+
+    The variance over the draws, unbiased, is averaged over the three colours; then the root.
+    """
+    return images.var(dim=0).mean(dim=1).sqrt()
+
+
+def _noise_shapes(G):
     """[H, W] of every noise input, in the order in which synthesis takes them."""
     return [layer.noise_const.shape for _, layer, _ in G.synthesis.style_layers() if hasattr(layer, "noise_const")]
 
