@@ -1,16 +1,15 @@
 """CLIP (Radford et al. 2021, arXiv:2103.00020): images and texts as unit vectors of one space.
 
 `load("clip-portraits")` is the course's own small model, `load("ViT-B-32/openai")` any model of open_clip; both are used
-alike. The small one is an open_clip `CLIP` too, with one token per word of the portraits' captions.
+alike. The small one is an open_clip `CLIP` too, with one token per word of the portraits' captions. open_clip, which takes
+seconds to import, is imported when a model is made.
 """
 import difflib
 import functools
 import re
 from pathlib import Path
 
-import open_clip
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import nn
 import torch.nn.functional as F
 
@@ -79,6 +78,7 @@ def open_clip_model(architecture, pretrained=None):
     pretrained: a tag of open_clip, or None for random weights. Raises ValueError for an unknown name and OSError when the
     weights cannot be had.
     """
+    import open_clip
     if architecture not in open_clip.list_models():
         near = difflib.get_close_matches(architecture, open_clip.list_models(), 3) or ["ViT-B-32"]
         raise ValueError(f'open_clip has no architecture "{architecture}"; near ones are {", ".join(near)}')
@@ -103,6 +103,7 @@ def open_clip_model(architecture, pretrained=None):
 
 def pocket(words, image_size, patch_size, width, layers, text_width, text_layers, embed_dim, context):
     """The course's own model, untrained: an open_clip CLIP of the given sizes, and a tokenizer of these words."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
     vision = CLIPVisionCfg(image_size=image_size, patch_size=patch_size, width=width, layers=layers, head_width=HEAD_WIDTH)
     text = CLIPTextCfg(context_length=context, vocab_size=len(words) + 2, width=text_width, layers=text_layers,
                        heads=max(1, text_width // HEAD_WIDTH))

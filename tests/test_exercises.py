@@ -15,14 +15,18 @@ from course_lib.networks import pggan, stylegan, stylegan2
 TASKS = list(exercises.EXERCISES.values())
 MISTAKES = [pytest.param(task, mistake, id=f"{task.id}-{mistake.name}") for task in TASKS for mistake in task.mistakes]
 # Where the proof calls the function itself, so that no network could leave it out.
-EXPERIMENTS = {"06.path_lengths", "06.path_length_penalty", "06.r1_penalty", "06.lazy_adam", "07.slerp", "07.path_terms",
-               "07.conditional_entropy"}
-NUMBERS = {"06.lazy_adam", "07.conditional_entropy"}            # take and return no tensors
-MEASURES = NUMBERS | {"07.slerp", "07.path_terms"}                          # are not asked for a gradient
+EXPERIMENTS = {"01.fade_reals", "01.growing", "02.equalized_scale", "02.minibatch_stddev", "02.gradient_penalty",
+               "03.mix_styles", "03.update_w_avg", "04.pixel_deviation",
+               "06.path_lengths", "06.path_length_penalty", "06.r1_penalty", "06.lazy_adam", "07.slerp", "07.path_terms",
+               "07.conditional_entropy", "08.clip_distance", "08.identity_loss", "08.optimization_loss", "09.split_levels",
+               "09.mapper_loss", "10.direction_between", "10.mean_change", "10.thresholded", "10.shifted"}
+NUMBERS = {"01.growing", "02.equalized_scale", "06.lazy_adam", "07.conditional_entropy"}            # take and return no tensors
+MEASURES = NUMBERS | {"01.fade_reals", "03.update_w_avg", "04.pixel_deviation", "07.slerp", "07.path_terms",
+                      "10.direction_between", "10.mean_change", "10.thresholded", "10.shifted"}         # are not asked for a gradient
 SINGLE = {"06.path_lengths", "06.path_length_penalty", "06.r1_penalty"}      # the library squares in float32
 # What a result without a gradient is called, where that has a cause of its own.
-WITHOUT_GRADIENT = {"06.path_lengths": "no_create_graph", "06.path_length_penalty": "no_gradient_at_all",
-                    "06.r1_penalty": "no_create_graph"}
+WITHOUT_GRADIENT = {"02.gradient_penalty": "no_create_graph", "06.path_lengths": "no_create_graph",
+                    "06.path_length_penalty": "no_gradient_at_all", "06.r1_penalty": "no_create_graph"}
 
 
 def all_but(left_out):
@@ -48,13 +52,14 @@ def untrained(model, part):
             (proof.STYLEGAN2, "G"): lambda: stylegan2.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
             (proof.STYLEGAN, "G"): lambda: stylegan.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
             (proof.PGGAN, "G"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (proof.PGGAN, "32"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
             (proof.PGGAN, "D"): lambda: pggan.Discriminator(16, channels={4: 12, 8: 8, 16: 6}),
         }[model, part]().eval().requires_grad_(False)
         for name, value in network.named_buffers():
             if name.endswith("w_avg"):
                 value.normal_()
         for name, value in network.named_parameters():
-            if name.endswith("noise_strength"):
+            if name.endswith("noise_strength") or (part == "32" or model == proof.STYLEGAN) and name.endswith("bias"):
                 value.normal_()
     return network
 
@@ -69,8 +74,10 @@ def reference_of(task):
 
 
 def mapped(change, value):
-    """change(tensor), in a tuple too."""
-    return tuple(mapped(change, part) for part in value) if isinstance(value, tuple) else change(value)
+    """change(tensor), in a tuple, a list or a dictionary too."""
+    if isinstance(value, dict):
+        return {name: mapped(change, part) for name, part in value.items()}
+    return type(value)(mapped(change, part) for part in value) if isinstance(value, (tuple, list)) else change(value)
 
 
 def far_apart(a, b):
@@ -126,7 +133,7 @@ def test_every_mistake_gives_a_value_for_some_probe(task):
 def test_a_wrong_operation_changes_the_picture_and_an_invisible_one_does_not(task, mistake):
     reference = reference_of(task)
     try:
-        shown = proof.Shown(reference, *task.proof.images(task.as_declared(mistake.function), network_of(task)))
+        shown = proof.Shown(reference, *task.proof.images(task.as_declared(mistake.function), network_of(task), reference.shape))
     except Exception:
         assert diagnosis(task, mistake).picture is None
         return
@@ -159,7 +166,7 @@ def test_the_proof_counts_calls_and_puts_the_librarys_function_back(task):
 @all_but(EXPERIMENTS)
 def test_an_answer_that_the_generator_never_calls_is_no_proof(task):
     class Still(torch.nn.Module):
-        z_dim, num_ws = network_of(task).z_dim, network_of(task).num_ws
+        z_dim, num_ws = network_of(task).z_dim, getattr(network_of(task), "num_ws", 0)
 
         def forward(self, z, **settings):
             return torch.zeros(len(z), 3, 8, 8)
@@ -177,7 +184,7 @@ def test_an_answer_that_is_right_only_on_small_inputs_is_wrong(task):
 
     def only_small(*args, **kwargs):
         value = task.as_declared(task.alternatives[0])(*args, **kwargs)
-        small = max(a.numel() for a in args if isinstance(a, torch.Tensor)) <= largest and torch.is_grad_enabled()
+        small = max((a.numel() for a in args if isinstance(a, torch.Tensor)), default=0) <= largest and torch.is_grad_enabled()
         return value if small else changed(value)
 
     result = exercises.check(task.id, only_small, network_of(task))
@@ -201,6 +208,8 @@ def test_the_stub_has_the_signature_of_the_reference(task):
 
 @each
 def test_the_lesson_holds_the_stub_and_its_check(task):
+    if task.id not in exercises.names():
+        pytest.skip(f"the lesson waits for {task.needs or task.proof.model}")
     source, = (ROOT / "notebooks/py").glob(f"{task.id[:2]}_*.py")
     text = source.read_text(encoding="utf-8")
     assert exercises.stub(task.id) in text
@@ -237,7 +246,8 @@ def test_a_detached_answer_is_told_that_the_gradient_is_missing(task):
 @all_but(NUMBERS | SINGLE)
 def test_an_answer_in_single_precision_is_told_so(task):
     function = task.as_declared(task.alternatives[0])
-    result = exercises.check(task.id, lambda *args, **kwargs: function(*args, **kwargs).float(), network_of(task))
+    result = exercises.check(task.id, lambda *args, **kwargs: mapped(torch.Tensor.float, function(*args, **kwargs)),
+                             network_of(task))
     assert (result.status, result.mistake) == ("wrong", "dtype")
 
 
@@ -295,7 +305,7 @@ def test_the_librarys_function_is_switched_off_under_every_name(task, monkeypatc
 @each
 def test_help_comes_in_stages_and_ends_with_the_librarys_source(task, monkeypatch):
     monkeypatch.setattr(exercises, "_hints_seen", {})
-    view = getattr(exercises.lesson(task.id[:2]), task.name)
+    view = exercises.View(task)
     first, second = repr(view.hint()), repr(view.hint())
     assert first.startswith("Hint 1 of 2") and second.startswith("Hint 2 of 2") and first != second
     assert inspect.getsource(task.production).rstrip() in repr(view.solution())
@@ -324,6 +334,109 @@ CHANGES = {
         ("cutoff is None", "not cutoff"), ("cutoff is None", "cutoff is None or cutoff > 2"), ("dim=1", "dim=0"),
         ("return truncated", "return ws"), ("= w_avg +", "= w_avg * 1.0000001 +"), ("psi * (", "round(psi, 0) * ("),
         ("w_avg + psi * (ws - w_avg)", "ws.sub_(w_avg).mul_(psi).add_(w_avg)"), ("ws[:, cutoff:]", "truncated[:, cutoff:]")],
+    "01.fade_in": [
+        ("low), high", "high), low"), ("upscale2d(low)", "low"), ("upscale2d(low)", "low.repeat(1, 1, 2, 2)"),
+        ("upscale2d(low)", "upscale2d(low, 4)"), ("), high, alpha", "), high, 1 - alpha"), ("), high, alpha", "), high, alpha ** 2"),
+        ("), high, alpha", "), high, 0.3"), ("), high, alpha", "), high, float(alpha > 0)"), ("), high, alpha", "), high.abs(), alpha"),
+        ("), high, alpha", "), high.flip(0), alpha"), ("), high, alpha", "), high.detach(), alpha"), ("upscale2d(low)", "upscale2d(low.detach())"),
+        ("upscale2d(low)", "upscale2d(low.mT).mT.roll(1, 2)"), ("upscale2d(low)", "upscale2d(low.float())"),
+        ("), high, alpha)", "), high, alpha).clamp(-1, 1)"), ("), high, alpha", "), high, round(float(alpha), 1)"), ("return ", "return 2 * "),
+        ("torch.lerp(upscale2d(low), high, alpha)", "high.lerp_(upscale2d(low), 1 - alpha)")],
+    "01.fade_reals": [
+        ("downscale2d(x), x", "x, downscale2d(x)"), ("downscale2d(x)", "x[:, :, ::2, ::2]"), ("downscale2d(x)", "downscale2d(x, 4)"),
+        ("downscale2d(x)", "F.max_pool2d(x, 2)"), ("downscale2d(x)", "-F.max_pool2d(-x, 2)"), ("), x, alpha)", "), x, 1 - alpha)"),
+        ("), x, alpha)", "), x, 0.3)"), ("), x, alpha)", "), x, 0)"), ("), x, alpha)", "), x, 1)"), ("), x, alpha)", "), x, alpha ** 2)"),
+        ("downscale2d(x)", "downscale2d(x).flip(3)"), ("downscale2d(x)", "downscale2d(x).mean(dim=1, keepdim=True)"),
+        ("downscale2d(x)", "downscale2d(x).round(decimals=2)"), ("fade_in(downscale2d(x), x, alpha)", "x"),
+        ("fade_in(downscale2d(x), x, alpha)", "x.lerp_(upscale2d(downscale2d(x)), 1 - alpha)"), ("return ", "return 2 * ")],
+    "01.growing": [
+        ("stable + fade)", "stable)"), ("stable + fade)", "2 * stable)"), (">= resolution", "> resolution"),
+        (">= resolution", ">= resolution // 2"), ("return resolution, 1.0", "return resolution, 0.0"),
+        ("return resolution, 1.0", "return start, 1.0"), ("grown + 1, (", "grown, ("), ("grown + 1, (", "grown + 2, ("),
+        ("within - stable) / fade", "within) / fade"), ("/ fade", "/ stable"), ("/ fade", "// fade"), ("/ fade", "/ (stable + fade)"),
+        ("/ fade", "/ 600_000"), ("within > stable", "within > fade"), ("within > stable", "within < stable"),
+        ("within > stable", "within > 600_000"), ("start << grown, 1.0", "start << grown, 0.0"), ("(within - stable) / fade", "1.0"),
+        ("start << grown >=", "4 << grown >="), ("return start << grown, 1.0", "return 1.0, start << grown")],
+    "02.equalized_scale": [
+        ("shape[1:]", "shape"), ("shape[1:]", "shape[:1]"), ("shape[1:]", "shape[2:]"), ("shape[1:]", "shape[1:2]"),
+        ("shape[1:]", "shape[1:3]"), ("shape[1:]", "shape[:-1]"), ("shape[1:]", "shape[-1:]"), ("math.prod(", "sum("),
+        ("math.prod(", "max("), ("gain / math.sqrt", "gain * math.sqrt"), ("gain / math.sqrt", "1 / math.sqrt"),
+        ("gain / math.sqrt", "gain // math.sqrt"), ("gain / math.sqrt", "gain ** 2 / math.sqrt"), ("math.sqrt(", "math.log("),
+        ("math.sqrt(", "("), ("math.sqrt(", "math.isqrt("), ("math.sqrt(", "math.sqrt(1 + "), ("math.sqrt(", "math.sqrt(0.5 * ")],
+    "02.pixel_norm": [
+        ("rsqrt", "sqrt"), ("rsqrt", "reciprocal"), ("x.square()", "x.abs()"), ("x.square()", "x.pow(4)"), ("x.square()", "x"),
+        (".mean(", ".sum("), (".mean(", ".amax("), (".mean(", ".var("), ("dim=1", "dim=0"), ("dim=1", "dim=-1"),
+        (".mean(dim=1, keepdim=True)", ".mean()"), (", keepdim=True", ""), ("+ eps", "- eps"), ("+ eps", "+ 2 * eps"),
+        ("+ eps", "+ eps ** 2"), ("+ eps", "+ 1e-8"), ("+ eps", ""), ("x.square()", "x.detach().square()"),
+        ("x *", "x.detach() *"), ("x *", "x.abs() *"), ("x *", "(x - x.mean(dim=1, keepdim=True)) *"),
+        ("x.square()", "x.square_()"), (".rsqrt()", ".rsqrt().float()"), (".rsqrt()", ".rsqrt().mul(1.0001)")],
+    "02.minibatch_stddev": [
+        ("x.reshape(size, n // size", "x.reshape(n // size, size"),
+        ("min(group_size, n)", "group_size"), ("min(group_size, n)", "min(4, n)"), ("min(group_size, n)", "n"),
+        ("min(group_size, n)", "n // min(group_size, n)"), ("unbiased=False", "unbiased=True"), ("dim=0", "dim=1"),
+        ("+ 1e-8", ""), ("+ 1e-8", "+ 1e-6"), ("groups.var(dim=0, unbiased=False)", "groups.square().mean(dim=0)"),
+        (".sqrt().mean(dim=(2, 3, 4))", ".mean(dim=(2, 3, 4)).sqrt()"), (".sqrt()", ""), (".mean(dim=(2, 3, 4))", ".sum(dim=(2, 3, 4))"),
+        (".mean(dim=(2, 3, 4))", ".amax(dim=(2, 3, 4))"), ("[x, std", "[x.detach(), std"), ("std.to(x.dtype)", "std.detach()"),
+        ("std.to(x.dtype).repeat(size, 1)", "std.repeat_interleave(size, 0)"), ("[x, std", "[x.relu(), std"),
+        ("std.to(x.dtype)", "(1 / std)"), ("std.to(x.dtype)", "std.mean(dim=0, keepdim=True).expand_as(std)")],
+    "02.gradient_penalty": [
+        ("torch.lerp(reals, fakes,", "torch.lerp(fakes, reals,"), ("torch.lerp(reals, fakes,", "torch.lerp(reals, reals,"),
+        ("mix.to(reals.dtype)", "mix.square()"), ("mix.to(reals.dtype)", "mix.flip(0)"), ("mix is None", "True"),
+        ("mix.to(reals.dtype)", "mix.round()"), ("[:, None, None, None]", "[None, None, None, :]"),
+        (".detach().requires_grad_()", ""), ("critic(mixed).sum()", "critic(mixed).mean()"),
+        ("critic(mixed).sum()", "critic(mixed)[0]"), ("critic(mixed).sum()", "critic(mixed).square().sum()"),
+        ("critic(mixed).sum()", "critic(reals + 0 * mixed).sum()"), ("create_graph=True", "retain_graph=True"),
+        ("grads.square()", "grads.abs()"), ("grads.square()", "grads.detach().square()"),
+        (".sum(dim=(1, 2, 3))", ".mean(dim=(1, 2, 3))"), (".sum(dim=(1, 2, 3))", ".sum(dim=(2, 3))"),
+        (".sum(dim=(1, 2, 3))", ".sum(dim=(0, 1, 2))"), (".sum(dim=(1, 2, 3))", ".sum()"), (".sqrt()", ""),
+        ("(norms - target).square()", "(norms - target).abs()"), ("norms - target", "norms - 1"),
+        ("norms - target", "norms + target"), ("norms - target", "(norms - target).relu()"), ("/ target ** 2", ""),
+        ("/ target ** 2", "/ target"), ("/ target ** 2", "* target ** 2"), ("target ** 2", "norms ** 2")],
+    "03.adain": [
+        ("x - x.mean", "x + x.mean"), ("x.mean(dim=(2, 3)", "x.mean(dim=(1, 2, 3)"), ("x.mean(dim=(2, 3)", "x.mean(dim=2"),
+        ("x = x - x.mean(dim=(2, 3), keepdim=True)", "x = x - x.amin(dim=(2, 3), keepdim=True)"),
+        ("- x.mean(dim=(2, 3), keepdim=True)", "- x.mean(dim=(2, 3), keepdim=True).detach()"),
+        ("square().mean(dim=(2, 3)", "square().mean(dim=(0, 2, 3)"), ("square().mean(dim=(2, 3)", "square().sum(dim=(2, 3)"),
+        ("square().mean(dim=(2, 3)", "abs().mean(dim=(2, 3)"), ("square().mean(dim=(2, 3)", "square().amax(dim=(2, 3)"),
+        ("rsqrt()", "sqrt()"), ("rsqrt()", "reciprocal()"), ("rsqrt()", "rsqrt().detach()"), ("+ eps", "+ 2 * eps"),
+        ("+ eps", "- eps"), ("+ eps", "+ 1e-8"), ("+ eps", ""), ("x * scale[:, :, None, None]", "x / scale[:, :, None, None]"),
+        ("x * scale[:, :, None, None]", "x * scale.flip(0)[:, :, None, None]"), ("+ bias[:, :, None, None]", ""),
+        ("+ bias[:, :, None, None]", "+ bias.flip(1)[:, :, None, None]"), ("+ bias[", "+ bias.detach()["),
+        ("x * scale[", "x * scale.detach()["), ("x - x.mean(dim=(2, 3), keepdim=True)", "x.sub_(x.mean(dim=(2, 3), keepdim=True))")],
+    "03.split_style": [
+        ("dim=1", "dim=0"), ("y_s + 1", "y_s"), ("y_s + 1", "y_s - 1"), ("y_s + 1", "1.0001 + y_s"), ("y_s + 1", "y_s.add_(1)"),
+        ("y_s + 1", "2 * y_s + 1"), ("y_s + 1", "y_s.detach() + 1"), ("y_s + 1, y_b", "y_b, y_s + 1"), ("y_s + 1, y_b", "y_s + 1, -y_b"),
+        ("y_s + 1, y_b", "y_s + 1, y_b.detach()"), ("y_s + 1, y_b", "y_s + 1, y_b + 1"), ("y_s + 1, y_b", "torch.stack([y_s + 1, y_b])"),
+        ("y_s + 1, y_b", "torch.cat([y_s + 1, y_b], dim=1)"), ("y_s + 1, y_b", "y_s + 1"), ("y_s, y_b = y", "y_b, y_s = y"),
+        ("y_s + 1, y_b", "y_s + 1, y_b, y"), ("y_s + 1", "(y_s + 1).relu()")],
+    "03.mix_styles": [
+        ("<", "<="), ("<", ">"), ("<", ">="), ("<", "=="), ("layer < cutoff", "layer < cutoff - 1"), ("layer < cutoff", "layer < 2"),
+        ("layer < cutoff", "cutoff"), ("ws1, ws2)", "ws2, ws1)"), ("ws1, ws2)", "ws1, ws1)"), ("ws1, ws2)", "ws1, 0 * ws2)"),
+        ("ws1, ws2)", "ws1.detach(), ws2)"), ("ws1, ws2)", "ws1, ws2.detach())"), ("ws1, ws2)", "ws1, ws2.flip(0))"),
+        ("ws1, ws2)", "ws1, ws2.flip(1))"), ("[None, :, None]", "[None, None, :]"), ("[None, :, None]", "[:, None, None]"),
+        ("ws1.shape[1]", "ws1.shape[2]"), ("torch.where(layer < cutoff, ws1, ws2)", "ws1.copy_(torch.where(layer < cutoff, ws1, ws2))")],
+    "03.update_w_avg": [
+        ("dim=0", "dim=1"), ("dim=0", "dim=0, keepdim=True"), ("w.mean(dim=0)", "w.mean()"), ("w.mean(dim=0)", "w"), ("w.mean(dim=0)", "w[0]"),
+        ("w.mean(dim=0)", "w.sum(dim=0)"), ("w.mean(dim=0)", "w.abs().mean(dim=0)"), ("w_avg, decay)", "w_avg, 1 - decay)"),
+        ("w_avg, decay)", "w_avg, 0.995)"), ("w_avg, decay)", "w_avg, decay ** 2)"), ("w_avg, decay)", "0 * w_avg, decay)"),
+        ("w_avg, decay)", "w_avg.round(), decay)"), ("w_avg, decay)", "w_avg, min(decay, 0.9))"),
+        ("torch.lerp(w.mean(dim=0), w_avg, decay)", "w_avg.lerp_(w.mean(dim=0), 1 - decay)"), ("return ", "return 1.0001 * "),
+        ("torch.lerp(w.mean(dim=0), w_avg, decay)", "w_avg")],
+    "04.add_noise": [
+        ("x + noise", "x - noise"), ("x + noise", "x * noise"), ("x + noise", "x + noise.abs()"), ("x + noise", "x.detach() + noise"),
+        ("x + noise", "x + noise.flip(0)"), ("x + noise", "x + noise.mT.reshape(noise.shape)"), ("x + noise", "x + torch.randn_like(noise)"),
+        ("x + noise", "x + noise.round(decimals=3)"), ("(strength.view", "(strength.detach().view"), ("view(-1, 1, 1)", "view(1, -1, 1)"),
+        ("view(-1, 1, 1)", "view(-1)"), ("view(-1, 1, 1)", "view(-1, 1, 1, 1)"), ("view(-1, 1, 1)", "view(-1, 1, 1).flip(0)"),
+        ("else strength)", "else 1)"), ("else strength)", "else 2 * strength)"), ("to(x.dtype)\n", "half().to(x.dtype)\n"),
+        ("(strength.view(-1, 1, 1) if strength.ndim else strength)", "strength"), ("return x + noise", "return x.add_(1e-9) + noise"),
+        ("return x + noise", "return x + noise[:1]")],
+    "04.pixel_deviation": [
+        ("var(dim=0)", "var(dim=1)"), ("var(dim=0)", "var(dim=2)"), ("var(dim=0)", "var(dim=0, unbiased=False)"), ("var(dim=0)", "std(dim=0)"),
+        ("var(dim=0)", "var(dim=(0, 1))"), ("var(dim=0)", "var(dim=0, correction=2)"), ("images.var", "images[:3].var"),
+        ("images.var", "images.abs().var"), ("images.var", "images.round(decimals=3).var"), ("images.var(dim=0)", "images.mean(dim=0)"),
+        ("mean(dim=1)", "mean(dim=0)"), ("mean(dim=1)", "sum(dim=1)"), ("mean(dim=1)", "amax(dim=1)"), ("mean(dim=1)", "mean()"),
+        ("mean(dim=1)", "mean(dim=1, keepdim=True)"), ("mean(dim=1).sqrt()", "sqrt().mean(dim=1)"), (".sqrt()", ""),
+        (".sqrt()", ".add(1e-8).sqrt()"), ("images.var(dim=0)", "images.sub_(images[0]).var(dim=0)")],
     "05.modulate": [
         ("weight[None] *", "weight[None].detach() *"), ("* style[", "* style.detach()["), ("* style[", "* style.float()["),
         ("style[:, None, :, None, None]", "style[:, :, None, None, None]"),
@@ -420,6 +533,71 @@ CHANGES = {
         ("[table > 0]", ""), ("table > 0", "table > 0.2"),
         (".sum().item()", ".mean().item()"), (".sum().item()", ".sum()[None]"), ("table[table > 0] * np", "given * np"),
         ("for labels in (y, x)", "for labels in (x, y)"), ("x.max() + 1, y.max() + 1", "2, 2")],
+    "08.clip_distance": [
+        ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "2 - ("), ("1 - (", "-("), ("F.normalize(image_features, dim=-1)", "image_features"),
+        ("F.normalize(text_features, dim=-1)", "text_features"), ("image_features, dim=-1", "image_features, dim=0"),
+        ("text_features, dim=-1", "text_features, dim=0"), ("image_features, dim=-1", "image_features, p=1, dim=-1"),
+        (".sum(dim=-1)", ".mean(dim=-1)"), (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"), (".sum(dim=-1)", ".amax(dim=-1)"),
+        (".sum(dim=-1)", ".sum(dim=-1, keepdim=True)"), (".sum(dim=-1)", ".sum(dim=-1).abs()"), ("text_features, dim", "text_features[:1], dim"),
+        ("image_features, dim", "image_features.detach(), dim"), ("text_features, dim", "text_features.detach(), dim"),
+        (".sum(dim=-1)", ".sum(dim=-1).mean()"), ("1 - (", "1.001 - (")],
+    "08.identity_loss": [
+        ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "-("), ("F.normalize(features, dim=-1)", "features"),
+        ("F.normalize(source_features, dim=-1)", "source_features"), ("(features, dim=-1", "(features, dim=0"),
+        ("(source_features, dim=-1", "(source_features, dim=0"), ("(features, dim=-1)", "(features, dim=-1, eps=2)"),
+        (".sum(dim=-1)", ".mean(dim=-1)"), (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"), (".sum(dim=-1)", ".sum(dim=-1)[:1]"),
+        (".sum(dim=-1)", ".sum(dim=-1).square()"), (".sum(dim=-1)", ".sum(dim=-1).clamp(min=0)"), ("source_features, dim", "source_features.flip(0), dim"),
+        ("(features, dim", "(features.detach(), dim"), ("(features, dim", "(features.abs(), dim"), (".sum(dim=-1)", ".sum(dim=-1).mean()")],
+    "08.optimization_loss": [
+        ("clip_term +", "clip_term -"), ("clip_term +", "2 * clip_term +"), ("clip_term +", "clip_term.detach() +"), ("clip_term +", "clip_term.mean() +"),
+        ("l2 * latent", "latent"), ("l2 * latent", "l2 ** 2 * latent"), ("l2 * latent", "0.008 * latent"), ("l2 * latent", "abs(l2 - 0.008) * latent"),
+        ("(latents, sources) +", "(latents, sources).sqrt() +"), ("(latents, sources) +", "(latents, 0 * sources) +"),
+        ("(latents, sources) +", "(latents[:, 1:], sources[:, 1:]) +"), ("(latents, sources) +", "(latents.detach(), sources) +"),
+        ("(latents, sources) +", "(latents, sources.detach()) +"), ("(latents, sources) +", "(latents, sources).mean() +"),
+        ("(latents, sources) +", "(latents, sources) / latents[0].numel() +"), ("id_weight * ", ""), ("id_weight * ", "l2 * "),
+        ("+ id_weight", "- id_weight"), ("id_weight * identity_term", "id_weight"), ("id_weight * identity_term", "0")],
+    "09.split_levels": [
+        ("ws[:, LEVELS", "ws[LEVELS"), ("ws[:, LEVELS", "ws[:, :, LEVELS"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mean(dim=1)"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(1)"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(0)"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].detach()"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].float()"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :4]"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :-1]"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mT"), ("ws[:, LEVELS[level]]", "ws.sub_(1)[:, LEVELS[level]] + 1"),
+        ("for level in levels}", "for level in LEVELS}"), ("for level in levels}", "for level in levels[:1]}"),
+        ("{level: ws", "{level.title(): ws"), ("{level: ws", "{len(level): ws"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS['coarse']]")],
+    "09.mapper_loss": [
+        ("clip_weight * clip_term", "clip_term"), ("clip_weight * clip_term", "clip_weight"), ("clip_weight * clip_term", "clip_weight * clip_term.detach()"),
+        ("l2 * off", "off"), ("l2 * off", "0.8 * off"), ("l2 * off", "l2 ** 2 * off"), (".square()", ".abs()"), (".square()", ".pow(4)"),
+        (".mean(dim=(1, 2))", ".sum(dim=(1, 2))"), (".mean(dim=(1, 2))", ".mean()"), (".mean(dim=(1, 2))", ".mean(dim=(0, 1))"),
+        (".mean(dim=(1, 2))", ".mean(dim=2).amax(dim=1)"), (".mean(dim=(1, 2))", ".mean(dim=(1, 2)).sqrt()"), ("offsets.square", "offsets.detach().square"),
+        ("offsets.square", "offsets.relu().square"), ("id_weight * ", ""), ("id_weight * ", "0.1 * "), ("+ id_weight", "- id_weight"),
+        ("id_weight * identity_term", "0"), ("+ l2", "- l2")],
+    "10.direction_between": [
+        ("after - before", "before - after"), ("after - before", "after + before"), ("after - before", "after"),
+        ("F.normalize(after - before, dim=0)", "after - before"), ("F.normalize(x, dim=-1).mean", "x.mean"), ("F.normalize(x, dim=-1)", "F.normalize(x, dim=0)"),
+        ("F.normalize(x, dim=-1)", "F.normalize(x, p=1, dim=-1)"), (".mean(dim=0)", ".mean(dim=1)"), (".mean(dim=0)", ".amax(dim=0)"),
+        (".mean(dim=0)", "[0]"), (".mean(dim=0)", ".mean()"), ("F.normalize(F.normalize(x, dim=-1).mean(dim=0), dim=0)", "F.normalize(x, dim=-1).mean(dim=0)"),
+        ("(neutral, target))", "(target, neutral))"), ("(neutral, target))", "(neutral, neutral))"), ("after - before, dim=0", "after - before, p=1, dim=0"),
+        ("(after - before", "((after - before).abs()"), ("(after - before", "((after - before).float()"), ("(neutral, target))", "(neutral.abs(), target))")],
+    "10.mean_change": [
+        ("after - before", "before - after"), ("after - before", "after + before"), ("after - before", "after"), ("after - before", "(after - before).abs()"),
+        ("F.normalize(changes, dim=-1).mean", "changes.mean"), ("F.normalize(changes, dim=-1)", "F.normalize(changes, dim=0)"),
+        (".mean(dim=0), dim=-1)", ".mean(dim=1), dim=-1)"), (".mean(dim=0), dim=-1)", ".mean(dim=0), dim=0)"), (".mean(dim=0), dim=-1)", "[0], dim=-1)"),
+        ("F.normalize(F.normalize(changes, dim=-1).mean(dim=0), dim=-1)", "F.normalize(changes, dim=-1).mean(dim=0)"),
+        ("mean * (", "mean + 0 * ("), ("> ROUNDING", "<= ROUNDING"), ("> ROUNDING", "> 10 * ROUNDING"), ("> ROUNDING", "> ROUNDING / 10"), ("> ROUNDING", "> 0"),
+        ("norm(dim=-1).mean", "norm(dim=-1).amin"), ("norm(dim=-1).mean", "norm(dim=-1).sum"), ("changes.norm(dim=-1).mean(dim=0)", "changes.mean(dim=0).norm(dim=-1)"),
+        ("norm(dim=-1)", "norm(dim=0)"), ("[..., None]", "")],
+    "10.thresholded": [
+        (">= beta", "> beta"), (">= beta", "< beta"), (">= beta", ">= 0.1"), (">= beta", ">= 0"), ("relevances.abs() >=", "relevances >="),
+        ("relevances.abs() >=", "relevances.square() >="), (">= beta, relevances", ">= beta, relevances.abs()"), (">= beta, relevances, 0)", ">= beta, relevances, beta)"),
+        (">= beta, relevances", ">= beta, relevances.sign()"), ("/ largest", ""), ("/ largest", "* largest"), ("* sigma", ""), ("* sigma", "/ sigma"),
+        ("* sigma", "* sigma.square()"), ("* sigma", "* sigma.mean()"), ("* sigma", "* sigma / sigma.max()"), ("abs().max()", "max()"), ("abs().max()", "abs().mean()"),
+        ("abs().max()", "norm()"), ("else largest", "else 1"), ("else largest", "else relevances.abs().max()"), ("relevances.abs() >=", "(relevances / largest).abs() >=")],
+    "10.shifted": [
+        ("s + alpha", "s - alpha"), ("s + alpha", "alpha"), ("s + alpha * d", "s + d"), ("s + alpha * d", "s * alpha + d"), ("s + alpha * d", "s * (1 + alpha * d)"),
+        ("alpha * d", "alpha * d.abs()"), ("alpha * d", "alpha ** 2 * d"), ("alpha * d", "alpha * d.mean()"), ("alpha * d", "alpha * d.flip(0)"),
+        ("alpha * d", "alpha * (d - s)"), ("alpha[:, None]", "alpha"), ("alpha[:, None]", "alpha[None]"), ("alpha[:, None]", "alpha[0]"),
+        ("alpha[:, None]", "alpha.flip(0)[:, None]"), (" and alpha.ndim", ""), ("s + alpha * d", "s.add_(alpha * d)"), ("[s + alpha * d for", "[s.float() + alpha * d for"),
+        ("(styles, direction, strict=True)", "(styles[:1], direction)"), ("(styles, direction, strict=True)", "(styles[::-1], direction[::-1])")],
 }
 
 
@@ -468,7 +646,7 @@ def test_without_the_model_the_check_says_that_the_proof_did_not_run(monkeypatch
     task = TASKS[0]
     result = exercises.check(task.id, task.alternatives[0])
     assert result.status == "right" and "could not be loaded" in result.message and result.picture is None
-    assert exercises.names() == [name for name, task in exercises.EXERCISES.items() if task.proof.model is None]
+    assert exercises.names() == [name for name, task in exercises.EXERCISES.items() if task.proof.model is task.needs is None]
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)

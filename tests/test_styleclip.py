@@ -57,6 +57,13 @@ def test_the_latent_distance_is_the_squared_sum_of_a_latent_or_of_all_styles():
     assert styleclip.latent_distance([a, a[:, 0]], [b, b[:, 0]]).tolist() == [16, 64]
 
 
+def test_the_optimization_loss_weighs_its_terms_for_latents_and_for_styles():
+    a, b, clip_term = torch.zeros(2, 3, 4), torch.ones(2, 3, 4) * torch.tensor([1.0, 2]).view(2, 1, 1), torch.tensor([0.5, 1.5])
+    assert styleclip.optimization_loss(clip_term, a, b).tolist() == pytest.approx([0.5 + 0.008 * 12, 1.5 + 0.008 * 48])
+    loss = styleclip.optimization_loss(clip_term, [a, a[:, 0]], [b, b[:, 0]], torch.tensor([0.2, 0.4]), 0.5, 3.0)
+    assert loss.tolist() == pytest.approx([0.5 + 8 + 0.6, 1.5 + 32 + 1.2])
+
+
 def test_the_mapper_loss_weighs_its_terms():
     offsets = torch.stack([torch.full([5, 4], 2.0), torch.zeros(5, 4)])
     loss = styleclip.mapper_loss(torch.tensor([1.0, 0.5]), offsets, torch.tensor([0.2, 0.4]), 2.0, 0.5, 0.1)
@@ -257,6 +264,13 @@ def test_the_text_direction_is_the_difference_of_mean_unit_vectors():
     for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"), (("man", "a man", ("photo",)), "where the description")):
         with pytest.raises(ValueError, match=message):
             styleclip.text_direction(Words(), *arguments)
+
+
+def test_a_direction_between_embeddings_counts_every_template_alike_whatever_its_length():
+    neutral, target = torch.tensor([[2.0, 0, 0], [0, 5.0, 0]]), torch.tensor([[0, 0, 3.0]])
+    expected = torch.tensor([-0.5, -0.5, 0.5 ** 0.5])
+    assert torch.allclose(styleclip.direction_between(neutral, target), expected, atol=1e-6)
+    assert torch.allclose(styleclip.direction_between(target, neutral), -expected, atol=1e-6)
 
 
 def test_a_channel_below_the_threshold_stays_and_the_others_keep_their_sign():

@@ -10,21 +10,25 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 from .. import zoo
-from . import (display, engine, guard, lesson00, lesson05, lesson05_activations, lesson05_convolutions, lesson06, lesson06_lazy,
-               lesson06_penalty, lesson07, lesson07_entropy, lesson07_measures, proof as proofs, records)
+from . import (display, engine, guard, lesson00, lesson01, lesson01_growing, lesson02, lesson02_penalty, lesson02_stddev, lesson03,
+               lesson03_mixing, lesson04, lesson05, lesson05_activations, lesson05_convolutions, lesson06, lesson06_lazy,
+               lesson06_penalty, lesson07, lesson07_entropy, lesson07_measures, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10,
+               lesson10_edit, proof as proofs, records)
 from .blank import ____
 from .engine import Result
 
 __all__ = ["____", "Result", "check", "hint", "lesson", "names", "progress", "solution", "stub"]
-MODULES = (lesson00, lesson05, lesson05_convolutions, lesson05_activations, lesson06, lesson06_penalty, lesson06_lazy, lesson07,
-           lesson07_measures, lesson07_entropy)
+MODULES = (lesson00, lesson01, lesson01_growing, lesson02, lesson02_stddev, lesson02_penalty, lesson03, lesson03_mixing, lesson04,
+           lesson05, lesson05_convolutions, lesson05_activations, lesson06, lesson06_penalty, lesson06_lazy, lesson07,
+           lesson07_measures, lesson07_entropy, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10, lesson10_edit)
 EXERCISES = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 _hints_seen = {}
 
 
 def names():
-    """The ids of the exercises, in the order of the lessons. One whose model this copy of the course lacks is not offered."""
-    return [name for name, task in EXERCISES.items() if task.proof.model is None or task.proof.model in zoo.names()]
+    """The ids of the exercises, in the order of the lessons. One whose models this copy of the course lacks is not offered."""
+    known = {None, *zoo.names()}
+    return [name for name, task in EXERCISES.items() if {task.proof.model, task.needs} <= known]
 
 
 def exercise(name):

@@ -62,6 +62,7 @@ class Exercise:
     probes: list
     proof: object               # a proof.Proof
     hints: tuple
+    needs: str | None = None    # a model without which the lesson is not there, beside that of the proof
     reference: object = None    # production with the parameters of the stub, where they differ
     returns: str = "tensor"     # or "numbers", "tensors": one or several; or "tensor and state": only the first has a gradient
     single: bool = False        # float32 is enough, whatever the type of the inputs: the library computes it in that
@@ -206,7 +207,8 @@ def verdict(exercise, answer, found):
         if outcome.form != wanted.form and outcome.value is not None:
             number = (" `.item()` gives the number in a tensor or an array, `.tolist()` several."
                       if exercise.returns == "numbers" and re.search("a tensor|an array", outcome.form) else "")
-            return "wrong", "form", f"Your function returns {outcome.form} instead of {wanted.form}, for: {probe.what}.{number}"
+            returned = outcome.form if len(outcome.form) < 160 else f"{outcome.form[:160]}…"
+            return "wrong", "form", f"Your function returns {returned} instead of {wanted.form}, for: {probe.what}.{number}"
         if not_a_tensor(outcome.value):
             return "error", None, f"Your function {not_a_tensor(outcome.value)} {RETURN[exercise.returns]}"
     if right(found, expected):

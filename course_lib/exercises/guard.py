@@ -21,10 +21,12 @@ from importlib import import_module
 import torch
 
 from .. import losses, ops
-from ..metrics import path_length
+from ..metrics import claims, path_length
+from ..styleclip import global_directions, losses as styleclip_losses, mapper
+from ..training import schedule
 
 separability = import_module("course_lib.metrics.separability")     # metrics.separability is the function
-COURSE = (ops, losses, path_length, separability)
+COURSE = (ops, losses, claims, path_length, schedule, separability, styleclip_losses, mapper, global_directions)
 
 SECONDS = 10                    # for all probes of one check, and again for the proof
 KEPT = 300                      # characters of what an answer prints

@@ -25,14 +25,16 @@ class Computed:
 class Probe:
     """One call: `what` tells a learner about the inputs, `inputs` maps parameters to values; omitted ones take defaults.
 
-    fixed: the tensors that need no gradient, as noise and stored means.
+    fixed: the tensors that need no gradient, as noise and stored means; tensors in lists never get one.
     """
     what: str
     inputs: dict
     fixed: tuple = ()
 
     def tensors(self):
-        return {name: value for name, value in self.inputs.items() if isinstance(value, torch.Tensor)}
+        """By the name of the input, and those of a list as "name[0]"."""
+        lists = {f"{name}[{i}]": x for name, value in self.inputs.items() if isinstance(value, list) for i, x in enumerate(value)}
+        return {name: value for name, value in (self.inputs | lists).items() if isinstance(value, torch.Tensor)}
 
     def networks(self):
         found = {name: value for name, value in self.inputs.items() if isinstance(value, torch.nn.Module)}
@@ -88,7 +90,8 @@ def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor",
     """The outcome of one probe. Inputs are copies with a gradient; the gradient is that of a fixed random projection, and
     reaches the parameters of networks too. single: all is rounded to float32."""
     networks = {name: copy.deepcopy(value) for name, value in probe.networks().items()}
-    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items() if name not in probe.fixed}
+    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items()
+              if name in probe.inputs and name not in probe.fixed}
     inputs = {name: leaves[name].clone() if name in leaves else networks.get(name) or copy.deepcopy(value)
               for name, value in probe.inputs.items()}
     inputs |= {name: networks[name](inputs[value.source]) for name, value in probe.computed().items()}
@@ -114,6 +117,8 @@ def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor",
 
 
 def snapshot(value):
+    if isinstance(value, list):
+        return [snapshot(x) for x in value]
     return (value._version, value.detach().clone()) if isinstance(value, torch.Tensor) else copy.deepcopy(value)
 
 
@@ -121,6 +126,8 @@ def unchanged(value, before):
     if isinstance(value, torch.Tensor):
         version, before = before
         return value._version == version and value.shape == before.shape and torch.equal(value.detach(), before)
+    if isinstance(value, list):
+        return len(value) == len(before) and all(map(unchanged, value, before))
     return np.array_equal(value, before)
 
 
@@ -154,8 +161,8 @@ def one_tensor(value, returns):
 
 
 def leaves_of(value):
-    if isinstance(value, (tuple, list)):
-        for part in value:
+    if isinstance(value, (tuple, list, dict)):
+        for part in value if not isinstance(value, dict) else [value[key] for key in sorted(value, key=str)]:
             yield from leaves_of(part)
     else:
         yield value
@@ -163,6 +170,8 @@ def leaves_of(value):
 
 def form(value):
     """What somebody returned, in words: "(a tensor [3], a number)"."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {form(value[key])}' for key in sorted(value, key=str))}}}"
     if isinstance(value, (tuple, list)):
         return f"({', '.join(map(form, value))})"
     if isinstance(value, torch.Tensor):

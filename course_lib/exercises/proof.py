@@ -45,7 +45,7 @@ def installed(owner, name, answer, adapt=None):
             value = answer(*args, **kwargs)
         finally:
             inside.pop()
-        if not isinstance(value, (torch.Tensor, tuple, list, Real)):
+        if not isinstance(value, (torch.Tensor, tuple, list, dict, Real)):
             raise guard.BadResult(f"returned {probes.form(value)}")
         calls.append(name)
         return value
@@ -59,7 +59,7 @@ def installed(owner, name, answer, adapt=None):
 
 @dataclass(frozen=True)
 class Proof:
-    """render(network) draws images, or curves, with the function `owner.name`.
+    """render(network) draws images, or curves or bars, with the function `owner.name`.
 
     model, part: the trained network that it gets; model None: none. adapt: gives an answer the parameters of `owner.name`.
     draw: Shown → picture. titles: over the images. who, what: for the sentence "who called yours n times and what".
@@ -94,7 +94,7 @@ class Proof:
 
     def alt(self, shown, name):
         if self.draw:
-            return f"Curves with the library's {name} and with yours: they {'are the same' if shown.same else 'differ'}."
+            return f"A plot with the library's {name} and with yours: they {'are the same' if shown.same else 'differ'}."
         verdict = "both rows are the same" if shown.same else "the second row differs from the first"
         return f"{len(shown.reference)} pictures made with the library's {name}, and below them with yours: {verdict}."
 
@@ -129,7 +129,8 @@ def descend(network, loss, lr):
 
 def grid(shown, titles=None):
     images = torch.cat([shown.reference, shown.images]).nan_to_num(nan=0.0)
-    return plots.image_grid(images, columns=len(shown.reference), labels=["library", "yours"], titles=titles)
+    return plots.image_grid(images, columns=len(shown.reference), labels=["library", "yours"],
+                            titles=titles and titles[:len(shown.reference)])
 
 
 def lines(x, xlabel, ylabel, names=("",)):
@@ -141,7 +142,25 @@ def lines(x, xlabel, ylabel, names=("",)):
             axes.plot(x, shown.images[i], color=plots.COLORS[i], linewidth=1.5, label=f"{name}, yours".strip(", "))
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.legend()
-        picture = plots.to_image(figure)
-        plots.plt.close(figure)
-        return picture.resize((picture.width // 2, picture.height // 2))
+        return drawn(figure)
     return draw
+
+
+def bars(labels, names=("",)):
+    """How to draw values [len(names), len(labels)]: the library's as wide, pale bars, the answer's as thin ones before them."""
+    def draw(shown):
+        figure, axes = plots.plt.subplots(1, len(names), sharey=True, squeeze=False)
+        for axis, name, reference, values in zip(axes[0], names, shown.reference, shown.images):
+            axis.bar(labels, reference, 0.8, alpha=0.35, label="library")
+            axis.bar(labels, values.nan_to_num(0, 0, 0), 0.3, label="yours")
+            axis.tick_params(axis="x", rotation=90)
+            axis.set(title=name)
+        axes[0, 0].legend()
+        return drawn(figure)
+    return draw
+
+
+def drawn(figure):
+    picture = plots.to_image(figure)
+    plots.plt.close(figure)
+    return picture.resize((picture.width // 2, picture.height // 2))

@@ -27,18 +27,24 @@ class Statistics(NamedTuple):
 # The equations
 
 def text_direction(clip, neutral, target, templates=TEMPLATES):
-    """StyleCLIP §6.1: Δt, from the neutral text to the target, a unit vector [D].
-
-    Each text is put into every template; the unit vectors are averaged and the mean brought to length 1, then subtracted.
-    """
+    """StyleCLIP §6.1: Δt, from the neutral text to the target, each put into every template, a unit vector [D]."""
     if neutral.strip().lower() == target.strip().lower():
         raise ValueError(f'neutral and target text are both "{target}"; the target must say what should change')
     if not templates or any("{}" not in template for template in templates):
         raise ValueError("templates need at least one text, each with a {} where the description goes")
-    mean = lambda text: F.normalize(clip.encode_texts([t.format(text) for t in templates]).mean(dim=0), dim=0)
     for text in (neutral, target):
         clip.encode_texts([text])               # an empty text is an error, though "a portrait of" is none
-    return F.normalize(mean(target) - mean(neutral), dim=0)
+    return direction_between(*(clip.encode_texts([t.format(text) for t in templates]) for text in (neutral, target)))
+
+
+def direction_between(neutral, target):
+    """StyleCLIP §6.1: from the embeddings of a neutral text in several templates to those of the target, a unit vector [D].
+
+    neutral and target [T, D]. Of each, the unit vectors are averaged and the mean brought to length 1; then they are
+    subtracted, and the difference is brought to length 1.
+    """
+    before, after = (F.normalize(F.normalize(x, dim=-1).mean(dim=0), dim=0) for x in (neutral, target))
+    return F.normalize(after - before, dim=0)
 
 
 def mean_change(before, after):

@@ -1,4 +1,4 @@
-"""The terms of StyleCLIP's losses. Each returns one value per image."""
+"""The terms of StyleCLIP's losses, and that of latent optimization. Each returns one value per image."""
 import torch.nn.functional as F
 
 
@@ -21,3 +21,11 @@ def latent_distance(latents, sources):
     if not isinstance(latents, (list, tuple)):
         latents, sources = [latents], [sources]
     return sum((a - b).square().flatten(1).sum(dim=1) for a, b in zip(latents, sources, strict=True))
+
+
+def optimization_loss(clip_term, latents, sources, identity_term=0.0, l2=0.008, id_weight=0.0):
+    """StyleCLIP Eq. 1: D_CLIP + λ_L2 · ‖w − w_s‖² + λ_ID · L_ID. clip_term and identity_term [N] → [N]
+
+    latents and sources are [N, …], or lists of such tensors for styles; see `latent_distance`.
+    """
+    return clip_term + l2 * latent_distance(latents, sources) + id_weight * identity_term

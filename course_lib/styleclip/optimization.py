@@ -4,7 +4,7 @@ from tqdm import tqdm
 
 from ..inversion import learning_rate_ramp
 from .edits import Edit, checked_ws, encoded_prompts, finite_losses, same_device, seen_distance
-from .losses import identity_loss, latent_distance
+from .losses import identity_loss, latent_distance, optimization_loss
 
 SPACES = "w", "w+", "s"
 
@@ -65,12 +65,11 @@ def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ide
 
         # The terms of the loss, one value per image.
         images = _render(G, edited(), space, noise)
-        losses = {"clip": seen_distance(clip, images, text, views, rng),
-                  "l2": latent_distance(offsets, [torch.zeros_like(offset) for offset in offsets])}
-        total = losses["clip"] + l2 * losses["l2"]
+        unmoved = [torch.zeros_like(offset) for offset in offsets]
+        losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": latent_distance(offsets, unmoved)}
         if id_weight:
             losses["identity"] = identity_loss(identity(images), known)
-            total = total + id_weight * losses["identity"]
+        total = optimization_loss(losses["clip"], offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
         gradients = torch.autograd.grad(total.sum(), offsets)
         losses = {name: value.detach().cpu() for name, value in {"total": total, **losses}.items()}
         finite_losses(losses, step)

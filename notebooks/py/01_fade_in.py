@@ -1,0 +1,566 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Fade in: a generator that grows
+#
+# > **The claim** (PGGAN; Karras et al. 2018, §2): start at 4×4 pixels, where a GAN is easy to train, and add layers until the
+# > image is large. Fade every new block in, so that it does not destroy what the layers below have learnt. Training becomes stable,
+# > and two to six times faster.
+#
+# You will
+#
+# - look at the stages of a trained PGGAN, and put an untrained block on top of one;
+# - write **fade_in**, which mixes two resolutions by α, and run it in the generator;
+# - write the **fade of the reals**, without which the critic would win at once, and the **schedule** of growth;
+# - switch a block on at once, live, and in a training run;
+# - see what growing saves, and what it does not do here.
+#
+# About 60 minutes. You need lesson 00.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_lib import exercises, ops, plots, portraits, widgets, zoo
+from course_lib.exercises import ____
+from course_lib.networks import pggan
+from course_lib.training import schedule
+
+torch.manual_seed(0)
+ex = exercises.lesson("01")
+COLOR = dict(zip(("grown", "switched", "full size"), plots.COLORS))
+COLOR |= {"α rises": COLOR["grown"], "at once": COLOR["switched"]}
+
+# %% [markdown]
+# ## The problem
+#
+# A portrait of 64 × 64 pixels has 256 times as many values as one of 4 × 4. Here are portraits of the world at five resolutions.
+
+# %%
+full = portraits.render(portraits.sample_attributes(8, seed=5), 64)
+sizes = (4, 8, 16, 32, 64)
+enlarged = lambda images: ops.upscale2d(images, 64 // images.shape[-1])
+plots.show(plots.image_grid(torch.cat([enlarged(ops.downscale2d(full, 64 // r)) for r in sizes]), columns=8, scale=1,
+                            labels=[f"{r} px" for r in sizes]),
+           alt="Eight portraits at 4, 8, 16, 32 and 64 pixels, enlarged to one size: at 4 and 8 pixels a head before a background, "
+               "at 16 hair and clothes, from 32 on faces.")
+
+# %% [markdown]
+# > **Predict.** You are the critic and have to tell generated portraits from real ones. At which size is that easiest, and why is
+# > that bad for the generator?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# At 64 pixels: every hair and every edge can be wrong. At 4 pixels there is little to see but colours. The generator learns from
+# the critic's gradient. A critic that has found one sure sign says nothing about all the rest. So at full size the generator has to
+# learn everything at once from a critic that is far ahead of it; the authors add that large images force small batches.
+# </details>
+#
+# PGGAN asks for one thing after the other. It trains a generator and a critic at 4 pixels, then gives both a block for 8 pixels, and
+# so on; all layers go on learning. Here is the generator at the end of each stage, always for the same eight latents $z$.
+
+# %%
+names = {4: "4", 8: "8", 16: "16", 32: "32", 64: "G"}
+stages = {r: zoo.load("pggan-portraits-64", part) for r, part in names.items()}
+z = torch.randn(8, stages[4].z_dim, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def draw(network, z=z, alpha=None):
+    return network(z, alpha=alpha)
+
+
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[r])) for r in sizes]), columns=8, scale=1, labels=[f"{r} px" for r in sizes]),
+           alt="The pictures of eight latents in the stages from 4 to 64 pixels: each stage keeps the person of the one "
+               "before, roughly, and adds to it.")
+for r in sizes[1:]:
+    small = ops.downscale2d(draw(stages[r]))
+    alike = torch.corrcoef(torch.stack([small.flatten(), draw(stages[r // 2]).flatten()]))[0, 1]
+    print(f"{r:2d} px, averaged down to {r // 2:2d} px: correlation with the stage before {alike:.2f}")
+G = stages[64]
+print(f"The generator of 64 px has α = {G.alpha:.2f}" + (": its last block is still fading in." if G.alpha < 1 else "."))
+
+# %% [markdown]
+# From 16 pixels on a latent mostly keeps its person from one stage to the next, because the layers below stay. How α got into this
+# is what comes now. (When α is below 1 in the last line, the shipped network was saved while its last block was fading in, so expect
+# less of its 64 px than of a finished stage.)
+#
+# ## A new block, at once
+#
+# Take the stage of 32 pixels and put a block for 64 on top, with random weights, as training does. The picture now comes out of the
+# new block.
+
+# %%
+def with_a_new_block(resolution):
+    """The stage before, with an untrained block for `resolution` on top."""
+    channels = {r: getattr(stages[resolution], f"b{r}").conv1.weight.shape[0] for r in stages[resolution].resolutions}
+    torch.manual_seed(0)
+    network = pggan.Generator(resolution, z_dim=z.shape[1], channels=channels)
+    network.load_state_dict(stages[resolution // 2].state_dict(), strict=False)
+    return network.eval().requires_grad_(False)
+
+
+new = {r: with_a_new_block(r) for r in sizes[1:]}
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64], alpha=1)]), columns=8, scale=1,
+                            labels=["32 px", "new block"]),
+           alt="Above the portraits of the 32 pixel stage, below what an untrained block makes of their features: false colours, in "
+               "which outlines of the portraits remain.")
+
+# %% [markdown]
+# The outlines are still there, for even a random block passes on what it gets. But the colours are gone, because with a new block comes
+# a new layer that turns features into RGB. The critic has a new block as well. Now both take large steps to put their new layers in
+# order, and the gradients of these steps run through all the layers below.
+#
+# ## The fade
+#
+# So keep the old way to RGB for a while, and mix. Let $\text{RGB}_{32}$ and $\text{RGB}_{64}$ be the layers that turn the features of a
+# block into colours:
+#
+# $$\text{image} = (1-\alpha)\cdot \text{up}\big(\text{RGB}_{32}(x_{32})\big) + \alpha\cdot\text{RGB}_{64}(x_{64})
+# \qquad\text{(PGGAN, Fig. 2)}$$
+#
+# $\text{up}$ repeats every pixel in both directions. At $\alpha = 0$ the network draws what it drew before, and the new block is not heard
+# at all. Then α rises to 1 in a straight line over 600,000 images, and the old way is thrown away.
+#
+# The critic mirrors this. (*Critic* is what a discriminator is called when its last number is not squeezed into a probability; lesson 02
+# has its loss.) While it fades, it looks at the image twice: through its new block, and, averaged down, through its old way in:
+#
+# $$h_{32} = (1-\alpha)\cdot \text{fromRGB}_{32}\big(\text{down}(\text{image})\big) + \alpha\cdot\text{block}_{64}\big(\text{fromRGB}_{64}(\text{image})\big)$$
+#
+# and from $h_{32}$ on it is the critic of 32 pixels.
+#
+# ### Exercise 1 · fade_in
+#
+# `low` is $[N, C, H, W]$ and `high` $[N, C, 2H, 2W]$; `alpha` is a number or a tensor without dimensions. Return the mixture, in the size of
+# `high`. Repeat pixels, do not interpolate. You may call `ops.upscale2d`. Both inputs come out of layers that learn, so the gradient
+# must reach both, and the result is a new tensor at every α. (The check shows your function in the *trained* generator of 64 pixels, at several
+# α. Not all of its pictures are pretty; why, you will see further down.)
+
+# %%
+def fade_in(low, high, alpha):
+    return ____
+
+
+ex.fade_in.check(fade_in)
+
+# %% [markdown]
+# Here is the fade at its **start**: the network above, whose new block is untrained.
+
+# %%
+alphas = (0, 0.1, 0.25, 0.5, 1)
+strip = torch.stack([draw(new[64], z[2:5], alpha) for alpha in alphas], dim=1)
+plots.show(plots.image_grid(strip.flatten(0, 1), columns=5, scale=2, titles=[f"α = {alpha}" for alpha in alphas]),
+           alt="Three portraits with an untrained block at five α: untouched at 0, hardly changed at 0.1, more and more tinted, and in "
+               "false colours with blurred outlines at 1.")
+
+# %% [markdown]
+# > **Predict.** And its **end**? Take the *finished* stage of 32 pixels, whose α is 1, and ask it for α = 0. Do you get the
+# > portraits of the 16 pixel stage back?
+
+# %%
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[16])), *(enlarged(draw(stages[32], alpha=alpha)) for alpha in (0, 0.5, 1))]),
+                            columns=8, scale=1, labels=["stage 16", "stage 32, α = 0", "α = 0.5", "α = 1"]),
+           alt="The 16 pixel stage's portraits, and the finished 32 pixel stage at α = 0, 0.5 and 1: at α = 0 the same people in "
+               "glaring, oversaturated colours, at α = 1 natural ones.")
+print("deviation of all pixel values      " + "".join(f"  α = {alpha:<4}" for alpha in (0, 0.25, 0.5, 0.75, 1)))
+for r in sizes[1:]:
+    print(f"the {r:2d} px generator (its α is {stages[r].alpha:.2f})  " + "".join(
+        f"{draw(stages[r], alpha=alpha).std():9.2f}" for alpha in (0, 0.25, 0.5, 0.75, 1)))
+print(f"portraits of the world             {full.std():9.2f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# You get the same people in glaring colours, with two to three times the deviation. Towards the end of its fade $\text{RGB}_{16}$ was heard
+# only with the small weight $1-\alpha$: what it adds has to be loud to be heard, and nobody minds. Since then nobody has corrected it at all,
+# while the layers below went on learning. And in the middle of a fade both ways share the work, so neither is right alone. So α is no
+# slider for your taste: a network is right at the α that it is trained with at that moment, and near it. The line of the 64 px generator points
+# the same way: too much contrast at 0, and less than the world has at 1.
+# </details>
+#
+# Move α yourself. Above: the start of a fade, with an untrained block. Below: the trained network of that resolution.
+
+# %%
+def two_moments(resolution=32, alpha=0.5):
+    images = torch.cat([draw(network[resolution], z[:5], alpha) for network in (new, stages)])
+    return plots.image_grid(enlarged(images), columns=5, scale=2, labels=["start", "trained"])
+
+
+widgets.explorer(two_moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
+                 alt="Five portraits at the α of the slider, above with an untrained last block and below with the trained one.")
+
+# %% [markdown]
+# ## The reals fade too
+#
+# > **Predict.** α is 0.1. The generator's images consist almost only of squares of 2 × 2 equal pixels. The reals are sharp. What does
+# > the critic learn?
+#
+# Measure the *detail* of an image: what is left when every square of 2 × 2 pixels loses its mean.
+
+# %%
+def detail(images):
+    return (images - ops.upscale2d(ops.downscale2d(images))).square().mean().sqrt()
+
+
+reals = portraits.render(portraits.sample_attributes(64, seed=6), 64)
+print("            detail of the    of sharp     of faded\n   α          generator       reals        reals")
+for alpha in (0, 0.1, 0.25, 0.5, 1):
+    print(f"{alpha:4.2f}  {detail(draw(new[64], alpha=alpha)):17.3f}{detail(reals):12.3f}{detail(ops.fade_reals(reals, alpha)):13.3f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# To measure detail. (Look at the first rows: the new block is still untrained, and what it adds at larger α training can correct.) At α = 0 the generator *cannot* have any, whatever it does, so this one sign tells every sharp real from every
+# generated image, and the generator can do nothing about it. The critic would have won before the fade begins.
+# </details>
+#
+# So the reals are faded in the same way: at α = 0 they are as coarse as the generator's images, at α = 1 they are sharp.
+#
+# ### Exercise 2 · fade_reals
+#
+# `x` is $[N, C, H, W]$. At α = 0 every square of 2 × 2 pixels holds its own mean; at α = 1 the result is `x`; in between the two are mixed
+# evenly. You may call `ops.downscale2d`, `ops.upscale2d` and `ops.fade_in`. Return a new tensor, at α = 1 too. Reals are data, so no gradient is
+# asked for.
+
+# %%
+def fade_reals(x, alpha):
+    return ____
+
+
+ex.fade_reals.check(fade_reals)
+
+# %% [markdown]
+# ## The schedule
+#
+# Every resolution trains for 600,000 images; then the next one fades in over 600,000; and so on to the last. Two more things happen
+# at a transition: the batch becomes smaller where memory asks for it, and Adam forgets its moments, for they belong to another
+# network. (600,000 are the defaults of the authors' code; the paper's appendix says 800,000.) This is the plan of the shipped model, whose
+# phases are a quarter as long; the dashed line is where its training stands.
+
+# %%
+card = zoo.cards()["pggan-portraits-64"]
+print(card["command"])
+print(f"the shipped weights: after {card['images']:,} images")
+images = range(0, 1_350_000, 2_000)
+planned = [schedule.growing(i, 64, stable=150_000, fade=150_000) for i in images]
+fig, (above, below) = plt.subplots(2, 1, figsize=(7, 3.4), sharex=True)
+above.plot([i / 1000 for i in images], [resolution for resolution, _ in planned], drawstyle="steps-post")
+below.plot([i / 1000 for i in images], [alpha for _, alpha in planned], color=plots.COLORS[1])
+above.set(yscale="log", ylabel="resolution")
+above.set_yticks(sizes, sizes)
+above.minorticks_off()
+below.set(xlabel="thousand images", ylabel="α")
+for ax in (above, below):
+    ax.axvline(card["images"] / 1000, color="#444444", linestyle="--", linewidth=1)
+plots.show(fig, alt="Above the resolution, which doubles every 300 thousand images from 4 to 64. Below α: it falls to 0 at every "
+                    "doubling, rises to 1 in a straight line over 150 thousand images and stays there for 150 thousand. A dashed line marks the shipped model.")
+
+# %% [markdown]
+# ### Exercise 3 · growing
+#
+# Return `(resolution, α)` after `images` images, as Python numbers. From `start` on every resolution trains for `stable` images at
+# α = 1, then the doubled one fades in over `fade` images. While it fades in, return the *new* resolution. At `resolution` growth ends and α stays 1.
+# `fade` may be 0, for a network whose blocks are switched on at once. At the very image where a fade begins, the old resolution with
+# α = 1 and the new one with α = 0 draw the same, and both are right.
+
+# %%
+def growing(images, resolution, start=4, stable=600_000, fade=600_000):
+    return ____
+
+
+ex.growing.check(growing)
+
+# %% [markdown]
+# > **Predict.** With the defaults, how many images does it take until a network of 1024 pixels works at its full size, with α = 1? Which
+# > share of them has it seen at 64 pixels or less?
+
+# %%
+begins = {}
+for i in range(0, 12_000_000, 1_000):
+    begins.setdefault(schedule.growing(i, 1024), i)
+whole = next(i for (resolution, alpha), i in begins.items() if resolution == 1024 and alpha == 1)
+small = next(i for (resolution, alpha), i in begins.items() if resolution == 128)
+print(f"1024 px with α = 1 after {whole / 1e6:.1f} million images; {100 * small / whole:.0f} % of them at 64 px or less")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Eight doublings of 1.2 million images. More than half of them are small, and that is where the time is saved: an image of 64 × 64 pixels
+# has 256 times fewer values than one of 1024 × 1024.
+# </details>
+#
+# ## The jolt, live
+#
+# What does a new block do to the picture, and to the layers below? Take the stage of 8 pixels, put a new block for 16 on top, and train it for 48 steps: once with α = 1 at
+# once, once with an α that rises by 1/256 a step. A critic would take too long here. In its place stands a teacher: the squared difference
+# from what the *finished* stage of 16 pixels draws of the same $z$, faded in as reals are. The error is measured on other latents, at 8
+# pixels, twice: of the picture, and of what the *old* way to RGB still draws (α = 0), which tells how far the layers below have come away from
+# what they knew.
+
+# %%
+teacher = stages[16]
+bank = torch.randn(64, z.shape[1], generator=torch.Generator().manual_seed(2))
+target = draw(teacher, bank)
+known = ops.downscale2d(draw(teacher))
+error = lambda images: (ops.downscale2d(images) - known).square().mean().sqrt().item()
+
+
+def train(alpha_at, steps=48, batch=4):
+    """Before every step and after the last: the pictures of z, their error at 8 pixels, and that of the old way to RGB."""
+    network = with_a_new_block(16).requires_grad_()
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99))
+    pictures, errors, old = [], [], []
+    for step in range(steps + 1):
+        alpha = alpha_at(step)
+        pictures.append(draw(network, z, alpha))
+        errors.append(error(pictures[-1]))
+        old.append(error(draw(network, z, 0)))
+        chosen = torch.arange(batch) + step * batch % len(bank)
+        loss = (network(bank[chosen], alpha=alpha) - ops.fade_reals(target[chosen], alpha)).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    return pictures, errors, old
+
+
+ways = {"at once": train(lambda step: 1.0), "α rises": train(lambda step: step / 256)}
+
+# %%
+def both(step=0):
+    images = torch.cat([pictures[step][:5] for pictures, _, _ in ways.values()])
+    return plots.image_grid(enlarged(images), columns=5, scale=2, labels=list(ways))
+
+
+shown = (0, 1, 4, 16, 48)
+plots.show(plots.image_grid(enlarged(torch.stack([pictures[step][i] for pictures, _, _ in ways.values() for i in (1, 3) for step in shown])),
+                            columns=5, scale=2, labels=[name for name in ways for _ in range(2)], titles=[f"step {step}" for step in shown]),
+           alt="Two portraits after 0, 1, 4, 16 and 48 steps: switched at once they begin in false colours and are still blurred at the "
+               "end; with a rising α they stay what they were.")
+fig, ax = plt.subplots()
+for name, (_, errors, old) in ways.items():
+    ax.plot(errors, color=COLOR[name], label=name)
+    ax.plot(old, color=COLOR[name], linestyle=":", label=f"{name}, old way")
+mean_picture = (known - known.mean(dim=0)).square().mean().sqrt().item()
+ax.axhline(mean_picture, color="#888888", linestyle="--", linewidth=1, label="the mean picture")
+ax.set(xlabel="steps", ylabel="error at 8 pixels", ylim=(0, None))
+ax.legend()
+plots.show(fig, alt="The error at 8 pixels over the steps: switched at once it starts high and falls, and the old way's rises; with a "
+                    "rising α both stay low.")
+last = lambda values: sum(values[-16:]) / 16
+print("error at 8 pixels         of the picture           of the old way\n                        first   last 16 steps   first   last 16 steps")
+for name, (_, errors, old) in ways.items():
+    print(f"{name:20s}{errors[0]:9.2f}{last(errors):13.2f}{old[0]:11.2f}{last(old):13.2f}")
+print(f"the mean picture    {mean_picture:9.2f}")
+
+# %%
+widgets.explorer(both, step=(0, 48),
+                 alt="Five portraits at the step of the slider, above with the block switched on at once, below with a rising α.")
+
+# %% [markdown]
+# Switched at once, the picture is lost, and 48 steps later the network draws no better than the mean picture. What its lower layers know
+# (dotted) suffers as well, though not much in so few steps. With a rising α the portraits stay, and the new block learns under a small weight.
+# (It also takes longer to be of use: after 48 steps α is still below a fifth. And a squared difference is kinder than a critic, which
+# changes along with the generator.)
+#
+# ## Measured: the jolt in training
+#
+# Now with a critic. Small PGGANs of 32 pixels, on 280,000 images each (`python experiments/compare.py
+# growing`): *grown*, where every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *switched*, where it
+# gets 80,000 without a fade (but the last block only 40,000 within the run, of which there is one seed); and at *full size* from the start. The
+# critic's loss is what it gives generated images less what it gives reals, on average; turned around it is about the distance that it sees
+# between the two.
+
+# %%
+results = json.loads((zoo.DATA / "results" / "growing.json").read_text())
+runs = {name: list(seeds.values()) for name, seeds in results["runs"].items()}
+print("runs:", ", ".join(f"{name} {len(seeds)}" for name, seeds in runs.items()))
+
+
+def change(run, resolution):
+    """When the block of this resolution comes in, by the log; and the log from 20 thousand images before it to 60 thousand after it."""
+    begin = max(row["images"] for row in run["log"] if row["resolution"] <= resolution // 2)
+    rows = [row for row in run["log"] if -20_000 <= row["images"] - begin <= 60_000]
+    return [(row["images"] - begin) / 1000 for row in rows], [-row["D_loss"] for row in rows]
+
+
+fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
+for ax, resolution in zip(axes, (16, 32)):
+    for name in ("grown", "switched"):
+        for run in runs[name]:
+            ax.plot(*change(run, resolution), color=COLOR[name], linewidth=1.5, label=name)
+    ax.axvline(0, color="#444444", linestyle="--", linewidth=1)
+    ax.set(xlabel="thousand images since the block came", title=f"to {resolution} px")
+axes[0].set_ylabel("−(critic's loss)")
+handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
+fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
+plots.show(fig, alt="Minus the critic's loss around the transitions to 16 and 32 pixels. With a fade it rises in a bend; "
+                    "switched at once it leaps up, falls, and stays above the other.")
+for resolution in (16, 32):
+    for name, group in runs.items():
+        for run in group if name != "full size" else ():
+            x, y = change(run, resolution)
+            before = sum(b for a, b in zip(x, y) if a <= 0) / sum(a <= 0 for a in x)
+            steps = [abs(b - a) for a, b, t in zip(y, y[1:], x[1:]) if 0 < t <= 20]
+            print(f"to {resolution} px, {name:9s} {before:4.1f} before; largest change from one line of the log to the next within 20 "
+                  f"thousand images: {max(steps):.1f}")
+
+# %% [markdown]
+# Switched on at once, the critic's loss leaps within a few thousand images: the critic sees far more to object to than a moment ago,
+# and it stays further ahead of the generator than with the fade. With the fade it rises too, but with smaller leaps. (While a fade lasts, the critic's task is smaller too: reals and
+# generated images are both partly coarse.) And the pictures? The score of every snapshot is taken at 32 pixels against sharp
+# portraits: `frechet` is lesson 00's distance by the oracle's features, SWD compares small patches of pixels (PGGAN §5, here the mean
+# over its levels, × 10³; its full name is sliced Wasserstein distance). For both, less is better. Count the images since a block came, so that both kinds have trained it for as long.
+
+# %%
+def since(run, resolution, thousand):
+    """The snapshot so many thousand images after a block came, if there is one."""
+    begin = max(row["images"] for row in run["curve"] if row["resolution"] < resolution)
+    rows = [row for row in run["curve"] if row["resolution"] == resolution and abs(row["images"] - begin - 1000 * thousand) < 1000]
+    return rows[0] if rows else None
+
+
+score = lambda rows, key, digits=0: " and ".join(f"{row[key]:.{digits}f}" if row else "–" for row in rows)
+for key in ("frechet", "swd"):
+    print(f"{key:8s} after …  20           40           60           80 thousand images")
+    for resolution in (8, 16, 32):
+        for name in ("grown", "switched"):
+            columns = [score([since(run, resolution, k) for run in runs[name]], key) for k in (20, 40, 60, 80)]
+            print(f"{resolution:2d} px, {name:8s}  " + "".join(f"{column:13s}" for column in columns).rstrip())
+
+# %% [markdown]
+# The grown runs give two numbers, one for each seed, the switched run one. In the middle of a fade, after 20 thousand images, SWD is better
+# with it; the Fréchet distance is not, at 16 px it is as bad as without. At its end, after 40 thousand, both scores are worse with it, or no
+# better. The new block has worked under a small weight for most of that time. (A guess that we have not tested: what is measured is, as
+# always here, a generator whose weights are *averaged* over the last steps, and in a fade these belong to different α.) Soon afterwards the
+# grown runs have caught up, and after 80 thousand images they are close: about the same at 8 px, slightly better with the fade at 16 px. (At
+# 32 px the run without a fade ends before that.) So in this small setting you see the jolt, and that α weakens it. You do not see that a network
+# ends up worse without the fade.
+#
+# ## Measured: growing against full size
+
+# %%
+plans = {"grown": dict(stable=40_000, fade=40_000), "full size": dict(start=32), "switched": dict(stable=80_000, fade=0)}
+speeds = json.loads((zoo.DATA / "results" / "growing_speed.json").read_text())
+per_image = {(stage["resolution"], stage["fading"]): stage["ms_per_image"] / 1000 for stage in speeds["stages"]}
+
+
+def seconds(name):
+    """Cumulated, every thousand images, with the speeds of the shipped model's networks, each measured alone on one GPU."""
+    total = [0.0]
+    for i in range(500, 280_000, 1_000):
+        resolution, alpha = schedule.growing(i, 32, **plans[name])
+        total.append(total[-1] + 1_000 * per_image[resolution, alpha < 1])
+    return total
+
+
+fig, axes = plt.subplots(2, 2, figsize=(7, 5), sharey="row", sharex="col")
+for name in runs:
+    clock = seconds(name)
+    for run in runs[name]:
+        for row, key in zip(axes, ("frechet", "swd")):
+            y = [point[key] for point in run["curve"]]
+            row[0].plot([point["images"] / 1000 for point in run["curve"]], y, color=COLOR[name], linewidth=1.5, label=name)
+            row[1].plot([clock[round(point["images"] / 1000)] for point in run["curve"]], y, color=COLOR[name], linewidth=1.5)
+for ax, text in zip(axes[:, 0], ("frechet (less is better)", "SWD (less is better)")):
+    ax.set(ylabel=text, ylim=(0, None))
+    for begin in (40, 120, 200):
+        ax.axvline(begin, color=COLOR["grown"], linestyle=":", linewidth=1)
+axes[1, 0].set_xlabel("thousand images")
+axes[1, 1].set_xlabel("seconds, as estimated")
+handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
+fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
+plots.show(fig, alt="Fréchet distance and SWD against images and against estimated time. Against images full size is ahead; against time "
+                    "the grown runs come to about the same Fréchet distance at their end. Dotted lines mark when the grown runs get a new block.")
+
+# %%
+for name in runs:
+    last = [run["curve"][-1] for run in runs[name]]
+    print(f"{name:9s} after {last[0]['images'] / 1000:.0f} thousand images, about {seconds(name)[-1]:2.0f} s:   frechet "
+          f"{score(last, 'frechet'):11s}   SWD {score(last, 'swd'):9s} MS-SSIM {score(last, 'ms_ssim', 2)}")
+print("(MS-SSIM: how much two generated images are alike, on average; less is more variety)")
+clock = seconds("full size")
+reached = max(i for i, t in enumerate(clock) if t <= seconds("grown")[-1])
+near = [min(run["curve"], key=lambda row: abs(row["images"] / 1000 - reached)) for run in runs["full size"]]
+print(f"In the time of the grown runs full size sees {reached} thousand images; its snapshot after {near[0]['images'] / 1000:.0f} "
+      f"thousand: frechet {score(near, 'frechet')}, SWD {score(near, 'swd')}")
+
+# %% [markdown]
+# At equal numbers of images growing does *not* win here: the Fréchet distances overlap, and in SWD full size is clearly better. That is
+# little wonder. Of its images the grown generator has seen only the last 40,000 at 32 pixels without a fade; the other has seen nothing else.
+# At equal *time* they are about level. (The seconds are an estimate that flatters growing: the speeds are those of the shipped model, which
+# has twice as many feature maps at 32 pixels and larger batches below.) And 32 pixels are a small task. The claim is about large ones.
+#
+# In the paper (Table 1, CelebA, as reported there) growing takes the mean SWD from 9.28 to 4.28, row (a) to row (b), at nearly the same
+# MS-SSIM, .2854 and .2838.
+#
+# ## Measured: time
+#
+# What growing saves depends on how much dearer the last resolution is than the others. Here is the time of one image in one step of
+# training, both networks, each stage measured alone on one GPU (`python benchmarks/growing_speed.py pggan`): the shipped model's
+# networks, and networks of the paper's width up to 1024 pixels.
+
+# %%
+large = json.loads((zoo.DATA / "results" / "growing_speed_1024.json").read_text())
+tables = [{(stage["resolution"], stage["fading"]): stage["ms_per_image"] for stage in data["stages"]} for data in (speeds, large)]
+print(f"milliseconds per image, {speeds['device']} and {large['device']}\n            shipped model       paper's width"
+      "\n           stable   fading     stable   fading")
+for r in [4 << i for i in range(9)]:
+    cells = [f"{table[r, fading]:9.3f}" if (r, fading) in table else "        –" for table in tables for fading in (False, True)]
+    print(f"{r:5d} px {cells[0]}{cells[1]}  {cells[2]}{cells[3]}")
+print("not measured:", large.get("missing", "nothing"))
+
+
+# %%
+def hours(table, resolution, stable, fade, more=0):
+    """The whole schedule grown and at full size, and `more` images at the end. A fade that is missing counts as its stable phase."""
+    r, phases = 4, []
+    while r <= resolution:
+        phases += [(r, False, stable), (r, True, fade if r > 4 else 0)]
+        r *= 2
+    phases.append((resolution, False, more))
+    cost = sum(n * table.get((r, fading), table[r, False]) for r, fading, n in phases if n)
+    return cost / 3.6e6, table[resolution, False] * sum(n for _, _, n in phases) / 3.6e6
+
+
+written = lambda time: f"{60 * time:.0f} min" if time < 1 else f"{time:.0f} h"
+print("                                         grown   full size   ratio")
+for name, table, resolution, thousand, more in (("64 px, 150 + 150 thousand", tables[0], 64, 150, 0),
+                                                ("1024 px, 600 + 600 thousand", tables[1], 1024, 600, 0),
+                                                ("1024 px, 800 + 800 thousand", tables[1], 1024, 800, 0),
+                                                ("the same, 10 million images more", tables[1], 1024, 800, 10_000_000)):
+    grown, whole = hours(table, resolution, 1000 * thousand, 1000 * thousand, more)
+    print(f"{name:36s}{written(grown):>10s}{written(whole):>12s}{whole / grown:8.1f}")
+
+# %% [markdown]
+# For equal numbers of images growing is faster by the factor in the last column: less for 64 px than for 1024 px, for at small sizes four
+# times the pixels cost only about twice as much, and the large ones weigh the more. (The table jumps where the number of feature maps or the
+# batch changes. Where the fade into 1024 px was not measured it counts like a stable step, which the
+# others show to be about a tenth cheaper.) The paper reports two to six times for comparable quality, and 5.4 times for 1024 px after 6.4
+# million images, on other GPUs and with another schedule. The last line shows why the number is never one number: once the full size
+# is reached, both cost the same, so the longer you train there, the less growing saves.
+#
+# From StyleGAN2 on networks do not grow. Skip connections make its training stable at full size, without any fade (lesson
+# 05). What remained is the idea that the coarse comes first: lesson 05 shows it in a network that is free to do otherwise.
+#
+# ## Summary
+#
+# - A generator grows from 4 × 4 by doublings; the layers below stay and go on learning.
+# - A new block fades in: (1 − α) of the old way to RGB, α of the new one. The critic and the reals do the same, or else the critic wins
+#   by detail alone.
+# - Switched on at once, a block makes the picture and the critic's loss leap; α weakens that. In the scores of our small runs little of
+#   it is left once the block has trained for a while.
+# - α is right only near the value that a network trains with: at the end the old way to RGB is stale.
+# - Growing saves time because early images are small. In quality it did not win here, at 32 px, for equal numbers of images.
+#
+# **Read next**: §2 and App. A of the PGGAN paper; `course_lib/networks/pggan.py`, which calls the library's versions of what you wrote, and
+# `course_lib/training/growing.py`, the training around it. Lesson 02 takes up what keeps this training stable.
