@@ -105,6 +105,7 @@ def train_gan(args, defaults):
     loop.train(out, run, plan, settings, device, captured=False if args.eager else None, report=report)
     if first:
         print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
+    distributed.stop()
 
 
 def train_reader(args):

@@ -60,6 +60,7 @@ try:
     raise SystemExit("not noticed")
 except RuntimeError as error:
     assert "no longer hold the same weights" in str(error)
+distributed.stop()
 """ % (STYLEGAN2[1:] + ["--out", "unused"], str(tmp_path / "run")))
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)],
                           capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"})

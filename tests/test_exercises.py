@@ -427,7 +427,7 @@ CHANGES = {
         ("x + noise", "x + noise.flip(0)"), ("x + noise", "x + noise.mT.reshape(noise.shape)"), ("x + noise", "x + torch.randn_like(noise)"),
         ("x + noise", "x + noise.round(decimals=3)"), ("(strength.view", "(strength.detach().view"), ("view(-1, 1, 1)", "view(1, -1, 1)"),
         ("view(-1, 1, 1)", "view(-1)"), ("view(-1, 1, 1)", "view(-1, 1, 1, 1)"), ("view(-1, 1, 1)", "view(-1, 1, 1).flip(0)"),
-        ("else strength)", "else 1)"), ("else strength)", "else 2 * strength)"), ("to(x.dtype)\n", "half().to(x.dtype)\n"),
+        ("else strength)", "else 1)"), ("else strength)", "else 2 * strength)"), ("dtype=x.dtype)", "dtype=torch.half).to(x.dtype)"),
         ("(strength.view(-1, 1, 1) if strength.ndim else strength)", "strength"), ("return x + noise", "return x.add_(1e-9) + noise"),
         ("return x + noise", "return x + noise[:1]")],
     "04.pixel_deviation": [

@@ -22,6 +22,13 @@ def start(device):
     return device
 
 
+def stop():
+    """Wait for the others and part from them."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def size():
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
