@@ -134,15 +134,12 @@ def conv2d_downscale2d(x, weight):
 
 
 def blur2d(x, kernel):
-    """`ops.blur2d` for the filter (1, 2, 1), of which no other use is made here: on a GPU two averages of 2×2 pixels, one
-    widened by a border, in place of a convolution with one group per map."""
-    if not x.is_cuda:
-        return ops.blur2d(x, kernel)
-    return averaged_twice(x)
+    """`ops.blur2d` for StyleGAN's filter (1, 2, 1). On a GPU without its convolution, which has one group per map."""
+    return averaged_twice(x) if x.is_cuda else ops.blur2d(x, kernel)
 
 
 def averaged_twice(x):
-    """(1, 2, 1) is (1, 1) convolved with itself; zeros beyond the border."""
+    """The filter (1, 2, 1), which is (1, 1) convolved with itself; zeros beyond the border."""
     return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
 
 

@@ -10,6 +10,7 @@ Fréchet distance of every snapshot (NAME-training.json), and the report on the 
 import argparse
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -107,12 +108,17 @@ def thinned(log, most=100):
 
 def curve(args):
     """The Fréchet distance of every snapshot, at its own resolution."""
-    oracle, rows = zoo.load("oracle-portraits-64", device=args.device), []
+    oracle, rows, samples = zoo.load("oracle-portraits-64", device=args.device), [], max(args.samples // 4, 300)
+
+    @cache
+    def world(resolution):
+        return generators.features(oracle, generators.rendered(samples, generators.REFERENCE_SEED, resolution, args.device))
+
     for path in sorted((args.run / "snapshots").glob("G-*.safetensors")):
         G = zoo.load(path, device=args.device)
-        value = generators.frechet(G, oracle, max(args.samples // 4, 300), args.seed)
-        rows.append({"images": int(path.stem[2:]), "resolution": G.resolution, "frechet": value})
-    return {"command": f"python experiments/ship.py {args.run} {args.name}", "samples": max(args.samples // 4, 300), "rows": rows}
+        images = generators.features(oracle, generators.generated(G, samples, args.seed))
+        rows.append({"images": int(path.stem[2:]), "resolution": G.resolution} | generators.compare(world(G.resolution), images, ("frechet",)))
+    return {"command": f"python experiments/ship.py {args.run} {args.name}", "samples": samples, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -19,10 +19,8 @@ def save(out, run, settings):
            if not torch.isfinite(p).all()]
     if bad:
         raise FloatingPointError(f"{bad[0]} holds NaN or infinity")
+    distributed.in_step(run.G, run.D, run.ema)
     rngs = distributed.gathered(_rng(run))
-    sums = distributed.gathered([sum(p.double().abs().sum().item() for p in network.parameters()) for network in (run.G, run.D, run.ema)])
-    if any(other != sums[0] for other in sums):
-        raise RuntimeError(f"the processes no longer hold the same weights (sums of G, D and average: {sums}); nothing was saved")
     final = Path(out) / "checkpoints" / f"{run.images:010d}"
     if distributed.rank():
         return final

@@ -54,6 +54,14 @@ def average(tensors):
             tensor.copy_(mean.view_as(tensor))
 
 
+def in_step(*networks):
+    """Raise RuntimeError unless every process holds the same weights."""
+    if size() > 1:
+        sums = gathered([sum(p.double().abs().sum().item() for p in network.parameters()) for network in networks])
+        if any(other != sums[0] for other in sums):
+            raise RuntimeError(f"the processes no longer hold the same weights (their sums, network by network: {sums}); nothing was saved")
+
+
 def gathered(value):
     """What every process holds, in order of rank."""
     if size() == 1:

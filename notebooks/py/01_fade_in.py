@@ -244,7 +244,7 @@ ex.fade_reals.check(fade_reals)
 #
 # Every resolution trains for 600,000 images; then the next one fades in over 600,000; and so on to the last. Two more things happen
 # at a transition: the batch becomes smaller where memory asks for it, and Adam forgets its moments, for they belong to another
-# network. (600,000 are the defaults of the authors' code; the paper's appendix says 800,000.) This is the plan of the shipped model, whose
+# network. (600,000 are the defaults of the authors' code; the paper's own run on faces took 800,000.) This is the plan of the shipped model, whose
 # phases are a quarter as long; the dashed line is where its training stands.
 
 # %%

@@ -414,7 +414,7 @@ for name, (_, slopes) in (("without penalty", free), ("λ = 10", held)):
 # ### Exercise 4 · gradient_penalty
 #
 # `critic` maps images $[N, 3, H, W]$ to logits $[N]$, and `mix` $[N]$ holds each pair's $\epsilon$. Return
-# $(\lVert\nabla D(\hat x)\rVert - t)^2 / t^2$ for each image, $[N]$, without $\lambda$. PGGAN's target $t$ is 1 (750 for CIFAR-10).
+# $(\lVert\nabla D(\hat x)\rVert - t)^2 / t^2$ for each image, $[N]$, without $\lambda$. PGGAN's target $t$ is 1.
 # Differentiate the **sum** of the logits; the critic is trained on the result, so it must itself be differentiable.
 
 # %%
