@@ -132,6 +132,8 @@ def last_fades_for_ever(images, resolution, start=4, stable=600_000, fade=600_00
 for _name, _message, _rule in (
         ("old_resolution_in_the_fade", "While the new resolution fades in, return the new one: its layers already run.",
          by_rule(during=0)),
+        ("never_fades", "After `stable` images the next resolution fades in, with α between 0 and 1. Yours never does.",
+         by_rule(share=lambda *_: 1.0, during=0)),
         ("alpha_falls", "α goes from 0 to 1: it is the weight of the new resolution. Yours falls.",
          by_rule(share=lambda within, stable, fade: 1 - (within - stable) / fade)),
         ("stable_not_subtracted", SHARE, by_rule(share=lambda within, stable, fade: within / fade)),

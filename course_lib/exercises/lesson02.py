@@ -72,6 +72,8 @@ def sum_of_squares(x, eps=1e-8):
 family("Take the mean of the squares, with eps inside the root. F.normalize divides by the root of their sum, and its eps is a "
        "limit.", {"unit_length": lambda x, eps=1e-8: F.normalize(x, dim=1, eps=eps),
                   "unit_length_fixed": lambda x, eps=1e-8: F.normalize(x, dim=1)})
+family("Take the mean of the squares, with eps inside the root. You divide by the length, the root of their sum.",
+       {"length": lambda x, eps=1e-8: x / x.norm(dim=1, keepdim=True)})
 family("The mean runs over the maps, dimension 1, for each pixel apart. Yours runs over the pixels of a map.",
        {"over_the_pixels": over((2, 3)), "over_the_later_dimensions": lambda x, eps=1e-8: over((-2, -1))(x, eps)})
 family("Every pixel has a length of its own. You take one mean for the whole image.",

@@ -405,14 +405,14 @@ handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
 plots.show(fig, alt="Minus the critic's loss around the transitions to 16 and 32 pixels. With a fade it rises in a bend; "
                     "switched at once it leaps up, falls, and stays above the other.")
+print("−(critic's loss)       before   largest change between two lines of the log, within 20 thousand images")
 for resolution in (16, 32):
     for name, group in runs.items():
         for run in group if name != "full size" else ():
             x, y = change(run, resolution)
             before = sum(b for a, b in zip(x, y) if a <= 0) / sum(a <= 0 for a in x)
             steps = [abs(b - a) for a, b, t in zip(y, y[1:], x[1:]) if 0 < t <= 20]
-            print(f"to {resolution} px, {name:9s} {before:4.1f} before; largest change from one line of the log to the next within 20 "
-                  f"thousand images: {max(steps):.1f}")
+            print(f"to {resolution} px, {name:9s} {before:9.1f} {max(steps):8.1f}")
 
 # %% [markdown]
 # Switched on at once, the critic's loss leaps within a few thousand images: the critic sees far more to object to than a moment ago,
@@ -491,7 +491,7 @@ print("(MS-SSIM: how much two generated images are alike, on average; less is mo
 clock = seconds("full size")
 reached = max(i for i, t in enumerate(clock) if t <= seconds("grown")[-1])
 near = [min(run["curve"], key=lambda row: abs(row["images"] / 1000 - reached)) for run in runs["full size"]]
-print(f"In the time of the grown runs full size sees {reached} thousand images; its snapshot after {near[0]['images'] / 1000:.0f} "
+print(f"In the time of the grown runs full size sees {reached} thousand images.\nIts snapshot after {near[0]['images'] / 1000:.0f} "
       f"thousand: frechet {score(near, 'frechet')}, SWD {score(near, 'swd')}")
 
 # %% [markdown]

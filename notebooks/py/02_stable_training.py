@@ -443,13 +443,13 @@ COLUMNS = {"frechet": 0, "precision": 2, "recall": 3, "ms_ssim": 2, "entropy": 2
 
 def table(measured, snapshot):
     rows = {name: [run["curve"][snapshot] for run in seeds.values()] for name, seeds in measured["runs"].items()}
-    print(f"after {next(iter(rows.values()))[0]['images'] / 1000:3.0f} thousand images" + "".join(f"{key:>15s}" for key in COLUMNS))
+    print(f"after {next(iter(rows.values()))[0]['images'] / 1000:3.0f} thousand images" + "".join(f"{key:>13s}" for key in COLUMNS))
     for name, found in rows.items():
         print(f"{name:27s}", end="")
         for key, digits in COLUMNS.items():
             values = [row[key] for row in found]
-            half = f" ± {(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else ""
-            print(f"{f'{sum(values) / len(values):.{digits}f}{half}':>15s}", end="")
+            half = f"±{(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else ""
+            print(f"{f'{sum(values) / len(values):.{digits}f}{half}':>13s}", end="")
         print()
 
 
@@ -460,7 +460,7 @@ for snapshot in (0, 1):
 judge, everything = zoo.load("judge-portraits-64"), torch.cat([held_out, reals])
 pairs = torch.cat([everything[torch.randperm(len(everything))] for _ in range(10)])
 with torch.no_grad():
-    print(f"{'portraits of the world':72s}{metrics.variety(pairs):15.2f}{claims.entropy(judges.read(judge, held_out)):15.2f}")
+    print(f"{'portraits of the world':66s}{metrics.variety(pairs):13.2f}{claims.entropy(judges.read(judge, held_out)):13.2f}")
 
 
 # %%
