@@ -135,12 +135,22 @@ def conv2d_downscale2d(x, weight):
 
 def blur2d(x, kernel):
     """`ops.blur2d` for StyleGAN's filter (1, 2, 1). On a GPU without its convolution, which has one group per map."""
-    return averaged_twice(x) if x.is_cuda else ops.blur2d(x, kernel)
+    return Blur.apply(x) if x.is_cuda else ops.blur2d(x, kernel)
 
 
-def averaged_twice(x):
-    """The filter (1, 2, 1), which is (1, 1) convolved with itself; zeros beyond the border."""
-    return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+class Blur(torch.autograd.Function):
+    """The filter (1, 2, 1) along both axes, zeros beyond the border, as sums of shifted maps. It is its own adjoint, so that
+    its gradient is the same few sums, to any order."""
+
+    @staticmethod
+    def forward(ctx, x):
+        x = F.pad(x, [1, 1, 1, 1])
+        x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=2)
+        return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=2).mul_(1 / 16)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return Blur.apply(gradient)
 
 
 def _spread(weight):

@@ -90,7 +90,9 @@ def train_gan(args, defaults):
     reals = data.load(settings["data"], settings["resolution"], settings["data_size"], settings["seed"], device)
     if last:
         checkpoint.load(last[-1], run)
-    elif first:
+    elif settings.get("init"):
+        checkpoint.begin(run, settings["init"])
+    if not last and first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
@@ -142,6 +144,8 @@ def stylegan2_options(parser):
     shared_options(parser)
     add = parser.add_argument
     add("--images", type=count, default="2400k", help="real images shown before the run ends; 2400k is 2.4 million")
+    add("--init", default=None, help="begin with trained networks of the same sizes: a model of the zoo, a file that holds G and D, or the "
+        "folder of another run")
     add("--batch", type=int, default=64, help="images per step")
     add("--channel-base", type=int, default=4096, help="feature maps times resolution; 32768 is the paper's config F")
     add("--w-dim", type=int, default=256, help="size of w; 512 is the paper's")

@@ -127,6 +127,27 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, fol
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
+def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder):
+    run(tmp_path / "first", folder, 160)
+    run(tmp_path / "second", folder, 8, "--init", str(tmp_path / "first"), "--lr", "0")
+    before, after = state(tmp_path / "first"), state(tmp_path / "second")
+    assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(("D.", "G.")) and "w_avg" not in key)
+    assert not torch.equal(before["G.synthesis.b8.conv0.weight"], before["ema.synthesis.b8.conv0.weight"])
+    with pytest.raises(SystemExit, match=r"b4\.const is .* in .*first and .* in this run; give the sizes"):
+        run(tmp_path / "third", folder, 8, "--init", str(tmp_path / "first"), "--channel-max", "4")
+    with pytest.raises(SystemExit, match="has no checkpoint to begin with"):
+        run(tmp_path / "third", folder, 8, "--init", str(folder))
+    assert not (tmp_path / "third").exists()
+
+
+def test_a_run_begins_with_a_model_of_the_course(tmp_path, folder):
+    out = tmp_path / "run"
+    train.main(["stylegan2", "--init", "stylegan2-portraits-64", "--images", "4", "--batch", "4", "--lr", "0", "--device", "cpu",
+                "--dtype", "float32", "--data-size", "4", "--data", str(folder), "--out", str(out)])
+    found, shipped = state(out), zoo.load("stylegan2-portraits-64", "D").state_dict()
+    assert all(torch.equal(found[f"D.{key}"], value) for key, value in shipped.items())
+
+
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, folder):
     run(tmp_path / "run", folder, 320)
     good = {path.name for path in checkpoint.folders(tmp_path / "run")}

@@ -86,6 +86,30 @@ def load(folder, run):
     run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
 
 
+def begin(run, source):
+    """Give a fresh run trained networks, as transfer learning does; optimizers and counters start anew.
+
+    source: the folder of another run, whose last checkpoint is taken; or G and D of anything that `zoo.load` reads, where the
+    averaged generator is what is there of G.
+    """
+    if Path(source).is_dir():
+        if not folders(source):
+            raise FileNotFoundError(f"{source} has no checkpoint to begin with")
+        tensors, _ = zoo.read(folders(source)[-1] / "state.safetensors")
+        states = {name: {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")} for name in ("G", "D", "ema")}
+    else:
+        G, D = (zoo.load(source, part).state_dict() for part in (None, "D"))
+        states = {"G": G, "D": D, "ema": G}
+    for name, state in states.items():
+        network = getattr(run, name)
+        shapes, wanted = ({k: list(v.shape) for k, v in tensors.items()} for tensors in (state, network.state_dict()))
+        for key in sorted(shapes.keys() | wanted.keys()):
+            if shapes.get(key) != wanted.get(key):
+                raise ValueError(f"{name}.{key} is {shapes.get(key, 'missing')} in {source} and {wanted.get(key, 'missing')} in this run; "
+                                 "give the sizes of the networks that it holds")
+        network.load_state_dict(state)
+
+
 def _rng(run):
     """The random states of this process."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if next(run.G.parameters()).is_cuda else {}

@@ -310,4 +310,4 @@ plots.show(fig, alt="Share of each hairstyle in the world and in 1,000 generated
 # - Truncation trades variety for quality by pulling $w$ towards its mean.
 # - `ex.….check(…)` runs your function in the trained generator; nothing you do here can break the course's own files.
 #
-# **Next**: [lesson 01](01_fade_in.ipynb), how a generator grows. Lessons 03 and 04, on AdaIN and noise, are being written.
+# **Next**: [lesson 01](01_fade_in.ipynb), how a generator grows.

@@ -270,7 +270,7 @@ def trained(group_size, steps=200):
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        different, copies = kinds(four_and_four(held_out, 32))
+        different, copies = kinds(four_and_four(held_out, 256))
     return ((different > 0).float().mean() + (copies < 0).float().mean()).item() / 2
 
 
