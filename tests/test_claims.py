@@ -128,3 +128,22 @@ def test_a_comparison_of_stylegan2_measures_how_smooth_it_is(tmp_path, monkeypat
     assert [row["images"] for row in run["curve"]] == [96, 192] and run["curve"][-1]["resolution"] == 16
     assert run["lengths"]["mean"] > 0 and 0 < run["lengths"]["over_w"] < run["lengths"]["all"] < 2
     assert all(value > 0 for value in run["ppl"].values()) and set(run["inversion"]) == {"generated", "portraits"}
+
+
+def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
+    import styles as experiment
+    torch.manual_seed(0)
+    G = stylegan.Generator(16, 8, 8, 64, 8)
+    file, out = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan-G"), tmp_path / "results" / "styles.json"
+    options = ["--pairs", "8", "--images", "3", "--samples", "260", "--out", str(out), "--only"]
+    experiment.main([str(file), *options, "levels", "truncation"])
+    experiment.main([str(file), *options, "noise", "spikes"])
+    result = json.loads(out.read_text())
+    figures = result["models"]["small"]
+    assert result["world"] == portraits.VERSION and result["command"].endswith("styles.py small")
+    assert figures.pop("samples") == {"levels": 8, "truncation": 260, "noise": 3, "spikes": 3}
+    assert set(figures) == set(experiment.PARTS) and set(figures["levels"]) == {"coarse", "middle"}
+    assert [row["psi"] for row in figures["truncation"]] == list(experiment.PSI) and figures["truncation"][0]["recall"] == 0
+    assert figures["noise"]["all"]["pixels"] == 0, "its noise strengths are still 0"
+    assert figures["spikes"]["b16.conv1"]["peak"] > 1

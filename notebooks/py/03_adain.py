@@ -1,0 +1,424 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · AdaIN: a style for every layer
+#
+# > **The claim** (StyleGAN; Karras et al. 2019, §2–3): do not feed the latent into the first layer. Turn it into $w$, let $w$ set mean
+# > and deviation of every feature map in *every* layer, and each layer commands what belongs to its scale: coarse ones the pose, middle ones
+# > the features of a face, fine ones the colours.
+#
+# You will
+#
+# - silence a feature map and let it speak again, and write **AdaIN** and the **style** that commands it;
+# - take a single map of a trained generator and turn it up and down;
+# - look at what the mapping network does to a Gaussian, write the **mean of W**, and measure what truncation costs;
+# - write **mix_styles** and mix two portraits, layer by layer;
+# - let the judge say which attributes follow which layers.
+#
+# About 60 minutes. You need lesson 00; lesson 02 explains the training.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_lib import exercises, ops, plots, portraits, widgets, zoo
+from course_lib.exercises import ____
+from course_lib.metrics import claims
+
+torch.manual_seed(0)
+ex = exercises.lesson("03")
+G = zoo.load("stylegan-portraits-64")
+z = torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(4))
+
+
+@torch.no_grad()
+def draw(ws):
+    """Portraits of ws [N, num_ws, w_dim] or w [N, w_dim], with the stored noise."""
+    return G.synthesis(ws, noise="const")
+
+
+def latent(z, psi=0.7):
+    """z → w, pulled a little towards the mean of W."""
+    return ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
+
+
+ws = latent(z)
+report = json.loads((zoo.DATA / "results" / "stylegan-portraits-64.json").read_text())
+plots.show(plots.image_grid(draw(ws), columns=8, scale=1), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hair, "
+           "clothes and backgrounds of all colours; their faces are coarse and full of speckles.")
+print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet {report['model']['frechet']:.0f}; "
+      f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f}")
+
+# %% [markdown]
+# It has been trained for seven minutes, and it shows: people, hair, colours are there, and faces are not yet drawn but speckled with noise
+# (lesson 04 looks into that). What this lesson claims is about *who commands what*, and for that it will do.
+
+# %% [markdown]
+# ## The problem
+#
+# PGGAN (lessons 01 and 02) gets its latent $z$ once, at 4 × 4 pixels. From there on every layer has to pass on whatever later layers will
+# need: the layer that bends the jaw also carries the colour of the shirt along. And nobody can reach in between. Take two of its latents and
+# you can mix them only as a whole.
+#
+# > **Predict.** You want the pose of portrait A with the colours of portrait B. What would have to be true of the network so that you could
+# > simply *ask* for it?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# There would have to be a place where the pose enters and another one where the colours enter. StyleGAN makes such places: every
+# layer has an entrance of its own, and training decides what comes in by which.
+# </details>
+#
+# ## A style commands a map
+#
+# A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *deviation* over the pixels say how much
+# of it there is, and say nothing about where. AdaIN (adaptive instance normalisation) takes both away, and puts in those that a style asks for:
+#
+# $$\text{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i-\mu(x_i)}{\sigma(x_i)} + y_{b,i}\qquad\text{(Eq. 1)}$$
+#
+# $x_i$ is map $i$ of one sample; the style $y=(y_s,y_b)$ has two numbers for each map. Here is one layer at 16 × 16 pixels, and the
+# map in it whose style differs most between portraits.
+
+# %%
+layers = {name: (layer, index) for name, layer, index in G.synthesis.style_layers()}
+NAME = "b16.conv1"
+layer, place = layers[NAME]
+seen = {}
+hook = layer.register_forward_hook(lambda layer, inputs, out: seen.update(out=out, style=inputs[1]))
+images = draw(ws)
+hook.remove()
+y_s, y_b = seen["style"].chunk(2, dim=1)
+chosen = y_b.std(dim=0).argmax().item()
+styled = seen["out"][:, chosen]
+plain = (styled - y_b[:, chosen, None, None]) / y_s[:, chosen, None, None]
+limit = styled.abs().max()
+rows = [ops.upscale2d(torch.stack([plots.diverging(m, limit) for m in maps]), 4) for maps in (plain, styled)]
+plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=1, labels=["portrait", "normalised", "with its style"]),
+           alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, and after its "
+               "style, where some are mostly red, others mostly blue.")
+for what, maps in (("normalised", plain), ("with style", styled)):
+    print(f"{what:11s} mean      " + " ".join(f"{m.mean():6.2f}" for m in maps))
+    print(f"{'':11s} deviation " + " ".join(f"{m.std(unbiased=False):6.2f}" for m in maps))
+
+# %% [markdown]
+# > **Predict.** Multiply all weights, biases and noise strengths of this layer by 3. What happens to the portrait?
+
+# %%
+def louder(factor):
+    """The portraits when one layer's outputs before AdaIN are `factor` times as large."""
+    kept = [p.detach().clone() for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength)]
+    for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength):
+        p.data.mul_(factor)
+    result = draw(ws)
+    for p, old in zip((layer.conv.weight, layer.conv.bias, layer.noise_strength), kept):
+        p.data.copy_(old)
+    return result
+
+
+print(f"3 times as loud: the largest change of a pixel is {(louder(3.0) - images).abs().max():.4f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Nothing. Whatever a layer does to mean and volume of a map is forgotten at once; only the pattern counts, and the style. This is why
+# one layer's style cannot leak into the next as volume: it is overwritten there. (It is also why the generator invents droplets, lesson 05.)
+# </details>
+#
+# ### Exercise 1 · adain
+#
+# `x` is $[N, C, H, W]$, `scale` ($y_s$) and `bias` ($y_b$) are $[N, C]$. Mean and variance belong to one map of one sample; the variance is
+# biased, and `eps` is added to it before the root.
+
+# %%
+def adain(x, scale, bias, eps=1e-8):
+    return ____
+
+
+ex.adain.check(adain)
+
+# %% [markdown]
+# Now turn single maps up and down. The menu holds layers from coarse to fine; the slider `map` goes through some of the layer's maps, those first
+# that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
+
+# %%
+styles = G.styles(ws[:4])
+everyone = G.styles(latent(torch.randn(500, G.z_dim, generator=torch.Generator().manual_seed(9)), psi=1))
+names = list(layers)
+
+
+@torch.no_grad()
+def strongest(i, candidates=12):
+    """Of the entries of a layer's y_b that vary most between portraits, sorted by how far 3 deviations of each move one image."""
+    spread = everyone[i].std(dim=0)
+    maps = spread.numel() // 2
+    entries = maps + spread[maps:].topk(candidates).indices
+    moved = [y[:1].repeat(candidates, 1) for y in styles]
+    moved[i][torch.arange(candidates), entries] += 3 * spread[entries]
+    change = (G.synthesis(styles=moved, noise="const") - G.synthesis(styles=[y[:1] for y in styles], noise="const")).square().mean(dim=(1, 2, 3))
+    return entries[change.argsort(descending=True)], spread
+
+
+order = [strongest(i) for i in range(len(names))]
+
+
+@torch.no_grad()
+def one_map(layer="b64.conv1", map=0, amount=3.0):
+    i = names.index(layer)
+    entries, spread = order[i]
+    rows = []
+    for sign in (-1, 0, 1):
+        moved = [y.clone() for y in styles]
+        moved[i][:, entries[map]] += sign * amount * spread[entries[map]]
+        rows.append(G.synthesis(styles=moved, noise="const"))
+    return plots.image_grid(torch.cat(rows), columns=4, scale=2, labels=["less", "as it is", "more"])
+
+
+widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), delay=0.1,
+                 alt="Four portraits with less, with as much and with more of one feature map.")
+
+# %% [markdown]
+# In the last layer a single map can tint the picture, for from there RGB is one step away. Go to earlier layers and turn `amount` up: one map of 256 says
+# little, the others make up for it. What a layer commands, it commands by all of its maps together.
+#
+# ## From w to a style
+#
+# Where does $y$ come from? Each layer has an affine map $A$ of its own, from $w$ to two numbers for each feature map. One half becomes
+# $y_b$ as it is, the other $y_s$ *plus one*: as $A$ starts near zero, every map begins with $y_s \approx 1$ and $y_b \approx 0$.
+#
+# > **Predict.** Without the plus one, what would the very first image of an untrained generator look like?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# Nearly the same as any other: all maps would be multiplied by numbers near zero, in every layer. The next AdaIN blows up whatever is
+# left, so nothing dies; but signs would flip at random from one $w$ to the next, and training would begin with chaos instead of "leave the map
+# as it is".
+# </details>
+#
+# ### Exercise 2 · split_style
+#
+# `y` is $[N, 2C]$. Return the pair $(y_s, y_b)$: the first half plus one, the second half as it is.
+
+# %%
+def split_style(y):
+    return ____
+
+
+ex.split_style.check(split_style)
+
+# %%
+print("entries of the styles over 500 latents (mean ± deviation)")
+for name, y in zip(names, everyone):
+    s, b = y.chunk(2, dim=1)
+    print(f"{name:10s} {y.shape[1] // 2:4d} maps   y_s {s.mean():5.2f} ± {s.std():.2f}   y_b {b.mean():5.2f} ± {b.std():.2f}   "
+          f"y_s below 0: {100 * (s < 0).float().mean():3.0f} %")
+
+# %% [markdown]
+# Training keeps most scales near where they began, and lets some turn negative: such a map means the opposite for that portrait.
+#
+# ## The mapping network
+#
+# $w$ is $z$ after eight dense layers. Why not feed $z$ itself into the affine maps? $z$ has to be a Gaussian ball, the same in all
+# directions, whatever the world looks like. In Portraits men have beards and women do not: there is a corner of attributes where nobody
+# lives, and a ball has no empty corner. So a network from $z$ must bend; the mapping network can do the bending before the styles, and
+# leave $W$ whatever shape is convenient (§4, Fig. 6). See how many directions the two clouds use.
+
+# %%
+many = torch.randn(4000, G.z_dim, generator=torch.Generator().manual_seed(2))
+clouds = {"z": ops.pixel_norm(many), "w": G.mapping(many)}
+fig, ax = plt.subplots(figsize=(7, 3))
+for name, cloud in clouds.items():
+    variance = torch.linalg.svdvals(cloud - cloud.mean(dim=0)).square()
+    share = variance.cumsum(0) / variance.sum()
+    ax.plot(range(1, len(share) + 1), share, label=name)
+    print(f"{name}: 10 directions hold {100 * share[9]:.0f} % of the variance, {int((share < 0.9).sum()) + 1} hold 90 %")
+ax.set(xlabel="directions, the widest first", ylabel="share of the variance", ylim=(0, 1))
+ax.legend()
+plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens.")
+
+# %% [markdown]
+# $z$ is round. $w$ is a flat, bent thing: most of its variance lies in few directions, because the world varies in few ways. (Lesson 07 measures
+# whether attributes are easier to separate in $W$.)
+#
+# The mapping learns slowly on purpose: its learning rate is a hundredth of the others', for a small step in $w$ moves every layer at once.
+#
+# ## The middle of W, and truncation
+#
+# Where $W$ is thin, training rarely was, and portraits fail. The cure of lesson 00 is to pull $w$ towards the mean $\bar w$. That mean is not
+# trained. It is kept along: after every batch, a little of the old mean is replaced by the batch's.
+#
+# $$\bar w \leftarrow d\,\bar w + (1-d)\cdot\text{mean of the batch's } w,\qquad d = 0.995$$
+#
+# ### Exercise 3 · update_w_avg
+#
+# `w_avg` is $[\text{w\_dim}]$, `w` $[N, \text{w\_dim}]$. Return the new mean, a new tensor.
+
+# %%
+def update_w_avg(w_avg, w, decay=0.995):
+    return ____
+
+
+ex.update_w_avg.check(update_w_avg)
+
+# %%
+models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
+rows = models["stylegan-portraits-64"]["truncation"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
+left.plot([row["psi"] for row in rows], [row["frechet"] for row in rows], marker="o")
+for name, color in (("precision", plots.COLORS[1]), ("recall", plots.COLORS[2])):
+    right.plot([row["psi"] for row in rows], [row[name] for row in rows], marker="o", color=color, label=name)
+left.set(xlabel="ψ", ylabel="frechet", ylim=(0, None))
+right.set(xlabel="ψ", ylim=(0, 1))
+right.legend()
+plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall.")
+print("   ψ   frechet  precision  recall")
+for row in rows:
+    print(f"{row['psi']:5.2f} {row['frechet']:8.1f} {row['precision']:9.2f} {row['recall']:8.2f}")
+
+# %% [markdown]
+# > **Predict before you read on.** Which of the two does a lower ψ buy, and which does it sell?
+#
+# <details><summary><b>Answer</b></summary>
+#
+# A low ψ buys precision, the share of generated portraits that could be real. It sells recall, the share of real ones that could be generated, which is
+# next to nothing here at any ψ. The Fréchet distance wants both, and goes on falling *beyond* ψ = 1: this generator has less variety than the world, and
+# going further from the mean than training ever did gives a little of it back.
+# </details>
+#
+# ## Mixing
+#
+# Now the question of the beginning. The first `cutoff` layers take A's latent, the others B's:
+#
+# ### Exercise 4 · mix_styles
+#
+# `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$. Return a new tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the
+# rest of `ws2`.
+
+# %%
+def mix_styles(ws1, ws2, cutoff):
+    return ____
+
+
+ex.mix_styles.check(mix_styles)
+
+# %% [markdown]
+# The paper speaks of three levels: coarse layers (4 and 8 px), middle (16 and 32 px), fine (64 px and up). Here are four portraits A in the
+# first column, and what becomes of them when one level comes from the portraits B of the first row.
+
+# %%
+levels = claims.layers_of(G)
+print(levels)
+a, b = ws[:3], ws[3:8]
+
+
+def table(level):
+    first, last = levels[level]
+    grid = []
+    for one in a:
+        mixed = one[None].repeat(len(b), 1, 1)
+        mixed[:, first:last] = b[:, first:last]
+        grid += [draw(one[None]), draw(mixed)]
+    return torch.cat([torch.ones(1, 3, 64, 64), draw(b), *grid])
+
+
+for level in levels:
+    plots.show(plots.image_grid(table(level), columns=6, scale=1, labels=["B", "A", "A", "A"]),
+               alt=f"Portraits A down the side, B along the top; inside, A with the {level} layers of B.")
+    print(f"{level} layers from B")
+
+# %% [markdown]
+# Mix yourself: `begin` and `end` choose the layers that come from B.
+
+# %%
+def mixing(A=0, B=3, begin=0, end=4):
+    mixed = ws[[A]].clone()
+    mixed[:, begin:end] = ws[[B], begin:end]
+    return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3, titles=["A", f"layers {begin} … {end - 1} from B", "B"])
+
+
+widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 10), end=(0, 10),
+                 alt="Portrait A, a mixture, and portrait B.")
+
+# %% [markdown]
+# ## Measured: which attributes follow which layers
+#
+# The world has ground truth, and a judge that reads it. So the claim can be counted: for 1,000 pairs, the layers of one level come from
+# B, the others from A, and the judge says how far each attribute followed B (0: it stayed with A; 1: it went with B)
+# (`python experiments/styles.py stylegan-portraits-64`).
+#
+# > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard, glasses),
+# > fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will colours follow them?
+
+# %%
+groups = ("coarse", "middle", "fine")
+spec_of = {spec.name: spec for spec in portraits.ATTRIBUTES}
+
+
+def groups_and_levels(follows):
+    print("attributes of the   " + "".join(f"{level + ' layers':>16s}" for level in follows))
+    for group in groups:
+        members = [name for name, spec in spec_of.items() if spec.group == group]
+        means = [sum(follows[level][name] for name in members) / len(members) for level in follows]
+        print(f"{group:8s}group ({len(members):2d})  " + "".join(f"{value:16.2f}" for value in means))
+
+
+follows = models["stylegan-portraits-64"]["levels"]
+groups_and_levels(follows)
+ordered = sorted(spec_of, key=lambda name: (groups.index(spec_of[name].group), -follows["coarse"][name]))
+fig, ax = plt.subplots(figsize=(7, 6.5))
+start = torch.zeros(len(ordered))
+for level, color in zip(follows, plots.COLORS):
+    width = torch.tensor([max(follows[level][name], 0.0) for name in ordered])
+    ax.barh(ordered, width, left=start, color=color, label=level)
+    start += width
+ax.set(xlabel="how far the attribute follows the layers of each level", xlim=(0, None))
+ax.invert_yaxis()
+ax.legend(title="layers")
+for label in ax.get_yticklabels():
+    label.set_color(plots.COLORS[groups.index(spec_of[label.get_text()].group)])
+plots.show(fig, alt="For each attribute a bar in three parts: how far it follows the coarse, the middle and the fine layers. Names have the "
+                    "colour of their own group.")
+for level in follows:
+    most = sorted(spec_of, key=lambda name: -follows[level][name])[:5]
+    print(f"{level:6s} layers command most of all: " + ", ".join(f"{name} {follows[level][name]:.2f}" for name in most))
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers, and hardly any others. The middle group follows coarse layers
+# even a little more than middle ones. At 64 pixels an eye is six pixels wide, so where it is and what it does is decided at 8 and 16 pixels. And colours
+# do not follow the fine layers: of those only the background does, a little. Skin, light and irises follow the middle ones first. For the colours of
+# hair and clothes no level alone is enough; they follow when several come from B together.
+# </details>
+#
+# So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they are in your images. In the
+# paper, at 1024 pixels, fine layers begin at 64 pixels too, but there are ten of them, and what they decide is colours and fine structure.
+#
+# Nor is it a law. Training only makes entrances; who uses which is up to the generator. Here is the same table for lesson 05's StyleGAN2:
+
+# %%
+groups_and_levels(models["stylegan2-portraits-64"]["levels"])
+
+# %% [markdown]
+# Its coarse layers command nearly everything, colours too, and its fine layers nothing. Both networks were trained with *mixing regularization*: nine of ten images
+# get two latents that change over at a random layer (§3.1), so that neighbouring styles cannot rely on each other. One way to satisfy that is to let every
+# layer mind its own business. Another is to decide everything early and ignore whatever comes later, and this is what the StyleGAN2 does. (Whether mixing is to blame is
+# not measured yet.)
+#
+# ## Summary
+#
+# - AdaIN forgets what a layer did to mean and deviation of a map, and puts in a style: two numbers for each map, from $w$ by an affine map
+#   whose scale starts at 1.
+# - The mapping network turns a ball into whatever shape the world asks for; $\bar w$ is its mean, and truncation pulls towards it.
+# - Every layer has an entrance of its own, so two latents can be mixed by layers; the judge tells what each level commands.
+#
+# **Read next**: §2 and §3 of the StyleGAN paper; `course_lib/networks/stylegan.py`. [Lesson 04](04_noise.ipynb) adds what no style decides.
