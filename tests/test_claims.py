@@ -36,12 +36,15 @@ def test_levels_follow_the_papers_resolutions():
     assert layers(16) == {"coarse": (0, 4), "middle": (4, 6)}
 
 
-def test_following_is_one_for_the_source_and_zero_for_the_other():
-    a, b = torch.tensor([0, 1, 2, 0]), torch.tensor([1, 1, 0, 2])
-    assert claims._follows(DISCRETE, b, a, b) == 1 and claims._follows(DISCRETE, a, a, b) == 0
-    assert claims._follows(DISCRETE, torch.tensor([1, 0, 2, 0]), a, b) == pytest.approx(1 / 3)
-    a, b = torch.randn(2, 50).unbind()
-    assert claims._follows(CONTINUOUS, a + 0.25 * (b - a), a, b) == pytest.approx(0.25)
+@pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS], ids=lambda spec: spec.kind)
+def test_following_is_one_for_the_source_and_zero_for_the_other_and_for_chance(spec):
+    rng = torch.Generator().manual_seed(0)
+    draw = lambda: torch.randint(0, 3, [4000], generator=rng) if spec.kind == "discrete" else torch.randn(4000, generator=rng)
+    a, b, unrelated, some = draw(), draw(), draw(), torch.rand(4000, generator=rng)
+    assert claims._follows(spec, b, a, b) == pytest.approx(1) and claims._follows(spec, a, a, b) == pytest.approx(0, abs=0.02)
+    assert claims._follows(spec, unrelated, a, b) == pytest.approx(0, abs=0.05)
+    assert claims._follows(spec, torch.where(some < 0.25, b, a), a, b) == pytest.approx(0.25, abs=0.05)
+    assert claims._follows(spec, torch.where(some < 0.25, b, unrelated), a, b) == pytest.approx(0.25, abs=0.05)
 
 
 def test_all_layers_from_b_make_b_and_the_levels_divide_them(judge, monkeypatch):

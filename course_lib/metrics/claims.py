@@ -27,8 +27,10 @@ def latents(G, n, seed):
 def style_levels(G, judge, pairs=1000, seed=0):
     """StyleGAN §3.1: the layers of one level from B, the others from A. How far does each attribute follow B?
 
-    → {level: {attribute: share}}. Discrete: of the pairs whose own portraits differ in the attribute, the share in which
-    the mixed one has B's value. Continuous: the slope of (mixed − A) on (B − A), 0 where nothing follows and 1 where all does.
+    → {level: {attribute: number}}: 1 where all of it goes over from B, 0 where B does not matter, be it that A's value stays or
+    that it is lost. Continuous: the coefficient of B in a linear fit of the mixed portrait on A and B. Discrete: of the pairs
+    that differ, the share with B's value less the share with that of an unrelated portrait in B's place, scaled so that B
+    itself has 1.
     """
     a, b = latents(G, pairs, seed), latents(G, pairs, seed + 1)
     read = lambda ws: judges.read(judge, _images(G, ws))
@@ -41,11 +43,13 @@ def style_levels(G, judge, pairs=1000, seed=0):
 
 
 def _follows(spec, mixed, a, b):
-    if spec.kind == "discrete":
-        differ = a != b
-        return (mixed == b)[differ].float().mean().item() if differ.any() else float("nan")
-    way = b - a
-    return ((mixed - a) * way).sum().item() / way.square().sum().clamp(min=1e-12).item()
+    if spec.kind == "continuous":
+        known = torch.stack([torch.ones_like(a), a, b], dim=1).double()
+        return torch.linalg.lstsq(known, mixed.double()[:, None]).solution[2].item()
+    share = lambda same, wanted: same[wanted != a].double().mean().item()
+    others = [b.roll(i) for i in range(1, min(9, len(b)))]
+    by_chance, at_most = (sum(share(x == other, other) for other in others) / len(others) for x in (mixed, b))
+    return (share(mixed == b, b) - by_chance) / (1 - at_most) if at_most < 1 else float("nan")
 
 
 @torch.no_grad()

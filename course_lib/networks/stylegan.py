@@ -1,4 +1,4 @@
-"""StyleGAN (Karras et al. 2019, arXiv:1812.04958): mapping network, AdaIN and noise, growing from 8×8.
+"""StyleGAN (Karras et al. 2019, arXiv:1812.04948): mapping network, AdaIN and noise, growing from 8×8.
 
 Growth works as in `pggan`: `resolution` and `alpha` at every call, `reached` for what training has come to.
 """

@@ -17,7 +17,7 @@
 #
 # You will
 #
-# - silence a feature map and let it speak again, and write **AdaIN** and the **style** that commands it;
+# - take mean and deviation out of feature maps and put others in, and write **AdaIN** and the **style** that asks for them;
 # - take a single map of a trained generator and turn it up and down;
 # - look at what the mapping network does to a Gaussian, write the **mean of W**, and measure what truncation costs;
 # - write **mix_styles** and mix two portraits, layer by layer;
@@ -34,6 +34,7 @@ import torch
 from course_lib import exercises, ops, plots, portraits, widgets, zoo
 from course_lib.exercises import ____
 from course_lib.metrics import claims
+from course_lib.networks import stylegan
 
 torch.manual_seed(0)
 ex = exercises.lesson("03")
@@ -61,7 +62,7 @@ print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet
 
 # %% [markdown]
 # It has been trained for seven minutes, and it shows: people, hair, colours are there, and faces are not yet drawn but speckled with noise
-# (lesson 04 looks into that). What this lesson claims is about *who commands what*, and for that it will do.
+# (lesson 04 looks into that). Keep it in mind below, wherever a judge has to read a face.
 
 # %% [markdown]
 # ## The problem
@@ -81,13 +82,14 @@ print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet
 #
 # ## A style commands a map
 #
-# A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *deviation* over the pixels say how much
+# A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *standard deviation* over the pixels say how much
 # of it there is, and say nothing about where. AdaIN (adaptive instance normalisation) takes both away, and puts in those that a style asks for:
 #
 # $$\text{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i-\mu(x_i)}{\sigma(x_i)} + y_{b,i}\qquad\text{(Eq. 1)}$$
 #
-# $x_i$ is map $i$ of one sample; the style $y=(y_s,y_b)$ has two numbers for each map. Here is one layer at 16 × 16 pixels, and the
-# map in it whose style differs most between portraits.
+# $x_i$ is map $i$ of one sample; the style $y=(y_s,y_b)$ has two numbers for each map. A whole layer is: convolution (the first layer has a learnt constant
+# in its place), noise (lesson 04), bias, leaky ReLU, AdaIN. Here is one layer at 16 × 16 pixels, and the map in it whose style differs most between
+# portraits. Red is above 0, blue below.
 
 # %%
 layers = {name: (layer, index) for name, layer, index in G.synthesis.style_layers()}
@@ -105,7 +107,7 @@ limit = styled.abs().max()
 rows = [ops.upscale2d(torch.stack([plots.diverging(m, limit) for m in maps]), 4) for maps in (plain, styled)]
 plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=1, labels=["portrait", "normalised", "with its style"]),
            alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, and after its "
-               "style, where some are mostly red, others mostly blue.")
+               "style, where contrast and mean differ from portrait to portrait.")
 for what, maps in (("normalised", plain), ("with style", styled)):
     print(f"{what:11s} mean      " + " ".join(f"{m.mean():6.2f}" for m in maps))
     print(f"{'':11s} deviation " + " ".join(f"{m.std(unbiased=False):6.2f}" for m in maps))
@@ -130,8 +132,9 @@ print(f"3 times as loud: the largest change of a pixel is {(louder(3.0) - images
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Nothing. Whatever a layer does to mean and volume of a map is forgotten at once; only the pattern counts, and the style. This is why
-# one layer's style cannot leak into the next as volume: it is overwritten there. (It is also why the generator invents droplets, lesson 05.)
+# Nothing. The leaky ReLU passes a factor on as it is, and AdaIN divides by it. Whatever a layer does to the volume of a map is forgotten at once;
+# only the pattern counts, and the style. This is why one layer's style cannot leak into the next as volume: it is overwritten there. (It is also why the
+# paper of lesson 05 suspects that the generator invents droplets.)
 # </details>
 #
 # ### Exercise 1 · adain
@@ -193,15 +196,23 @@ widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), dela
 # ## From w to a style
 #
 # Where does $y$ come from? Each layer has an affine map $A$ of its own, from $w$ to two numbers for each feature map. One half becomes
-# $y_b$ as it is, the other $y_s$ *plus one*: as $A$ starts near zero, every map begins with $y_s \approx 1$ and $y_b \approx 0$.
+# $y_b$ as it is, the other $y_s$ *plus one*. $A$ starts with random weights, like every layer.
 #
-# > **Predict.** Without the plus one, what would the very first image of an untrained generator look like?
-#
+# > **Predict.** What is the plus one good for? Think of the sign of $y_s$ in an untrained network, from one $w$ to the next.
+
+# %%
+torch.manual_seed(1)
+untrained = stylegan.Generator(64, G.z_dim, G.w_dim, channels={r: G.synthesis.style_layers()[2 * i][1].noise_strength.numel()
+                                                               for i, r in enumerate(G.synthesis.resolutions)})
+y_s = torch.cat([y.chunk(2, dim=1)[0].flatten() for y in untrained.styles(untrained.mapping(z))])
+print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s < 0).float().mean():.0f} %, and without the plus one "
+      f"{100 * (y_s < 1).float().mean():.0f} %")
+
+# %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Nearly the same as any other: all maps would be multiplied by numbers near zero, in every layer. The next AdaIN blows up whatever is
-# left, so nothing dies; but signs would flip at random from one $w$ to the next, and training would begin with chaos instead of "leave the map
-# as it is".
+# It centres the scales at 1, so most maps begin as "leave it as it is" or "a little more, a little less". Without it every other map would be turned
+# into its negative, and into which ones would change at random with $w$.
 # </details>
 #
 # ### Exercise 2 · split_style
@@ -223,7 +234,7 @@ for name, y in zip(names, everyone):
           f"y_s below 0: {100 * (s < 0).float().mean():3.0f} %")
 
 # %% [markdown]
-# Training keeps most scales near where they began, and lets some turn negative: such a map means the opposite for that portrait.
+# A negative scale turns a map into its opposite for that portrait.
 #
 # ## The mapping network
 #
@@ -234,27 +245,30 @@ for name, y in zip(names, everyone):
 
 # %%
 many = torch.randn(4000, G.z_dim, generator=torch.Generator().manual_seed(2))
-clouds = {"z": ops.pixel_norm(many), "w": G.mapping(many)}
+clouds = {"z": ops.pixel_norm(many), "w, untrained": untrained.mapping(many).detach(), "w": G.mapping(many)}
 fig, ax = plt.subplots(figsize=(7, 3))
 for name, cloud in clouds.items():
     variance = torch.linalg.svdvals(cloud - cloud.mean(dim=0)).square()
     share = variance.cumsum(0) / variance.sum()
     ax.plot(range(1, len(share) + 1), share, label=name)
-    print(f"{name}: 10 directions hold {100 * share[9]:.0f} % of the variance, {int((share < 0.9).sum()) + 1} hold 90 %")
+    print(f"{name + ':':14s}10 directions hold {100 * share[9]:.0f} % of the variance, {int((share < 0.9).sum()) + 1} hold 90 %")
 ax.set(xlabel="directions, the widest first", ylabel="share of the variance", ylim=(0, 1))
 ax.legend()
-plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens.")
+plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens, "
+                    "nearly the same trained and untrained.")
 
 # %% [markdown]
-# $z$ is round. $w$ is a flat, bent thing: most of its variance lies in few directions, because the world varies in few ways. (Lesson 07 measures
-# whether attributes are easier to separate in $W$.)
+# $z$ is round, $w$ is flat: most of its variance lies in few directions. But look at the control: eight random layers flatten a ball as
+# much. So this figure shows what $W$ *may* be, and not that it fits the world. (Lesson 07 asks that: it measures whether attributes are easier
+# to separate in $W$.)
 #
-# The mapping learns slowly on purpose: its learning rate is a hundredth of the others', for a small step in $w$ moves every layer at once.
+# The mapping learns slowly on purpose: its learning rate is a hundredth of the others'. At the full rate, the authors report, eight dense layers make
+# training unstable (App. C).
 #
 # ## The middle of W, and truncation
 #
 # Where $W$ is thin, training rarely was, and portraits fail. The cure of lesson 00 is to pull $w$ towards the mean $\bar w$. That mean is not
-# trained. It is kept along: after every batch, a little of the old mean is replaced by the batch's.
+# trained. It is a running average: after every batch, a little of the old mean is replaced by the batch's.
 #
 # $$\bar w \leftarrow d\,\bar w + (1-d)\cdot\text{mean of the batch's } w,\qquad d = 0.995$$
 #
@@ -289,9 +303,9 @@ for row in rows:
 #
 # <details><summary><b>Answer</b></summary>
 #
-# A low ψ buys precision, the share of generated portraits that could be real. It sells recall, the share of real ones that could be generated, which is
-# next to nothing here at any ψ. The Fréchet distance wants both, and goes on falling *beyond* ψ = 1: this generator has less variety than the world, and
-# going further from the mean than training ever did gives a little of it back.
+# A low ψ buys precision, the share of generated portraits that could be real. It sells variety. Recall, the share of real ones that could be generated,
+# cannot show that here, for it is next to nothing at any ψ. The Fréchet distance does: it goes on falling *beyond* ψ = 1. This generator has less variety
+# than the world, and going further from the mean than $w$ usually lies gives a little of it back.
 # </details>
 #
 # ## Mixing
@@ -300,7 +314,7 @@ for row in rows:
 #
 # ### Exercise 4 · mix_styles
 #
-# `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$. Return a new tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the
+# `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$, a latent for each of the generator's layers (ten here). Return a new tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the
 # rest of `ws2`.
 
 # %%
@@ -311,7 +325,7 @@ def mix_styles(ws1, ws2, cutoff):
 ex.mix_styles.check(mix_styles)
 
 # %% [markdown]
-# The paper speaks of three levels: coarse layers (4 and 8 px), middle (16 and 32 px), fine (64 px and up). Here are four portraits A in the
+# The paper speaks of three levels: coarse layers (4 and 8 px), middle (16 and 32 px), fine (64 px and up). Here are three portraits A in the
 # first column, and what becomes of them when one level comes from the portraits B of the first row.
 
 # %%
@@ -331,9 +345,9 @@ def table(level):
 
 
 for level in levels:
-    plots.show(plots.image_grid(table(level), columns=6, scale=1, labels=["B", "A", "A", "A"]),
+    print(f"{level} layers from B:")
+    plots.show(plots.image_grid(table(level), columns=6, scale=2, labels=["B", "A 1", "A 2", "A 3"]),
                alt=f"Portraits A down the side, B along the top; inside, A with the {level} layers of B.")
-    print(f"{level} layers from B")
 
 # %% [markdown]
 # Mix yourself: `begin` and `end` choose the layers that come from B.
@@ -351,9 +365,10 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 10), end=(0, 10),
 # %% [markdown]
 # ## Measured: which attributes follow which layers
 #
-# The world has ground truth, and a judge that reads it. So the claim can be counted: for 1,000 pairs, the layers of one level come from
-# B, the others from A, and the judge says how far each attribute followed B (0: it stayed with A; 1: it went with B)
-# (`python experiments/styles.py stylegan-portraits-64`).
+# A judge reads attributes, so the claim can be counted: for 1,000 pairs, the layers of one level come from B, the others from A (ψ = 1), and the
+# judge says how far each attribute follows B (`python experiments/styles.py stylegan-portraits-64`). 1 means that it goes over from B entirely, 0 that
+# B does not matter. Beware of the obvious count, "how often does the mixture have B's value?": an attribute that the mixture has simply *lost* has B's
+# value quite often, by chance. So chance is taken out, by putting unrelated portraits in B's place (`claims.style_levels`).
 #
 # > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard, glasses),
 # > fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will colours follow them?
@@ -375,17 +390,14 @@ follows = models["stylegan-portraits-64"]["levels"]
 groups_and_levels(follows)
 ordered = sorted(spec_of, key=lambda name: (groups.index(spec_of[name].group), -follows["coarse"][name]))
 fig, ax = plt.subplots(figsize=(7, 6.5))
-start = torch.zeros(len(ordered))
-for level, color in zip(follows, plots.COLORS):
-    width = torch.tensor([max(follows[level][name], 0.0) for name in ordered])
-    ax.barh(ordered, width, left=start, color=color, label=level)
-    start += width
-ax.set(xlabel="how far the attribute follows the layers of each level", xlim=(0, None))
+for level, color, marker in zip(follows, plots.COLORS, "os^"):
+    ax.plot([follows[level][name] for name in ordered], ordered, marker, color=color, label=level)
+ax.set(xlabel="how far the attribute follows B in the layers of each level", xlim=(-0.1, 1.05))
 ax.invert_yaxis()
-ax.legend(title="layers")
+ax.legend(title="layers (names: group)", loc="lower right")
 for label in ax.get_yticklabels():
     label.set_color(plots.COLORS[groups.index(spec_of[label.get_text()].group)])
-plots.show(fig, alt="For each attribute a bar in three parts: how far it follows the coarse, the middle and the fine layers. Names have the "
+plots.show(fig, alt="For each attribute three marks: how far it follows the coarse, the middle and the fine layers. Names have the "
                     "colour of their own group.")
 for level in follows:
     most = sorted(spec_of, key=lambda name: -follows[level][name])[:5]
@@ -394,10 +406,10 @@ for level in follows:
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers, and hardly any others. The middle group follows coarse layers
-# even a little more than middle ones. At 64 pixels an eye is six pixels wide, so where it is and what it does is decided at 8 and 16 pixels. And colours
-# do not follow the fine layers: of those only the background does, a little. Skin, light and irises follow the middle ones first. For the colours of
-# hair and clothes no level alone is enough; they follow when several come from B together.
+# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers and no others. The middle group follows the coarse layers too,
+# more than the middle ones. At 64 pixels an eye is six pixels wide, so much of it is decided at 8 pixels already; freckles are the exception. Of the fine group
+# the background follows the fine layers, and skin, irises and light follow the middle ones, a little. Where all three numbers are small (hat, glasses, hair
+# colour), no single level carries the attribute over, or this generator draws it too badly to be read.
 # </details>
 #
 # So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they are in your images. In the

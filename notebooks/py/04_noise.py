@@ -51,7 +51,10 @@ same = portraits.render(person, 64, portraits.sample_noise(6, seed=1))
 one_field = portraits.sample_noise(1, seed=1).repeat(6, 1, 1, 1)
 print(f"the same attributes, other noise: the largest change of a pixel is {(same - same[:1]).abs().max():.2f}; "
       f"the same noise: {(portraits.render(person, 64, one_field) - same[:1]).abs().max():.2f}")
-plots.show(plots.image_grid(same, columns=6, scale=2), alt="The same person six times: freckles and strands of hair differ, all else is equal.")
+differences = torch.cat([torch.ones(1, 3, 64, 64), 1 - 4 * (same[1:] - same[:1]).abs()])
+plots.show(plots.image_grid(torch.cat([same, differences]), columns=6, scale=2, labels=["drawn", "difference"]),
+           alt="The same person six times. Below, the difference from the first picture, four times as strong: specks in the hair and on the "
+               "nose and cheeks, white everywhere else.")
 
 # %% [markdown]
 # > **Predict.** A PGGAN has nothing but its latent $z$, some hundred numbers. It wants to draw freckles that look random. Where does it get
@@ -65,7 +68,7 @@ plots.show(plots.image_grid(same, columns=6, scale=2), alt="The same person six 
 #
 # ## Noise inputs
 #
-# So StyleGAN hands them out. Before every AdaIN, right after the convolution, a layer gets one picture $n$ of independent Gaussian numbers, and each of
+# So StyleGAN hands them out. Right after the convolution, before bias, leaky ReLU and AdaIN, a layer gets one picture $n$ of independent Gaussian numbers, and each of
 # its feature maps adds as much of it as it likes:
 #
 # $$x_i \leftarrow x_i + b_i\, n\qquad\text{(§2, Fig. 1b: “B”)}$$
@@ -75,7 +78,7 @@ plots.show(plots.image_grid(same, columns=6, scale=2), alt="The same person six 
 #
 # ### Exercise 1 · add_noise
 #
-# `x` is $[N, C, H, W]$, `noise` $[H, W]$ or $[N, 1, H, W]$, `strength` a number or $[C]$.
+# `x` is $[N, C, H, W]$, `noise` $[H, W]$ or $[N, 1, H, W]$, `strength` a Python number, a tensor without dimensions, or $[C]$.
 
 # %%
 def add_noise(x, noise, strength):
@@ -106,6 +109,10 @@ plots.show(plots.bars(dict(zip(names, strengths)), "strength of the noise / devi
            alt="A bar for each layer: the strength of its noise against the deviation of its feature maps.")
 
 # %% [markdown]
+# Every layer has taken some, the first one most of all, where the map is a constant and noise is all that differs between two images before the style. How
+# much of it arrives in the picture is another question; see below.
+
+# %% [markdown]
 # ## The same person, other noise
 #
 # > **Predict.** Keep $w$ and draw all noise anew. What moves: the eyes? The outline? The background?
@@ -121,9 +128,15 @@ def drawn(seed, which=None):
 with torch.no_grad():
     draws = torch.stack([drawn(seed) for seed in range(16)])
 plots.show(plots.image_grid(draws[:4].flatten(0, 1), columns=6, scale=2, labels=[f"draw {i + 1}" for i in range(4)]),
-           alt="Six people in four draws of noise each: the person stays, small things move.")
+           alt="Six people in four draws of noise each: hair, clothes and background stay, eyes and mouths are drawn anew each time.")
 
 # %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Outline and background stay. Eyes and mouths do not: this generator draws them out of noise, new ones each time.
+# </details>
+#
+
 # To see where, measure every pixel: how far does it move between draws?
 #
 # ### Exercise 2 · pixel_deviation
@@ -155,13 +168,13 @@ for name, value in (("generator", deviation), ("world", of_world)):
 
 # %% [markdown]
 # Dark is where chance rules. In the world that is hair and freckles, by construction, and next to nothing of the image. This generator moves far more,
-# along outlines and most of all in faces. It has been trained for a short time, cannot draw an eye yet, and has found that flickering detail fools
-# the critic longer than a blur. So noise is not stochastic detail by nature. It is what training makes of it, and early in training it is a way to
-# pretend.
+# along outlines and most of all in faces. It has been trained for a short time and cannot draw an eye yet; perhaps flickering detail fools the critic
+# longer than a blur. So noise is not stochastic detail by nature. It is what training makes of it.
 #
 # ## Levels
 #
-# > **Predict.** Noise at 4 and 8 pixels moves things as large as an eighth of the picture. What will it be used for?
+# > **Predict.** A pixel of the first layer is a quarter of the picture wide. What can noise there be good for? And what do you expect of a portrait
+# > without any noise?
 
 # %%
 levels = claims.layers_of(G)
@@ -180,6 +193,14 @@ plots.show(plots.image_grid(torch.cat([kept(chosen) for chosen in choices.values
            alt="Six people with noise in all layers, in none, in the coarse, in the middle and in the fine layers only.")
 
 
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Without noise the pictures are smooth, and eyes are blurs: that is what the styles alone decide. Coarse noise bends outlines a little. Speckles come
+# from the middle layers, most of them from one at 32 pixels, and from the fine ones.
+# </details>
+
+# %%
 def redrawn(level="all", seed=0):
     with torch.no_grad():
         images = drawn(seed, None if level == "all" else set(range(*levels[level])))
@@ -192,9 +213,9 @@ widgets.explorer(redrawn, level=["all", *levels], seed=widgets.redraw("Draw agai
 # %% [markdown]
 # ## Measured: pixels move, the person stays
 #
-# For 200 portraits the noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the root
-# mean square of what moved. An attribute's change is the share of portraits whose class changes, or the mean change in deviations of the world;
-# given is the mean over all attributes. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was
+# For 200 portraits the noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
+# deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard
+# deviations of the world; the mean over all attributes mixes the two and is good for comparing rows only. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was
 # trained to a much smaller Fréchet distance.
 
 # %%
@@ -215,9 +236,9 @@ print(f"the layer whose noise moves most pixels: {names[strongest]}")
 # <details><summary><b>Reading it</b></summary>
 #
 # In the StyleGAN of this lesson noise does *not* leave the person alone. Light, background and presentation hardly change; eyes, nose and brows do, for
-# those are what this generator leaves to chance. In StyleGAN2, trained longer and better, noise moves hardly a pixel, and no attribute: less, even, than the
-# world itself moves between two draws (root mean square 0.01 above). So the claim is about a *finished* generator. And ours found little use for
-# noise: strands of hair and freckles are a small part of this world.
+# those are what this generator leaves to chance. In StyleGAN2, which draws much better faces, noise moves hardly a pixel, and no attribute: less, even, than the
+# world itself moves between two draws. So neither shows what the paper describes. One leaves too much to noise, the other draws even freckles and strands
+# of hair without it; they are a small part of this world.
 # </details>
 #
 # In the paper (Fig. 4 and 5) noise moves hair, stubble, freckles and pores, and leaves identity and pose alone; without noise, pictures look "painterly";
