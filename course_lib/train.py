@@ -85,14 +85,14 @@ def train_gan(args, defaults):
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     run = model.build(settings, device)
+    if settings.get("init") and not last:
+        checkpoint.begin(run, settings["init"])
     if first:
         print(f"{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; preparing images …", flush=True)
     reals = data.load(settings["data"], settings["resolution"], settings["data_size"], settings["seed"], device)
     if last:
         checkpoint.load(last[-1], run)
-    elif settings.get("init"):
-        checkpoint.begin(run, settings["init"])
-    if not last and first:
+    elif first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
         machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -31,7 +31,7 @@ SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128",
 GROWING = [*SMALL, "--stable", "40k", "--fade", "40k"]
 FULL = [*GROWING, "--start", "32"]
 STYLES = ["--w-dim", "128"]
-BRISK = ["--r1-gamma", "1", "--lr", "4:0.003"]          # StyleGAN's own 10 and 0.001 hardly come anywhere with so few images
+BRISK = ["--r1-gamma", "1", "--lr", "4:0.003"]          # StyleGAN's own 10 and 0.001 are for many times as many images
 LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}     # for an option's value
 COMPARISONS = {
     "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],

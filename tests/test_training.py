@@ -133,8 +133,18 @@ def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder
     before, after = state(tmp_path / "first"), state(tmp_path / "second")
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(("D.", "G.")) and "w_avg" not in key)
     assert not torch.equal(before["G.synthesis.b8.conv0.weight"], before["ema.synthesis.b8.conv0.weight"])
+    own, averaged, begun = (x["synthesis.b8.conv0.weight"] for x in (
+        {k.removeprefix("G."): v for k, v in before.items()}, {k.removeprefix("ema."): v for k, v in before.items()},
+        {k.removeprefix("ema."): v for k, v in after.items()}))
+    assert (begun - averaged).norm() < 0.1 * (own - averaged).norm(), "the average goes on from the old one"
+    assert after["buffers.pl_mean"] > 0
     with pytest.raises(SystemExit, match=r"b4\.const is .* in .*first and .* in this run; give the sizes"):
         run(tmp_path / "third", folder, 8, "--init", str(tmp_path / "first"), "--channel-max", "4")
+    with pytest.raises(SystemExit, match="oracle-portraits-64 cannot begin this run: as its generator it gives a .*Reader"):
+        run(tmp_path / "third", folder, 8, "--init", "oracle-portraits-64")
+    generator = str(zoo.DATA / "stylegan2-portraits-64.safetensors")
+    with pytest.raises(SystemExit, match='cannot begin a run, which needs a generator and a discriminator: .*no part "D"'):
+        run(tmp_path / "third", folder, 8, "--init", generator)
     with pytest.raises(SystemExit, match="has no checkpoint to begin with"):
         run(tmp_path / "third", folder, 8, "--init", str(folder))
     assert not (tmp_path / "third").exists()

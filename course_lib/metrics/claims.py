@@ -44,10 +44,10 @@ def style_levels(G, judge, pairs=1000, seed=0):
 
 def _follows(spec, mixed, a, b):
     if spec.kind == "continuous":
-        known = torch.stack([torch.ones_like(a), a, b], dim=1).double()
-        return torch.linalg.lstsq(known, mixed.double()[:, None]).solution[2].item()
+        mixed, a, b = (x.double() - x.double().mean() for x in (mixed, a, b))
+        return (torch.linalg.pinv(torch.stack([a, b], dim=1)) @ mixed)[1].item()
     share = lambda same, wanted: same[wanted != a].double().mean().item()
-    others = [b.roll(i) for i in range(1, min(9, len(b)))]
+    others = [b.roll(i) for i in range(1, 9)]
     by_chance, at_most = (sum(share(x == other, other) for other in others) / len(others) for x in (mixed, b))
     return (share(mixed == b, b) - by_chance) / (1 - at_most) if at_most < 1 else float("nan")
 

@@ -90,15 +90,17 @@ def begin(run, source):
     """Give a fresh run trained networks, as transfer learning does; optimizers and counters start anew.
 
     source: the folder of another run, whose last checkpoint is taken; or G and D of anything that `zoo.load` reads, where the
-    averaged generator is what is there of G.
+    averaged generator stands for both.
     """
     if Path(source).is_dir():
         if not folders(source):
             raise FileNotFoundError(f"{source} has no checkpoint to begin with")
         tensors, _ = zoo.read(folders(source)[-1] / "state.safetensors")
         states = {name: {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")} for name in ("G", "D", "ema")}
+        for name, value in run.buffers.items():
+            value.copy_(tensors[f"buffers.{name}"])
     else:
-        G, D = (zoo.load(source, part).state_dict() for part in (None, "D"))
+        G, D = (_trained(source, part, type(network)) for part, network in ((None, run.G), ("D", run.D)))
         states = {"G": G, "D": D, "ema": G}
     for name, state in states.items():
         network = getattr(run, name)
@@ -108,6 +110,17 @@ def begin(run, source):
                 raise ValueError(f"{name}.{key} is {shapes.get(key, 'missing')} in {source} and {wanted.get(key, 'missing')} in this run; "
                                  "give the sizes of the networks that it holds")
         network.load_state_dict(state)
+
+
+def _trained(source, part, kind):
+    try:
+        network = zoo.load(source, part)
+    except ValueError as error:
+        raise ValueError(f"{source} cannot begin a run, which needs a generator and a discriminator: {error}") from None
+    if type(network) is not kind:
+        raise ValueError(f"{source} cannot begin this run: as its {'discriminator' if part else 'generator'} it gives a "
+                         f"{type(network).__module__}.{type(network).__name__}")
+    return network.state_dict()
 
 
 def _rng(run):

@@ -49,8 +49,9 @@ def plan(run, reals, settings, device, compiled=False):
     if s.get("r1_gamma_end") and not s["r1_gamma"]:
         raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
     gamma = torch.full([], float(s["r1_gamma"]), device=device)        # a recorded step reads it anew
+    rampup = None if s.get("init") else 0.05
     stage = Stage(phases(run, reals, s, device, gamma, compiled), s["batch"],
-                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"]))
+                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"], rampup))
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():

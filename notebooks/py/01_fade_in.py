@@ -201,8 +201,8 @@ widgets.explorer(three_moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.0
                      "below the finished stage.")
 
 # %% [markdown]
-# > **Predict.** The row in the middle was saved when training had come to α = 0.5, and at 0.5 its contrast is a little pale. For which α is it
-# > right? (A hint: the shipped weights are not the newest ones, but a moving average over training, of which half is older than 10,000
+# > **Predict.** The row in the middle was saved when training had come to α = 0.5, and at 0.5 its contrast is paler than in the finished stages. At which α
+# > is it as strong as theirs? (A hint: the shipped weights are not the newest ones, but a moving average over training, of which half is older than 10,000
 # > images.)
 
 # %%
@@ -219,18 +219,20 @@ bank = torch.randn(64, z.shape[1], generator=torch.Generator().manual_seed(2))
 training = json.loads((zoo.DATA / "results" / "pggan-portraits-64-training.json").read_text())
 plan = {key: training["settings"][key] for key in ("stable", "fade")}
 sharp = portraits.render(portraits.sample_attributes(256, seed=6), 64)
-for r in sizes[2:]:
-    faded = ops.fade_reals(ops.downscale2d(sharp, 64 // r) if r < 64 else sharp, 0.5)
-    print(f"{r} px: faded portraits deviate by {faded.std():.2f}, the network by {draw(fading[r], bank, 0.5).std():.2f} at α = 0.5; it fits at "
-          f"α = {fitting(fading[r], faded.std()):.2f}")
+print("deviation of pixels: of the network / of portraits faded alike\n        finished, α = 1   fading, α = 0.5   the fading one is like the finished one at")
+for r in sizes[1:]:
+    reals = ops.downscale2d(sharp, 64 // r) if r < 64 else sharp
+    faded = ops.fade_reals(reals, 0.5).std()
+    finished = draw(stages[r], bank).std() / reals.std()
+    print(f"{r:2d} px {finished:13.2f} {draw(fading[r], bank, 0.5).std() / faded:17.2f} {'α =':>20s} {fitting(fading[r], finished * faded):.2f}")
 age = 1000 * training["settings"]["ema_kimg"] / torch.tensor(2.0).log().item()
 print(f"The averaged weights are {age / 1000:.0f} thousand images old on average. In that time α rose by {age / plan['fade']:.2f}.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# For an α of a little while ago. The averaged weights lag behind by about a tenth of the fade, and the α that they fit by that or a little more.
-# Nobody trains the averaged network, so nobody corrects this; after the fade it passes. Keep it in mind when you read scores taken within a fade.
+# At an α of a while ago. The averaged weights lag behind by about a tenth of the fade, and the α that they fit lags by about as much. Nobody trains the
+# averaged network, so nobody corrects this. Keep it in mind when you read scores taken within a fade.
 # </details>
 #
 
@@ -569,11 +571,11 @@ def hours(table, resolution, stable, fade, more=0):
 
 written = lambda time: f"{60 * time:.0f} min" if time < 1 else f"{time:.0f} h"
 print("                                         grown   full size   ratio")
-for name, table, resolution, thousand, more in (("64 px, 240 + 240 thousand", tables[0], 64, 240, 0),
-                                                ("1024 px, 600 + 600 thousand", tables[1], 1024, 600, 0),
-                                                ("1024 px, 800 + 800 thousand", tables[1], 1024, 800, 0),
-                                                ("the same, 10 million images more", tables[1], 1024, 800, 10_000_000)):
-    grown, whole = hours(table, resolution, 1000 * thousand, 1000 * thousand, more)
+for name, table, resolution, phases, more in (("64 px, the shipped model", tables[0], 64, plan, card["images"] - 4 * sum(plan.values()) - plan["stable"]),
+                                                ("1024 px, 600 + 600 thousand", tables[1], 1024, dict(stable=600_000, fade=600_000), 0),
+                                                ("1024 px, 800 + 800 thousand", tables[1], 1024, dict(stable=800_000, fade=800_000), 0),
+                                                ("the same, 10 million images more", tables[1], 1024, dict(stable=800_000, fade=800_000), 10_000_000)):
+    grown, whole = hours(table, resolution, **phases, more=more)
     print(f"{name:36s}{written(grown):>10s}{written(whole):>12s}{whole / grown:8.1f}")
 
 # %% [markdown]

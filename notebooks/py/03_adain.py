@@ -61,7 +61,7 @@ print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet
       f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f}")
 
 # %% [markdown]
-# It has been trained for seven minutes, and it shows: people, hair, colours are there, and faces are not yet drawn but speckled with noise
+# It has not been trained for long, and it shows: people, hair, colours are there, and faces are not yet drawn but speckled with noise
 # (lesson 04 looks into that). Keep it in mind below, wherever a judge has to read a face.
 
 # %% [markdown]
@@ -190,7 +190,7 @@ widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), dela
                  alt="Four portraits with less, with as much and with more of one feature map.")
 
 # %% [markdown]
-# In the last layer a single map can tint the picture, for from there RGB is one step away. Go to earlier layers and turn `amount` up: one map of 256 says
+# In the last layer a single map can tint the picture, for from there RGB is one step away. Go to earlier layers and turn `amount` up: one map of many says
 # little, the others make up for it. What a layer commands, it commands by all of its maps together.
 #
 # ## From w to a style
@@ -211,8 +211,8 @@ print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# It centres the scales at 1, so most maps begin as "leave it as it is" or "a little more, a little less". Without it every other map would be turned
-# into its negative, and into which ones would change at random with $w$.
+# It centres the scales at 1, so most of them begin positive. Without it every other map would be turned into its negative, and which ones would change at
+# random from one $w$ to the next.
 # </details>
 #
 # ### Exercise 2 · split_style
@@ -365,7 +365,7 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 10), end=(0, 10),
 # %% [markdown]
 # ## Measured: which attributes follow which layers
 #
-# A judge reads attributes, so the claim can be counted: for 1,000 pairs, the layers of one level come from B, the others from A (ψ = 1), and the
+# A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ = 1), and the
 # judge says how far each attribute follows B (`python experiments/styles.py stylegan-portraits-64`). 1 means that it goes over from B entirely, 0 that
 # B does not matter. Beware of the obvious count, "how often does the mixture have B's value?": an attribute that the mixture has simply *lost* has B's
 # value quite often, by chance. So chance is taken out, by putting unrelated portraits in B's place (`claims.style_levels`).
@@ -387,6 +387,7 @@ def groups_and_levels(follows):
 
 
 follows = models["stylegan-portraits-64"]["levels"]
+print(f"{models['stylegan-portraits-64']['samples']['levels']:,} pairs")
 groups_and_levels(follows)
 ordered = sorted(spec_of, key=lambda name: (groups.index(spec_of[name].group), -follows["coarse"][name]))
 fig, ax = plt.subplots(figsize=(7, 6.5))
@@ -406,8 +407,8 @@ for level in follows:
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers and no others. The middle group follows the coarse layers too,
-# more than the middle ones. At 64 pixels an eye is six pixels wide, so much of it is decided at 8 pixels already; freckles are the exception. Of the fine group
+# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers and hardly any others. The middle group follows the coarse layers too,
+# more than the middle ones. At 64 pixels an eye is six pixels wide, so much of it is decided at 8 pixels already; freckles are the clearest exception. Of the fine group
 # the background follows the fine layers, and skin, irises and light follow the middle ones, a little. Where all three numbers are small (hat, glasses, hair
 # colour), no single level carries the attribute over, or this generator draws it too badly to be read.
 # </details>

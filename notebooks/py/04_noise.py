@@ -213,7 +213,7 @@ widgets.explorer(redrawn, level=["all", *levels], seed=widgets.redraw("Draw agai
 # %% [markdown]
 # ## Measured: pixels move, the person stays
 #
-# For 200 portraits the noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
+# The noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
 # deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard
 # deviations of the world; the mean over all attributes mixes the two and is good for comparing rows only. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was
 # trained to a much smaller Fréchet distance.
@@ -226,9 +226,10 @@ print("                           StyleGAN               StyleGAN2\nnoise drawn 
 for level in ("all", *levels):
     print(f"{level:20s}" + "".join(f"{effects[name][level]['pixels']:8.3f} {mean(effects[name][level]):12.3f}  " for name in effects))
 everywhere = effects["stylegan"]["all"]["attributes"]
-most = sorted(everywhere, key=lambda key: -everywhere[key])
-print("StyleGAN, all noise: most change " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in most[:4])
-      + "; least " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in most[-4:]))
+for kind, unit in (("continuous", "standard deviations"), ("discrete", "share of portraits")):
+    ranked = sorted((spec.name for spec in portraits.ATTRIBUTES if spec.kind == kind), key=lambda key: -everywhere[key])
+    print(f"StyleGAN, all noise, {unit}: most " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in ranked[:3])
+          + "; least " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in ranked[-3:]))
 strongest = max(range(G.num_ws), key=lambda i: effects["stylegan"][f"layer {i}"]["pixels"])
 print(f"the layer whose noise moves most pixels: {names[strongest]}")
 

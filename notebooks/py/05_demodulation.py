@@ -347,7 +347,7 @@ for name, (predicted, measured) in rows.items():
 #
 # A droplet would show in the feature maps as a place that stands far out. For 200 portraits and every layer of the trained StyleGAN (lesson
 # 03) and of StyleGAN2: how many deviations the loudest place of a map lies from the map's mean, on average, and in how many maps it lies 20 or
-# more away (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). AdaIN itself changes neither.
+# more away, from 32 × 32 on, for smaller maps have too few pixels for that (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). AdaIN itself changes neither.
 #
 # > **Predict.** The spike of 300 deviations above would read as about 30, once it has been counted into the deviation. Will AdaIN's maps have such places?
 
@@ -356,10 +356,10 @@ spikes = {name: figures["spikes"] for name, figures in json.loads((zoo.DATA / "r
           if "spikes" in figures}
 print("loudest place of a map, deviations        maps with 20 or more")
 print("            StyleGAN   StyleGAN2           StyleGAN   StyleGAN2")
-for layer in spikes["stylegan-portraits-64"]:
-    cells = [spikes[f"{name}-portraits-64"].get(layer) for name in ("stylegan", "stylegan2")]
-    print(f"{layer:10s}" + "".join(f"{cell['peak']:10.1f}" if cell else f"{'–':>10s}" for cell in cells)
-          + "     " + "".join(f"{100 * cell['maps']:10.1f} %" if cell else f"{'–':>12s}" for cell in cells))
+for name in spikes["stylegan-portraits-64"]:
+    cells = [spikes[f"{model}-portraits-64"].get(name) for model in ("stylegan", "stylegan2")]
+    print(f"{name:10s}" + "".join(f"{cell['peak']:10.1f}" if cell else f"{'–':>10s}" for cell in cells)
+          + "     " + "".join(f"{100 * cell['maps']:10.1f} %" if cell and int(name[1:].split(".")[0]) >= 32 else f"{'–':>12s}" for cell in cells))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
