@@ -154,7 +154,7 @@ ex.adain.check(adain)
 # that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
 
 # %%
-styles = G.styles(ws[:4])
+styles = G.styles(ws[:3])
 everyone = G.styles(latent(torch.randn(500, G.z_dim, generator=torch.Generator().manual_seed(9)), psi=1))
 names = list(layers)
 
@@ -179,15 +179,15 @@ def one_map(layer="b64.conv1", map=0, amount=3.0):
     i = names.index(layer)
     entries, spread = order[i]
     rows = []
-    for sign in (-1, 0, 1):
+    for sign in (-1, 1):
         moved = [y.clone() for y in styles]
         moved[i][:, entries[map]] += sign * amount * spread[entries[map]]
         rows.append(G.synthesis(styles=moved, noise="const"))
-    return plots.image_grid(torch.cat(rows), columns=4, scale=2, labels=["less", "as it is", "more"])
+    return plots.image_grid(torch.cat([rows[0], images[:3], rows[1]]), columns=3, scale=2, labels=["less", "as it is", "more"])
 
 
 widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), delay=0.1,
-                 alt="Four portraits with less, with as much and with more of one feature map.")
+                 alt="Three portraits with less, with as much and with more of one feature map.")
 
 # %% [markdown]
 # In the last layer a single map can tint the picture, for from there RGB is one step away. Go to earlier layers and turn `amount` up: one map of many says

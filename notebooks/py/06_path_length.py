@@ -148,7 +148,7 @@ for values in spectra:
 
 # %%
 G64 = zoo.load("stylegan2-portraits-64").double()             # float64, for the sake of a small difference
-w0 = w[:1].double().requires_grad_()
+w0 = G64.mapping(torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(1)).double()).detach().requires_grad_()
 image = G64.synthesis(w0, noise="const")
 y = torch.randn(image.shape, generator=torch.Generator().manual_seed(3)).double()
 backwards, = torch.autograd.grad((image * y).sum(), w0)
