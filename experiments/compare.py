@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import load_file
 
 from course_lib import judges, metrics, ops, portraits, zoo
-from course_lib.metrics import claims, generators, smoothness
+from course_lib.metrics import __main__ as command, claims, generators, smoothness
 from course_lib.networks import layers
 
 SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128", "--z-dim", "128", "--data-size", "50k",
@@ -75,7 +75,7 @@ def main(arguments=None):
     for (name, seed), options in runs.items():
         measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
-        out.write_text(json.dumps(rounded(result), indent=1) + "\n")
+        out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
 
 
 def train(commands, parallel):
@@ -171,14 +171,6 @@ def largest_activation(G, n=64):
 def parameters(out):
     last = sorted((out / "checkpoints").glob("*/G_ema.safetensors"))[-1]
     return sum(t.numel() for t in load_file(last).values())
-
-
-def rounded(value):
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

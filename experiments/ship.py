@@ -53,7 +53,7 @@ def main(arguments=None):
               "frechet": curve(args)}
     path = args.data / "results" / f"{args.name}-training.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(command._rounded(result), indent=1) + "\n")
+    path.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
     command.main(["report", str(args.data / files["G"]["file"]), "--samples", str(args.samples), "--seed", str(args.seed),
                   "--device", args.device, "--out", str(args.data / "results" / f"{args.name}.json")])
     for part, file in files.items():

@@ -145,7 +145,8 @@ def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monk
     result = json.loads(out.read_text())
     figures = result["models"]["small"]
     assert result["world"] == portraits.VERSION and result["command"].endswith("styles.py small")
-    assert figures.pop("samples") == {"levels": 8, "truncation": 260, "noise": 3, "spikes": 3}
+    counts = {"pairs": 8, "truncation_samples": 260, "noise_portraits": 3, "spikes_portraits": 3}
+    assert {key: figures.pop(key) for key in counts} == counts
     assert set(figures) == set(experiment.PARTS) and set(figures["levels"]) == {"coarse", "middle"}
     assert [row["psi"] for row in figures["truncation"]] == list(experiment.PSI) and figures["truncation"][0]["recall"] == 0
     assert figures["noise"]["all"]["pixels"] == 0, "its noise strengths are still 0"

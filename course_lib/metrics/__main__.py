@@ -75,7 +75,7 @@ def main(arguments=None):
 
 def _write(args, arguments, figures, seeds):
     result = {"command": shlex.join(["python", "-m", "course_lib.metrics", *arguments]), "world": portraits.VERSION,
-              "seeds": seeds, "samples": args.samples, **_rounded(figures)}
+              "seeds": seeds, "samples": args.samples, **rounded(figures)}
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps(result, indent=1) + "\n")
@@ -102,9 +102,12 @@ def _tables(figures):
     return "\n".join(lines)
 
 
-def _rounded(value):
+def rounded(value):
+    """Every number of a result to five digits."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 

@@ -387,7 +387,7 @@ def groups_and_levels(follows):
 
 
 follows = models["stylegan-portraits-64"]["levels"]
-print(f"{models['stylegan-portraits-64']['samples']['levels']:,} pairs")
+print(f"{models['stylegan-portraits-64']['pairs']:,} pairs")
 groups_and_levels(follows)
 ordered = sorted(spec_of, key=lambda name: (groups.index(spec_of[name].group), -follows["coarse"][name]))
 fig, ax = plt.subplots(figsize=(7, 6.5))
