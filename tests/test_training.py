@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import official_files
 import pytest
 import torch
 from PIL import Image
@@ -138,7 +139,7 @@ def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder
         {k.removeprefix("ema."): v for k, v in after.items()}))
     assert (begun - averaged).norm() < 0.1 * (own - averaged).norm(), "the average goes on from the old one"
     assert after["buffers.pl_mean"] > 0
-    with pytest.raises(SystemExit, match=r"b4\.const is .* in .*first and .* in this run; give the sizes"):
+    with pytest.raises(SystemExit, match=r"first does not fit this run, .* sizes .*; G: synthesis\.b4\.const has shape \[8, 4, 4\]"):
         run(tmp_path / "third", folder, 8, "--init", str(tmp_path / "first"), "--channel-max", "4")
     with pytest.raises(SystemExit, match="oracle-portraits-64 cannot begin this run: as its generator it gives a .*Reader"):
         run(tmp_path / "third", folder, 8, "--init", "oracle-portraits-64")
@@ -156,6 +157,16 @@ def test_a_run_begins_with_a_model_of_the_course(tmp_path, folder):
                 "--dtype", "float32", "--data-size", "4", "--data", str(folder), "--out", str(out)])
     found, shipped = state(out), zoo.load("stylegan2-portraits-64", "D").state_dict()
     assert all(torch.equal(found[f"D.{key}"], value) for key, value in shipped.items())
+
+
+def test_a_run_begins_with_an_official_file(tmp_path, folder):
+    run(tmp_path / "first", folder, 80)
+    before = state(tmp_path / "first")
+    G, D = ({key.removeprefix(part): value for key, value in before.items() if key.startswith(part)} for part in ("G.", "D."))
+    (tmp_path / "network.pkl").write_bytes(official_files.dump(official_files.snapshot(G, D), 4))
+    run(tmp_path / "second", folder, 8, "--init", str(tmp_path / "network.pkl"), "--lr", "0")
+    after = state(tmp_path / "second")
+    assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(("D.", "G.")) and "w_avg" not in key)
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, folder):

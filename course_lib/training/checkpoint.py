@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from .. import zoo
+from ..networks.layers import fill
 from . import distributed
 
 
@@ -63,12 +64,11 @@ def settings(folder):
 def load(folder, run):
     """Put a checkpoint into a freshly made run: weights, optimizers, buffers, counters, random states."""
     tensors, metadata = zoo.read(Path(folder) / "state.safetensors")
-    part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     for name in ("G", "D", "ema"):
-        getattr(run, name).load_state_dict(part(f"{name}."))
+        getattr(run, name).load_state_dict(_part(tensors, f"{name}."))
     for name in ("G_opt", "D_opt"):
         optimizer, state = getattr(run, name), {}
-        for key, value in part(f"{name}.").items():
+        for key, value in _part(tensors, f"{name}.").items():
             index, field = key.split(".")
             state.setdefault(int(index), {})[field] = value
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
@@ -96,20 +96,22 @@ def begin(run, source):
         if not folders(source):
             raise FileNotFoundError(f"{source} has no checkpoint to begin with")
         tensors, _ = zoo.read(folders(source)[-1] / "state.safetensors")
-        states = {name: {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")} for name in ("G", "D", "ema")}
+        states = {name: _part(tensors, f"{name}.") for name in ("G", "D", "ema")}
         for name, value in run.buffers.items():
             value.copy_(tensors[f"buffers.{name}"])
     else:
         G, D = (_trained(source, part, type(network)) for part, network in ((None, run.G), ("D", run.D)))
         states = {"G": G, "D": D, "ema": G}
     for name, state in states.items():
-        network = getattr(run, name)
-        shapes, wanted = ({k: list(v.shape) for k, v in tensors.items()} for tensors in (state, network.state_dict()))
-        for key in sorted(shapes.keys() | wanted.keys()):
-            if shapes.get(key) != wanted.get(key):
-                raise ValueError(f"{name}.{key} is {shapes.get(key, 'missing')} in {source} and {wanted.get(key, 'missing')} in this run; "
-                                 "give the sizes of the networks that it holds")
-        network.load_state_dict(state)
+        try:
+            fill(getattr(run, name), state)
+        except ValueError as error:
+            raise ValueError(f"{source} does not fit this run, whose networks need the sizes of those that it holds; {name}: {error}") from None
+
+
+def _part(tensors, prefix):
+    """The tensors whose names begin so, without it."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _trained(source, part, kind):

@@ -408,7 +408,7 @@ for level in follows:
 # <details><summary><b>Answer</b></summary>
 #
 # The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers and hardly any others. The middle group follows the coarse layers too,
-# more than the middle ones. At 64 pixels an eye is six pixels wide, so much of it is decided at 8 pixels already; freckles are the clearest exception. Of the fine group
+# more than the middle ones. An eye is as wide as one pixel of the 8 px layers, so much of it is decided there already; freckles are the clearest exception. Of the fine group
 # the background follows the fine layers, and skin, irises and light follow the middle ones, a little. Where all three numbers are small (hat, glasses, hair
 # colour), no single level carries the attribute over, or this generator draws it too badly to be read.
 # </details>
