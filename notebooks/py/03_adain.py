@@ -356,7 +356,7 @@ for level in levels:
 def mixing(A=0, B=3, begin=0, end=4):
     mixed = ws[[A]].clone()
     mixed[:, begin:end] = ws[[B], begin:end]
-    return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3, titles=["A", f"layers {begin} … {end - 1} from B", "B"])
+    return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3, titles=["A", f"layers {begin} … {end - 1} from B" if begin < end else "none from B", "B"])
 
 
 widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 10), end=(0, 10),
@@ -430,8 +430,8 @@ groups_and_levels(models["stylegan2-portraits-64"]["levels"])
 # ## Summary
 #
 # - AdaIN forgets what a layer did to mean and deviation of a map, and puts in a style: two numbers for each map, from $w$ by an affine map
-#   whose scale starts at 1.
-# - The mapping network turns a ball into whatever shape the world asks for; $\bar w$ is its mean, and truncation pulls towards it.
+#   whose scales are centred at 1 before training.
+# - The mapping network leaves $W$ free to be no ball; $\bar w$ is its mean, and truncation pulls towards it.
 # - Every layer has an entrance of its own, so two latents can be mixed by layers; the judge tells what each level commands.
 #
 # **Read next**: §2 and §3 of the StyleGAN paper; `course_lib/networks/stylegan.py`. [Lesson 04](04_noise.ipynb) adds what no style decides.
