@@ -211,7 +211,7 @@ widgets.explorer(redrawn, level=["all", *levels], seed=widgets.redraw("Draw agai
                  alt="Six people; a button draws the noise of the chosen layers anew.")
 
 # %% [markdown]
-# ## Measured: pixels move, the person stays
+# ## Measured: does the person stay?
 #
 # The noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
 # deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard

@@ -345,15 +345,16 @@ for name, (predicted, measured) in rows.items():
 #
 # ## Measured: is there a droplet at 64 pixels?
 #
-# A droplet would show in the feature maps as a place that stands far out. For 200 portraits and every layer of the trained StyleGAN (lesson
+# A droplet would show in the feature maps as a place that stands far out. For every layer of the trained StyleGAN (lesson
 # 03) and of StyleGAN2: how many deviations the loudest place of a map lies from the map's mean, on average, and in how many maps it lies 20 or
 # more away, from 32 × 32 on, for smaller maps have too few pixels for that (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). AdaIN itself changes neither.
 #
 # > **Predict.** The spike of 300 deviations above would read as about 30, once it has been counted into the deviation. Will AdaIN's maps have such places?
 
 # %%
-spikes = {name: figures["spikes"] for name, figures in json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"].items()
-          if "spikes" in figures}
+models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
+spikes = {name: figures["spikes"] for name, figures in models.items()}
+print(f"{models['stylegan-portraits-64']['spikes_portraits']} portraits")
 print("loudest place of a map, deviations        maps with 20 or more")
 print("            StyleGAN   StyleGAN2           StyleGAN   StyleGAN2")
 for name in spikes["stylegan-portraits-64"]:
