@@ -359,7 +359,7 @@ def mixing(A=0, B=3, begin=0, end=4):
     return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3, titles=["A", f"layers {begin} … {end - 1} from B" if begin < end else "none from B", "B"])
 
 
-widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 10), end=(0, 10),
+widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
                  alt="Portrait A, a mixture, and portrait B.")
 
 # %% [markdown]
