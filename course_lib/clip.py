@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from . import portraits, zoo
 from .networks.layers import fill
 
-POCKET = dict(image_size=64, patch_size=8, width=192, layers=5, text_width=128, text_layers=3, embed_dim=192, context=48)
-HEAD_WIDTH = 64                 # of both transformers, as in OpenAI's models
+POCKET = dict(image_size=64, width=24, layers=(1, 1, 1, 1), text_width=128, text_layers=3, embed_dim=192, context=48)
+HEAD_WIDTH = 64                 # of all attention, as in OpenAI's models
 TEMPLATES = ("{}", "a portrait of {}", "a drawing of {}", "an illustration of {}", "a picture of {}", "a painting of {}",
              "the face of {}", "a close-up of {}", "a small portrait of {}", "a head-and-shoulder portrait of {}",
              "an illustration of the face of {}", "a picture of the head of {}")
@@ -101,10 +101,10 @@ def open_clip_model(architecture, pretrained=None):
     return network.eval().requires_grad_(False)
 
 
-def pocket(words, image_size, patch_size, width, layers, text_width, text_layers, embed_dim, context):
-    """The course's own model, untrained: an open_clip CLIP of the given sizes, and a tokenizer of these words."""
+def pocket(words, image_size, width, layers, text_width, text_layers, embed_dim, context):
+    """The course's own model, untrained: an open_clip CLIP with a small ResNet, and a tokenizer of these words."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-    vision = CLIPVisionCfg(image_size=image_size, patch_size=patch_size, width=width, layers=layers, head_width=HEAD_WIDTH)
+    vision = CLIPVisionCfg(image_size=image_size, width=width, layers=tuple(layers), head_width=min(HEAD_WIDTH, 32 * width))
     text = CLIPTextCfg(context_length=context, vocab_size=len(words) + 2, width=text_width, layers=text_layers,
                        heads=max(1, text_width // HEAD_WIDTH))
     model = CLIP(embed_dim, vision, text)
@@ -113,12 +113,12 @@ def pocket(words, image_size, patch_size, width, layers, text_width, text_layers
 
 def from_tensors(tensors, words):
     """The course's own model from the tensors of its file; every size is read off them. words: its vocabulary, in order."""
-    count = lambda tower: sum(re.fullmatch(tower + r"transformer\.resblocks\.\d+\.ln_1\.weight", key) is not None for key in tensors)
-    width, _, patch_size, _ = tensors["visual.conv1.weight"].shape
-    patches = len(tensors["visual.positional_embedding"]) - 1
+    count = lambda pattern: sum(re.fullmatch(pattern, key) is not None for key in tensors)
+    layers = [count(rf"visual\.layer{i}\.\d+\.conv1\.weight") for i in (1, 2, 3, 4)]
+    places = len(tensors["visual.attnpool.positional_embedding"]) - 1
     context, text_width = tensors["positional_embedding"].shape
-    network = pocket(words, patch_size * round(patches ** 0.5), patch_size, width, count(r"visual\."), text_width, count(""),
-                     tensors["text_projection"].shape[1], context)
+    network = pocket(words, 32 * round(places ** 0.5), len(tensors["visual.conv3.weight"]), layers, text_width,
+                     count(r"transformer\.resblocks\.\d+\.ln_1\.weight"), tensors["text_projection"].shape[1], context)
     fill(network.model, tensors)
     return network
 

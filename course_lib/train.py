@@ -14,6 +14,7 @@ import json
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -95,8 +96,7 @@ def train_gan(args, defaults):
     elif first:
         out.mkdir(parents=True, exist_ok=True)
         (out / "settings.json").write_text(json.dumps(settings, indent=1) + "\n")
-        machine = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-        (out / "run.json").write_text(json.dumps({"command": args.command, "device": machine, "torch": torch.__version__}, indent=1) + "\n")
+        (out / "run.json").write_text(json.dumps({"command": args.command, "device": machine(device), "torch": torch.__version__}, indent=1) + "\n")
     if not last:
         torch.manual_seed(settings["seed"] + 1 + distributed.rank() * 1_000_003)
     if model is stylegan2:
@@ -126,6 +126,7 @@ def train_mapper(args):
     name = "mapper-" + re.sub(r"[^a-z0-9]+", "-", args.prompt.lower()).strip("-")
     G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
     identity = zoo.load(args.identity, device=args.device) if args.id_weight and args.identity != "none" else None
+    began = time.perf_counter()
     mapper, losses = styleclip.fit(
         G, reader, args.prompt, progress=True, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr,
         clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
@@ -133,6 +134,7 @@ def train_mapper(args):
     file = zoo.save(Path(args.out) / f"{name}.safetensors", mapper.state_dict(), "mapper", dtype=torch.float16,
                     world=portraits.VERSION, config=about)
     result = {"command": args.command, "world": portraits.VERSION, "seeds": [args.seed], **about, "levels": mapper.levels,
+              "seconds": round(time.perf_counter() - began, 1), "device": machine(args.device),
               "losses": {key: value[-min(100, args.steps):].mean().item() for key, value in losses.items()}}
     path = Path(args.out) / "results" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -251,6 +253,11 @@ def mapper_options(parser):
     add("--l2", type=float, default=0.8, help="weight of the change of the latent")
     add("--id-weight", type=float, default=0.1, help="weight of the identity loss")
     add("--views", type=int, default=2, help="random crops of each image that CLIP looks at")
+
+
+def machine(device):
+    device = torch.device(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
 
 
 def count(text, least=1):

@@ -42,7 +42,7 @@ def load(name_or_path, part=None, device="cpu"):
     where that, the averaged generator, is what comes without a name."""
     name = str(name_or_path)
     if name in cards():
-        path, part = _shipped(name, part or "G"), None
+        path, part = file(name, part or "G"), None
     elif name in FULL:
         path = download.fetch(FULL[name], download.cache() / FULL[name].rsplit("/")[-1])
     else:
@@ -56,14 +56,14 @@ def load(name_or_path, part=None, device="cpu"):
     return _build(path, kind, tensors, config).to(device).eval().requires_grad_(False)
 
 
-def _shipped(name, part):
+def file(name, part="G"):
     """The file of a model of the course, compared with its card."""
     files = cards()[name]["files"]
     if part not in files and len(files) > 1:
         raise ValueError(f'"{name}" has no part "{part}"; it has {", ".join(sorted(files))}')
-    file = files.get(part) or next(iter(files.values()))
-    verify(DATA / file["file"], file["sha256"])
-    return DATA / file["file"]
+    card = files.get(part) or next(iter(files.values()))
+    verify(DATA / card["file"], card["sha256"])
+    return DATA / card["file"]
 
 
 def contents(path):

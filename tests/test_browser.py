@@ -171,6 +171,13 @@ def move(view, explorer, name):
             pictures.add(assert_shows(view, explorer, explorer.values()))
             shown = float(row.locator(".widget-readout").inner_text().replace("−", "-").replace(",", ""))
             assert abs(shown - control.value) < 0.006, f"{name} reads {shown}, not {control.value}"
+    elif isinstance(control, ipywidgets.Text):
+        line = view.locator(".widget-text").filter(has=view.page.get_by_text(label, exact=True)).locator("input")
+        for text in ("a person with glasses", control.value):
+            line.fill(text)
+            line.press("Enter")
+            control.value = text
+            pictures.add(assert_shows(view, explorer, explorer.values()))
     elif isinstance(control, ipywidgets.Dropdown):
         menu = view.locator(".widget-dropdown").filter(has=view.page.get_by_text(label, exact=True)).locator("select")
         for option in reversed(control.options):

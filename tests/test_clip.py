@@ -13,7 +13,7 @@ from torch import nn
 from course_lib import clip, judges, portraits, train, zoo
 from course_lib.training import contrastive, readers, texts
 
-TINY = dict(image_size=16, patch_size=8, width=64, layers=1, text_width=64, text_layers=1, embed_dim=16, context=48)
+TINY = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=48)
 PROMPTS = ["a smiling person", "a frowning person", "a person with an open mouth", "a person with glasses", "a person with a beard",
            "a person with red hair", "a person with blonde hair", "a person with long hair", "a person with short hair",
            "a person with curly hair", "a person wearing a hat", "a bald person", "a smiling person with red hair and glasses"]
@@ -138,7 +138,7 @@ def test_training_texts_say_only_what_their_captions_say():
 def test_a_file_gives_the_same_model_and_its_sizes_are_read_off_it(tiny, words, tmp_path):
     file = zoo.save(tmp_path / "own.safetensors", tiny.model.state_dict(), "clip", world=portraits.VERSION, config={"words": words})
     for network in (clip.load(file), zoo.load(file)):
-        assert network.image_size == 16
+        assert network.image_size == 32
         assert torch.equal(network.encode_images(random_images(2, 32)), tiny.encode_images(random_images(2, 32)))
         assert torch.equal(network.encode_texts(["a bald man"]), tiny.encode_texts(["a bald man"]))
     assert clip.load(file).name == "own"
@@ -222,7 +222,7 @@ def test_perturbed_images_have_a_higher_loss_and_stay_near(tiny):
 
 def test_training_brings_portraits_to_their_captions_and_writes_what_it_scored(tmp_path):
     result = contrastive.train_clip(tmp_path, steps=200, batch=24, lr=1e-3, data_size=24, held_out=48, adversarial=0.0,
-                                    sizes=TINY | {"image_size": 64, "patch_size": 16, "layers": 2}, command="mine")
+                                    sizes=TINY | {"image_size": 64, "width": 8}, command="mine")
     assert json.loads((tmp_path / "results" / "clip.json").read_text()) == result
     assert result["world"] == portraits.VERSION and result["command"] == "mine" and set(result["zero_shot"]) == set(texts.PROMPTS)
     assert set(result["recall"]) == set(result["recall_paraphrased"]) == {
@@ -239,16 +239,27 @@ def test_generated_images_are_described_as_the_oracle_reads_them(monkeypatch):
     torch.manual_seed(0)
     oracle, G = judges.Reader("oracle").eval(), lambda z: z[:, :3, None, None].tanh().expand(-1, -1, 32, 32)
     G.z_dim = 4
-    monkeypatch.setattr(zoo, "load", lambda name, device: oracle if name == "oracle-portraits-64" else G)
+    monkeypatch.setattr(zoo, "load", lambda name, device: G if name == "mine" else oracle)
     images, attributes = contrastive.generated("mine", 10, 0, "cpu", batch=4)
     assert images.shape == (10, 3, 64, 64) and images.dtype == torch.uint8 and portraits.check(attributes) == 10
     assert len(portraits.caption(attributes, 0)) == 10
 
 
+def test_agreement_on_generated_portraits_is_that_with_the_judge(tiny, monkeypatch):
+    judge, G = zoo.load("judge-portraits-64"), lambda z: portraits.render(portraits.sample_attributes(len(z), 3), 64)
+    G.z_dim = 4
+    monkeypatch.setattr(zoo, "load", lambda name, device: {"mine": G, "judge-portraits-64": judge}[name])
+    monkeypatch.setattr(contrastive.texts, "zero_shot", lambda network, seen, truth: {"read": truth, "seen": seen})
+    monkeypatch.setattr(texts, "paraphrased", lambda text: text)
+    found = contrastive.clip_scores(tiny, 60, "mine")["agreement_generated"]
+    truth = portraits.sample_attributes(30, 3)
+    assert len(found["seen"]) == 30 and (found["read"]["glasses"] == truth["glasses"]).double().mean() > 0.9
+
+
 def test_the_command_line_trains_a_clip_model_of_the_shipped_size(tmp_path, capsys):
     train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--device", "cpu", "--out", str(tmp_path)])
     network = clip.load(tmp_path / "clip-portraits.safetensors")
-    assert 2.5e6 < sum(p.numel() for p in network.parameters()) < 3.5e6
+    assert 3e6 < sum(p.numel() for p in network.parameters()) < 4e6
     assert (tmp_path / "clip-portraits.safetensors").stat().st_size < 8e6
     assert json.loads((tmp_path / "results" / "clip.json").read_text())["command"].startswith("python -m course_lib.train clip --steps 2")
 

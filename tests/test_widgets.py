@@ -2,6 +2,7 @@
 import asyncio
 import time
 
+import ipywidgets
 import pytest
 import torch
 
@@ -102,6 +103,36 @@ def test_a_live_preview_goes_on_and_stops():
     asyncio.run(watch())
 
 
+def test_a_line_of_text_is_drawn_when_it_is_finished():
+    explorer = widgets.explorer(lambda text="a": images.roll(len(text), 3), alt="A ramp.", text="b")
+    line = explorer.controls["text"]
+    assert isinstance(line, ipywidgets.Text) and line.value == "a" and not line.continuous_update
+    line.value = "longer"
+    assert explorer.image.value == explorer.draw(text="longer") != explorer.draw(text="a")
+
+
+def test_a_changed_control_of_a_live_preview_begins_anew():
+    def frames(shift=2):
+        for step in range(1000):
+            yield images.roll(shift * step, 3), f"{shift} times {step}"
+
+    async def watch():
+        live = widgets.live(frames, alt="A moving ramp.", first=2, shift=(0, 9))
+        assert live.message.value == "2 times 1"
+        live.start.click()
+        await asyncio.sleep(0.1)
+        live.controls["shift"].value = 5
+        await asyncio.sleep(0.05)
+        assert live.task is None and live.shown == 0 and "Back at the start" in live.message.value
+        live.start.click()
+        await asyncio.sleep(0.1)
+        live.stop.click()
+        await asyncio.sleep(0.05)
+        assert live.message.value == f"5 times {live.shown - 1}" and live.shown > 0
+
+    asyncio.run(watch())
+
+
 def test_an_error_in_a_live_preview_appears_in_it():
     def frames():
         yield images, "first"
@@ -121,7 +152,7 @@ def test_an_error_in_a_live_preview_appears_in_it():
     ("at least one control", lambda: widgets.explorer(shifted, alt="A ramp.")),
     ("begins at 2, outside", lambda: widgets.explorer(shifted, alt="A ramp.", shift=(5, 9))),
     ("begins at 2, between two steps of 3 from 0", lambda: widgets.explorer(shifted, alt="A ramp.", shift=(0, 9, 3))),
-    ("is no control", lambda: widgets.explorer(shifted, alt="A ramp.", shift="all")),
+    ("is no control", lambda: widgets.explorer(shifted, alt="A ramp.", shift=None)),
     ("alt must be a sentence", lambda: widgets.explorer(shifted, alt="", shift=(0, 9))),
     ("alt must be a sentence", lambda: plots.show(images, alt=" ")),
     ("expected a figure", lambda: plots.to_image(torch.zeros(3))),

@@ -16,6 +16,7 @@ from . import readers, texts
 LARGEST_SCALE = math.log(100)           # of CLIP's logits (§2.5)
 IDENTITY_SCALE = 15.0
 VIEWS = 4                               # portraits of each person
+ADVERSARIAL_FROM = 0.4                  # of the steps; before, there is little to confuse
 
 
 def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_size=200_000, held_out=4000, adversarial=0.02,
@@ -40,21 +41,27 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     tokens = torch.stack([network.tokenize(variant).to(torch.int16) for variant in variants], dim=1).to(device)
     contrast = open_clip.loss.ClipLoss()
 
-    def loss(x, text):
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            found, wanted = network.encode_images(x), network.model.encode_text(text, normalize=True)
-        return contrast(found.float(), wanted.float(), network.model.logit_scale.exp())
+    autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
-    def one_batch():
+    def loss(x, wanted):
+        with autocast():
+            found = network.encode_images(x)
+        return contrast(found.float(), wanted, network.model.logit_scale.exp())
+
+    def one_batch(step):
         rows = torch.randint(len(images), [batch], device=device)
         text = tokens[rows, torch.randint(len(variants), [batch], device=device)].long()
         x = clip.random_views(images[rows].float() / 127.5 - 1)
-        return loss(perturbed(lambda x: loss(x, text), x, adversarial) if adversarial else x, text)
+        with autocast():
+            wanted = network.model.encode_text(text, normalize=True).float()
+        if adversarial and step >= ADVERSARIAL_FROM * steps:
+            x = perturbed(lambda x: loss(x, wanted.detach()), x, adversarial)
+        return loss(x, wanted)
 
     averaged = descend("clip", network.model, one_batch, steps, lr, device)
     file = zoo.save(Path(out) / "clip-portraits.safetensors", averaged.state_dict(), "clip", dtype=torch.float16,
                     world=portraits.VERSION, config={"words": words})
-    found = clip_scores(zoo.load(file, device=device), held_out)
+    found = clip_scores(zoo.load(file, device=device), held_out, generator)
     return _write(out, "clip", command, seed, steps * batch, held_out, found)
 
 
@@ -67,7 +74,7 @@ def train_identity(out, steps=4000, batch=512, lr=2e-3, seed=0, device="cpu", da
     network = judges.Identity().to(device)
     contrast = open_clip.loss.ClipLoss()
 
-    def one_batch():
+    def one_batch(step):
         rows = torch.randint(len(images), [batch], device=device)
         first, other = torch.rand(batch, VIEWS, device=device).topk(2).indices.unbind(dim=1)
         x = torch.cat([images[rows, first], images[rows, other]]).float() / 127.5 - 1
@@ -90,7 +97,7 @@ def descend(name, network, loss_of_a_batch, steps, lr, device):
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1, cycle_momentum=False)
     bar = tqdm(range(steps), desc=name, unit="step")
     for step in bar:
-        loss = loss_of_a_batch()
+        loss = loss_of_a_batch(step)
         if step % 100 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}")
             if not loss.isfinite():
@@ -115,9 +122,9 @@ def perturbed(loss, images, size):
 # Images
 
 @torch.no_grad()
-def generated(name, count, seed, device, batch=256):
-    """Images of a generator as uint8, and their attributes as the oracle reads them."""
-    G, oracle = zoo.load(name, device=device), zoo.load("oracle-portraits-64", device=device)
+def generated(name, count, seed, device, batch=256, reader="oracle-portraits-64"):
+    """Images of a generator as uint8, and their attributes as the oracle, or another reader, reads them."""
+    G, oracle = zoo.load(name, device=device), zoo.load(reader, device=device)
     rng = torch.Generator().manual_seed(seed + 5000)
     resize = lambda images: torch.nn.functional.interpolate(images, [judges.RESOLUTION] * 2, mode="bilinear", antialias=True)
     images = torch.cat([((resize(G(z.to(device)).clamp(-1, 1)) + 1) * 127.5).round().to(torch.uint8)
@@ -144,20 +151,26 @@ def people(count, views, seed, device, batch=1024):
 # Scores
 
 @torch.no_grad()
-def clip_scores(network, held_out):
+def clip_scores(network, held_out, generator=""):
     """On unseen portraits: recall among the first 1,000, also for sentences built otherwise than in training, and accuracy
-    per attribute without training for it."""
+    per attribute without training for it; of a generator's portraits how often that agrees with the judge."""
     device = next(network.parameters()).device
+    encode = lambda images: torch.cat([network.encode_images(part.float() / 127.5 - 1).cpu() for part in images.split(500)])
     images, truth = readers.draw(held_out, readers.HELD_OUT_SEED, device)
     truth = {name: value.cpu() for name, value in truth.items()}
-    seen = torch.cat([network.encode_images(part.float() / 127.5 - 1).cpu() for part in images.split(500)])
+    seen = encode(images)
     captions = portraits.caption({name: value[:1000] for name, value in truth.items()}, readers.HELD_OUT_SEED)
     recall = {}
     for kind, sentences in (("recall", captions), ("recall_paraphrased", [texts.paraphrased(text) for text in captions])):
         similarity = seen[:1000] @ torch.cat([network.encode_texts(sentences[i:i + 500]).cpu() for i in range(0, len(sentences), 500)]).T
         recall[kind] = {f"{name}@{k}": recall_at(matrix, k) for k in (1, 5)
                         for name, matrix in (("image to text", similarity), ("text to image", similarity.T))}
-    return recall | {"zero_shot": texts.zero_shot(network, seen, truth)}
+    found = recall | {"zero_shot": texts.zero_shot(network, seen, truth)}
+    if generator:
+        images, reading = generated(generator, held_out // 2, readers.HELD_OUT_SEED, device, reader="judge-portraits-64")
+        reading = {name: value.cpu() for name, value in reading.items()}
+        found["agreement_generated"] = texts.zero_shot(network, encode(images), reading)
+    return found
 
 
 def recall_at(similarity, k):

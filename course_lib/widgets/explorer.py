@@ -80,17 +80,21 @@ def explorer(render, *, alt: str, delay: float = 0.0, **controls) -> Explorer:
     """A picture that follows its controls; make it the last line of a cell.
 
     render(**values) → figure, PIL image or image tensors. A control is (low, high) or (low, high, step) for a slider, a
-    sequence of names for a menu, True or False for a box, `redraw()` for a button, or any widget with a value. It begins with
-    the default of render's argument of that name, else with its first value. With `delay` (seconds) the picture is drawn only
+    sequence of names for a menu, a text for a line to type in, True or False for a box, `redraw()` for a button, or any widget
+    with a value. It begins with the default of render's argument of that name, else with its first value. With `delay` (seconds) the picture is drawn only
     when the controls have rested that long: use it where drawing takes more than 100 ms.
     """
     if not controls:
         raise ValueError("explorer needs at least one control, such as psi=(0, 1, 0.1)")
-    defaults = {name: p.default for name, p in inspect.signature(render).parameters.items() if p.default is not p.empty}
-    built = {name: _control(name, spec, defaults.get(name)) for name, spec in controls.items()}
-    made = Explorer(render, alt, delay, built)
+    made = Explorer(render, alt, delay, build(render, controls))
     explorers.append(made)
     return made
+
+
+def build(function, controls: dict) -> dict:
+    """The controls of `explorer` as widgets, each at the default of the function's argument of its name."""
+    defaults = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
+    return {name: _control(name, spec, defaults.get(name)) for name, spec in controls.items()}
 
 
 def error_text(error: Exception) -> str:
@@ -103,6 +107,8 @@ def _control(name, spec, default):
         return spec
     if isinstance(spec, redraw):
         return _button(spec.text, default or 0)
+    if isinstance(spec, str):
+        return ipywidgets.Text(value=spec if default is None else default, continuous_update=False, **style)
     if isinstance(spec, bool):
         return ipywidgets.Checkbox(value=spec if default is None else default, indent=True, **style)
     if isinstance(spec, tuple) and len(spec) in (2, 3) and all(isinstance(v, (int, float)) for v in spec):
@@ -117,7 +123,7 @@ def _control(name, spec, default):
         return kind(value=value, min=low, max=high, step=step, **style)
     if isinstance(spec, (list, tuple)) and spec:
         return ipywidgets.Dropdown(options=list(spec), value=spec[0] if default is None else default, **style)
-    raise ValueError(f"{name}={spec!r} is no control: give (low, high, step), a list of names, True, False or redraw()")
+    raise ValueError(f"{name}={spec!r} is no control: give (low, high, step), a list of names, a text, True, False or redraw()")
 
 
 def _button(text, value):

@@ -4,16 +4,16 @@ import asyncio
 import ipywidgets
 
 from .. import plots
-from .explorer import WIDGET_VIEW, close, error_text, image_widget
+from .explorer import WIDGET_VIEW, build, close, error_text, image_widget
 
 
 class Live:
     """Frames from a generator, drawn one by one while the kernel stays free for other messages."""
 
-    def __init__(self, frames, alt: str, first: int):
-        self.frames, self.alt = frames, alt
+    def __init__(self, frames, alt: str, first: int, controls: dict):
+        self.frames, self.alt, self.controls = frames, alt, controls
         self.shown, self.task = 0, None
-        self._source = frames()
+        self._source = frames(**self.values())
         for _ in range(first):
             picture, text = next(self._source)
             self.shown += 1
@@ -24,11 +24,16 @@ class Live:
         self.stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         self.again = ipywidgets.Button(description="From the start", icon="refresh")
         self.message = ipywidgets.HTML(text)
-        self.view = ipywidgets.VBox([ipywidgets.HBox([self.start, self.stop, self.again]), self.image, self.message])
+        self.view = ipywidgets.VBox([*controls.values(), ipywidgets.HBox([self.start, self.stop, self.again]), self.image, self.message])
         self.view.add_class("live")
         self.start.on_click(lambda _: self.run())
         self.stop.on_click(lambda _: self.halt())
         self.again.on_click(lambda _: self.restart())
+        for control in controls.values():
+            control.observe(lambda change: self.restart(), names="value")
+
+    def values(self) -> dict:
+        return {name: control.value for name, control in self.controls.items()}
 
     def run(self):
         """Go on in the kernel's event loop; between two frames the kernel answers buttons and sliders."""
@@ -42,7 +47,7 @@ class Live:
 
     def restart(self):
         self.halt()
-        self._source, self.shown = self.frames(), 0
+        self._source, self.shown = self.frames(**self.values()), 0
         self.message.value = "Back at the start: press Go on."
 
     async def _run(self):
@@ -65,12 +70,12 @@ class Live:
         return {**self.data, WIDGET_VIEW: view}, self.metadata
 
 
-def live(frames, *, alt: str, first: int = 1) -> Live:
+def live(frames, *, alt: str, first: int = 1, **controls) -> Live:
     """A preview with Go on, Stop and From the start; make it the last line of a cell.
 
-    frames() is a generator function that yields (picture, text). The first `first` frames are drawn at once, so that the
+    frames(**values) is a generator function that yields (picture, text); controls are those of `explorer`; when one changes, all begins anew. The first `first` frames are drawn at once, so that the
     stored notebook shows a real one; keep a frame's work below half a second, for the buttons answer between frames.
     """
     if first < 1:
         raise ValueError(f"first must be at least 1, so that there is a picture to show, got {first}")
-    return Live(frames, alt, first)
+    return Live(frames, alt, first, build(frames, controls))

@@ -1,0 +1,50 @@
+"""Put files that training or measuring wrote where the course finds them, each as a model of its own name.
+
+    python experiments/ship_file.py runs/clip/clip-portraits.safetensors runs/mappers/mapper-*.safetensors
+
+Copies NAME.safetensors to data/, and what lies in results/ beside it to data/results/; writes the cards in models.json and prints
+the lines for data/README.md. Networks are made by python -m course_lib.train, statistics by python -m course_lib.styleclip.
+"""
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from safetensors import safe_open
+
+from course_lib import portraits, zoo
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--data", type=Path, default=zoo.DATA, help="folder for the files")
+    parser.add_argument("--command", help="the command that made them, where no result in results/ says so")
+    args = parser.parse_args(arguments)
+    for source in args.files:
+        with safe_open(source, framework="pt") as file:
+            metadata = file.metadata()
+        if metadata.get("world") != portraits.VERSION:
+            raise SystemExit(f"{source} was made in world {metadata.get('world')}; this is world {portraits.VERSION}")
+        result = source.parent / "results" / f"{source.stem if metadata['kind'] == 'mapper' else metadata['kind']}.json"
+        about = json.loads(result.read_text()) if result.exists() else {}
+        command = about.get("command") or args.command
+        if not command:
+            raise SystemExit(f"{result} does not exist, so that the command of {source.name} is unknown; pass it as --command")
+        if result.exists():
+            (args.data / "results").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(result, args.data / "results" / result.name)
+        shutil.copyfile(source, args.data / source.name)
+        sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        path = args.data / "models.json"
+        models = json.loads(path.read_text()) if path.exists() else {}
+        card = {"kind": metadata["kind"], "world": portraits.VERSION, "command": command} | {
+            key: about[key] for key in ("images",) if key in about} | {"files": {"weights": {"file": source.name, "sha256": sha256}}}
+        path.write_text(json.dumps(models | {source.stem: card}, indent=1) + "\n")
+        images = f"{about['images']:,}" if "images" in about else ""
+        print(f"| `{source.stem}` | `{source.name}` | `{command}` | {images} | `{sha256[:12]}…` |")
+
+
+if __name__ == "__main__":
+    main()

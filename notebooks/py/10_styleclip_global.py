@@ -1,0 +1,258 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 10 · Global directions: from a sentence to a direction
+#
+# > **The claim** (StyleCLIP, §6): measure once how CLIP answers to every style channel of a generator. From then on *any*
+# > sentence becomes a direction in style space, at once, and the same direction serves every portrait.
+#
+# You will
+#
+# - turn two sentences into a direction $\Delta t$ in CLIP's space;
+# - see how CLIP answers to a single **channel** of $S$, and which channels a sentence asks for;
+# - cut off the channels that hardly matter, with $\beta$, and walk along the rest, with $\alpha$;
+# - compare the three methods of StyleCLIP in one table.
+#
+# About 60 minutes. You need lesson 08; lesson 05 explains the styles.
+
+# %%
+import json
+
+import matplotlib.pyplot as plt
+import torch
+
+from course_lib import clip, exercises, ops, plots, styleclip, widgets, zoo
+from course_lib.exercises import ____
+
+torch.manual_seed(0)
+torch.set_grad_enabled(False)
+ex = exercises.lesson("10")
+G = zoo.load("stylegan2-portraits-64")
+reader = clip.load("clip-portraits")
+statistics = styleclip.load_statistics(zoo.file("statistics-portraits-64"), G, reader)
+board = json.loads((zoo.DATA / "results" / "scoreboard.json").read_text())
+z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(11))
+ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
+styles = G.styles(ws)
+before = G.synthesis(styles=styles, noise="const")
+
+# %% [markdown]
+# ## A direction between two sentences
+#
+# The embedding of one sentence says where in CLIP's space such images lie. But an edit is a *change*, and a change has two ends:
+# "a person" and "a person with red hair". Their difference should be what "with red hair" adds.
+#
+# One sentence is a noisy thing, though. "A person with red hair", "a drawing of a person with red hair", "the face of a person
+# with red hair" say the same to us and not quite the same to CLIP. So each description is put into several **templates**, and the
+# embeddings are averaged (prompt engineering, Radford et al. 2021; StyleCLIP §6.1). The paper says 80 of them, of which 79 are
+# active in the code; our CLIP has read twelve.
+
+# %%
+print("\n".join(clip.TEMPLATES))
+target = "a person with red hair"
+each = torch.cat([styleclip.direction_between(*(reader.encode_texts([template.format(text)]) for text in ("a person", target)))[None] for template in clip.TEMPLATES])
+cosines = each @ each.T
+print(f"cosine between the directions of two templates: {cosines[~torch.eye(len(each), dtype=torch.bool)].mean():.1f} on average")
+
+# %% [markdown]
+# ### Exercise 1 · direction_between
+#
+# `neutral` and `target` are the embeddings $[T, D]$ of the two descriptions in their templates, of any length. For each of the
+# two: bring every embedding to length 1, average over the templates, bring the mean to length 1. Then subtract, neutral from
+# target, and bring the difference to length 1. Return $\Delta t$, $[D]$.
+
+# %%
+def direction_between(neutral, target):
+    return ____
+
+
+ex.direction_between.check(direction_between)
+
+# %% [markdown]
+# ## What a channel says to CLIP
+#
+# Now the other side. The generator has thousands of style channels, and each is one number for one feature map. Turn a single one
+# up and down: what changes? You could look. CLIP can look at *all* of them, and write down each change as a direction in the same
+# space in which $\Delta t$ lives.
+#
+# For a channel $c$, images with $s_c$ lowered and raised by five of its deviations $\sigma_c$ are shown to CLIP, for many
+# portraits, and the change of the embedding is averaged.
+#
+# ### Exercise 2 · mean_change
+#
+# `before` and `after` are embeddings $[\text{images}, \dots, D]$, where … may be nothing, or channels. Each image's change,
+# `after` − `before`, is brought to length 1; then they are averaged over the images; then the mean is brought to length 1. Return
+# $\Delta i$, $[\dots, D]$.
+#
+# A channel that does nothing gives rounding errors, and a unit vector of rounding errors is a lie: where the mean *length* of the
+# changes is at most 0.00001, return zeros. Without the two normalisations the scale of $R$ below would depend on how loud a
+# channel is, and the $\beta$ of the paper would mean nothing.
+
+# %%
+def mean_change(before, after):
+    return ____
+
+
+ex.mean_change.check(mean_change)
+
+# %% [markdown]
+# The course has measured all channels of the convolutions (`python -m course_lib.styleclip statistics`; the colours' own layers,
+# toRGB, are left out as in the paper). What remains for a sentence is one product per channel, its **relevance**:
+#
+# $$R_c(\Delta t) = \langle \Delta i_c, \Delta t\rangle \qquad\text{(Eq. 5)}$$
+
+# %%
+direction = styleclip.text_direction(reader, "a person", target)
+relevances = [None if changes is None else styleclip.relevance(changes, direction) for changes in statistics.changes]
+names = statistics.info["layers"]
+every = torch.cat([r for r in relevances if r is not None])
+fig, ax = plt.subplots(figsize=(8, 2.6))
+start = 0
+for name, r in zip(names, relevances):
+    if r is not None:
+        ax.plot(range(start, start + len(r)), r.abs(), ".", markersize=3)
+        ax.text(start + len(r) / 2, ax.get_ylim()[1] * 0 + every.abs().max() * 1.06, name.replace(".", "\n"), ha="center", fontsize=6)
+        start += len(r)
+ax.set(xlabel="style channel, in the order of the layers", ylabel="|R|", ylim=(0, every.abs().max().item() * 1.25))
+plots.show(fig, alt="The absolute relevance of every style channel for red hair, layer by layer: most are small, some stand out.")
+print(f"{len(every):,} channels; |R| above 0.1 in {int((every.abs() > 0.1).sum())}, above 0.2 in {int((every.abs() > 0.2).sum())}; the largest {every.abs().max():.1f}")
+
+# %% [markdown]
+# > **Predict.** The most relevant channel alone, turned by five deviations: will it do?
+
+# %%
+best = max((r.abs().max().item(), i, int(r.abs().argmax())) for i, r in enumerate(relevances) if r is not None)[1:]
+
+
+def one_channel(amount):
+    moved = [s.clone() for s in styles]
+    sign = relevances[best[0]][best[1]].sign()
+    moved[best[0]][:, best[1]] += sign * amount * statistics.sigma[best[0]][best[1]]
+    return G.synthesis(styles=moved, noise="const")
+
+
+plots.show(plots.image_grid(torch.cat([one_channel(-5), before, one_channel(5), one_channel(15)]), columns=4, labels=["−5 σ", "as it is", "+5 σ", "+15 σ"]),
+           alt="Four portraits with their most relevant channel lowered, as it is, and raised by five and fifteen deviations.")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Look for yourself: one channel of thousands says little, and what it says is not only this. What a sentence asks for is spread
+# over many channels.
+# </details>
+#
+# ## The channels that count
+#
+# Take them all, each by its relevance? Then the many that matter a little for *everything* move too, and the portrait changes in
+# ways that nobody asked for. So a threshold $\beta$ silences the small ones:
+#
+# $$\Delta s_c = \begin{cases} \sigma_c\, R_c \,/ \max_k |R_k| & \text{if } |R_c| \ge \beta\\ 0 & \text{otherwise}\end{cases} \qquad\text{(Eq. 6, as in the published code)}$$
+#
+# ### Exercise 3 · thresholded
+#
+# `relevances` and `sigma` are $[\text{channels}]$, `beta` is a number. The largest $|R|$ is `largest` if that is given (that of
+# all layers, when these are the channels of one), and otherwise that of these relevances. Return $\Delta s$, $[\text{channels}]$.
+# Keep the sign.
+
+# %%
+def thresholded(relevances, sigma, beta, largest=None):
+    return ____
+
+
+ex.thresholded.check(thresholded)
+
+# %% [markdown]
+# ### Exercise 4 · shifted
+#
+# The edit itself: $s' = s + \alpha\,\Delta s$. `styles` is a list of $[N, \text{channels}]$, one for each layer, `direction` a
+# list of $[\text{channels}]$; `alpha` is a number, or a tensor $[N]$ with one for each image. Return a new list.
+
+# %%
+def shifted(styles, direction, alpha):
+    return ____
+
+
+ex.shifted.check(shifted)
+
+# %% [markdown]
+# ## Any sentence, at once
+#
+# Nothing is searched and nothing is trained. Type what you have, what you want, and move $\alpha$ and $\beta$. A negative
+# $\alpha$ goes the other way.
+
+# %%
+def directed(neutral="a person", target="a smiling person with red hair and glasses", alpha=5.0, beta=0.1):
+    direction = styleclip.global_direction(statistics, reader, neutral, target, beta)
+    after = styleclip.edit(G, styles, direction, alpha).images
+    moved = sum(int((d != 0).sum()) for d in direction)
+    return plots.with_caption(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "after"]), f"{moved:,} channels move")
+
+
+widgets.explorer(directed, neutral="", target="", alpha=(-10.0, 15.0, 0.5), beta=(0.0, 0.3, 0.01), delay=0.1,
+                 alt="Four portraits, and below them the same along the direction of a sentence.")
+
+# %% [markdown]
+# ## Measured: α and β
+
+# %%
+mine = board["methods"]["global direction"]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
+for ax, name, label in zip(axes, ("alpha", "beta"), ("α", "β")):
+    for i, key in enumerate(("shows", "same", "others")):
+        values = [row[name] for row in next(iter(mine["curves"].values()))[name]]
+        runs = torch.tensor([[row[key] for row in curves[name]] for curves in mine["curves"].values()], dtype=torch.float64)
+        ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=key)
+        print(f"{label} {key:7s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
+    ax.set_xlabel(label)
+axes[0].legend()
+plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
+
+# %% [markdown]
+# ## Three methods, one table
+#
+# The same sentences, portraits and judge for all (`python experiments/scoreboard.py`).
+
+# %%
+methods = board["methods"]
+print(f"share in which the judge sees the wish\n{'':30s}" + "".join(f"{name:>18s}" for name in methods))
+for wish in mine["prompts"]:
+    print(f"{wish:30s}" + "".join(f"{found['prompts'][wish]['shows']:18.2f}" for found in methods.values()))
+print()
+mean = lambda found, key: sum(row[key] for row in found["prompts"].values()) / len(found["prompts"])
+for key, text in (("shows", "the wish is there"), ("others", "change of the others, σ"), ("same", "the same person")):
+    print(f"{text:30s}" + "".join(f"{mean(found, key):18.2f}" for found in methods.values()))
+for key in methods["mapper"]["realism"]["after"]:
+    if key != "images":
+        print(f"{key + ' of the edited set':30s}" + "".join(f"{found['realism']['after'][key]:18.3g}" for found in methods.values()))
+for place in methods["mapper"]["seconds"]:
+    print(f"{'seconds an edit, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
+
+# %% [markdown]
+# What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (§7):
+#
+# | | optimization | mapper | global direction |
+# |---|---|---|---|
+# | before the first sentence | – | – | 4 h for the statistics |
+# | before the first edit of a sentence | – | 10–12 h | – |
+# | an edit | 98 s | 75 ms | 72 ms |
+# | depends on the portrait | yes | yes | no |
+# | latent space | $W+$ | $W+$ | $S$ |
+#
+# ## Summary
+#
+# - A direction between two *averaged* sentences is steadier than one between two sentences.
+# - CLIP's answer to every channel is measured once for a generator; then a sentence costs one product a channel.
+# - $\beta$ decides how many channels move, $\alpha$ how far.
+# - Search: any sentence, slow, freest. Mapper: fast after training, suits itself to the portrait. Global direction: instant, the
+#   same for all.
+#
+# **Read next**: StyleCLIP §6; StyleSpace (Wu et al. 2021), which found that single channels of $S$ control single attributes;
+# `course_lib/styleclip/global_directions.py`.

@@ -1,0 +1,141 @@
+"""Scores of edits by sentence, the scoreboard, and the way of single files into data/."""
+import json
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+from course_lib import clip, judges, portraits, styleclip, zoo
+from course_lib.metrics import edits
+from course_lib.networks import stylegan2
+from course_lib.training import readers
+
+CLIP = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=48)
+
+
+def reading(**values):
+    return portraits.attributes(**values)
+
+
+@pytest.mark.parametrize("prompt, yes, no", [
+    ("a smiling person", dict(smile=0.5), dict(smile=0.3)),
+    ("a frowning person", dict(smile=-0.5), dict(smile=0.5)),
+    ("a person with an open mouth", dict(mouth_open=0.7), dict(mouth_open=0.2)),
+    ("a person with glasses", dict(glasses="square"), dict()),
+    ("a person with a beard", dict(presentation="man", beard="full"), dict(presentation="man", beard="stubble")),
+    ("a person with red hair", dict(hair_color="red"), dict(hair_color="pink")),
+    ("a person with blonde hair", dict(hair_color="blonde"), dict(hairstyle="bald")),
+    ("a person with long hair", dict(hair_length=0.9), dict(hairstyle="bun")),
+    ("a person with short hair", dict(hairstyle="crop"), dict(hairstyle="ponytail")),
+    ("a person with curly hair", dict(hair_texture="curly"), dict(hair_texture="wavy")),
+    ("a person wearing a hat", dict(hat="cap"), dict()),
+    ("a bald person", dict(hairstyle="bald"), dict(hairstyle="crop")),
+])
+def test_a_wish_is_read_off_the_attributes_as_captions_would_say_it(prompt, yes, no):
+    assert edits.WISHES[prompt].shows(reading(**yes)).tolist() == [True]
+    assert edits.WISHES[prompt].shows(reading(**no)).tolist() == [False]
+
+
+def test_what_a_caption_says_is_what_a_wish_shows():
+    truth = portraits.sample_attributes(3000, 5)
+    captions = portraits.caption(truth, 5)
+    for prompt, words in (("a smiling person", ("smiling", " happy")), ("a frowning person", ("frowning", "unhappy")),
+                          ("a person with an open mouth", ("open mouth",)), ("a person with glasses", ("glasses", "spectacles")),
+                          ("a person with a beard", (" beard", "bearded")), ("a bald person", ("bald",)),
+                          ("a person wearing a hat", (" hat", "beanie", " cap"))):
+        said = torch.tensor([any(word in text for word in words) for text in captions])
+        assert said.sum() > 50 and edits.WISHES[prompt].shows(truth)[said].all(), prompt
+
+
+def test_side_effects_count_deviations_of_what_the_prompt_leaves_alone():
+    sigma = edits.deviations(4000)
+    truth = portraits.sample_attributes(4000, 0)
+    assert sigma["smile"] == pytest.approx(truth["smile"].std().item(), rel=0.05)
+    shares = torch.bincount(truth["glasses"]) / 4000
+    assert sigma["glasses"] == pytest.approx(((1 - shares.square().sum()) / 2).sqrt().item(), rel=0.05)
+    before = reading(smile=-0.5)
+    assert edits.side_effects("a smiling person", before, reading(smile=0.9), sigma).tolist() == [0]
+    others = len(portraits.ATTRIBUTES) - 1
+    after = reading(smile=0.9, gaze=sigma["gaze"], glasses="round")
+    assert edits.side_effects("a smiling person", before, after, sigma).item() == pytest.approx((1 + 1 / sigma["glasses"]) / others, rel=1e-4)
+    assert edits.side_effects("a person with glasses", before, after, sigma).item() == pytest.approx((1 + 1.4 / sigma["smile"]) / others, rel=1e-4)
+
+
+@pytest.fixture
+def small_zoo(tmp_path, monkeypatch):
+    """Untrained small networks under the names of the course, but for its judge and oracle."""
+    torch.manual_seed(0)
+    words = clip.vocabulary(500)
+    G = stylegan2.Generator(32, z_dim=8, w_dim=8, channel_base=128, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
+    reader, identity = clip.pocket(words, **CLIP).eval().requires_grad_(False), judges.Identity(8).eval()
+    mapper = styleclip.LatentMapper(8, ["coarse"], prompt="a smiling person", generator=styleclip.edits.fingerprint(G)).eval()
+    known = {"stylegan2-portraits-64": G, "clip-portraits": reader, "identity-portraits-64": identity,
+             "mapper-a-smiling-person": mapper} | {f"{kind}-portraits-64": zoo.load(f"{kind}-portraits-64") for kind in ("oracle", "judge")}
+    statistics = tmp_path / "statistics-portraits-64.safetensors"
+    styleclip.channel_statistics(G, reader, statistics, images=2)
+    monkeypatch.setattr(zoo, "load", lambda name, device="cpu": known[name])
+    monkeypatch.setattr(clip, "load", lambda device="cpu": reader)
+    monkeypatch.setattr(zoo, "file", lambda name: statistics)
+    monkeypatch.setattr(edits, "deviations", lambda: {spec.name: 1.0 for spec in portraits.ATTRIBUTES})
+    monkeypatch.setattr(readers, "draw", lambda n, seed, device: _drawn(300))
+    monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
+    for name in ("scoreboard", "ship_file"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return tmp_path
+
+
+def _drawn(count, store={}):
+    if not store:
+        images, truth = next(portraits.batches(count, 0, 64, batch_size=count))
+        store.update(images=((images + 1) * 127.5).round().to(torch.uint8), truth=truth)
+    return store["images"], store["truth"]
+
+
+def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeypatch):
+    import scoreboard
+    out = small_zoo / "scoreboard.json"
+    monkeypatch.setattr(scoreboard, "SETTINGS", {"optimization": dict(space="w", steps=2, views=1), "mapper": dict(strength=1.0),
+                                                 "global direction": dict(alpha=2.0, beta=0.0)})
+    monkeypatch.setattr(scoreboard, "CURVES", {"optimization": dict(l2=(0.0, 1.0)), "mapper": dict(strength=(0.0, 1.0)),
+                                               "global direction": dict(alpha=(0.0, 1.0))})
+    monkeypatch.setattr(scoreboard.generators, "rendered", lambda *a, **k: [torch.rand(300, 3, 64, 64) * 2 - 1])
+    scoreboard.main(["--prompts", "a smiling person", "--portraits", "4", "--curves", "a smiling person", "--out", str(out)])
+    result = json.loads(out.read_text())
+    assert result["world"] == portraits.VERSION and result["portraits"] == 4 and result["seeds"] == [1]
+    for name, found in result["methods"].items():
+        row = found["prompts"]["a smiling person"]
+        assert {"shows", "others", "same", "reached"} <= set(row) and all(0 <= row[key] <= 1 for key in ("shows", "same", "reached"))
+        assert min(found["seconds"].values()) > 0 and found["realism"]["after"]["images"] == 4
+        assert Image.open(small_zoo / f"scoreboard-{name.replace(' ', '-')}.png").size == (6 * 32, 32)
+        curve, = found["curves"]["a smiling person"].values()
+        assert len(curve) == 2
+        if name != "optimization":
+            assert curve[0]["others"] < 1e-3 < curve[1]["others"]
+    assert set(result["methods"]) == {"optimization", "mapper", "global direction"}
+
+
+def test_the_portraits_of_a_prompt_lack_what_it_asks_for(small_zoo):
+    import scoreboard
+    tools = scoreboard.Tools("cpu")
+    ws, images = tools.portraits("a bald person", 5, 3)
+    assert ws.shape[0] == len(images) == 5
+    assert not edits.WISHES["a bald person"].shows(judges.read(tools.judge, images)).any()
+
+
+def test_a_single_file_gets_its_card_and_its_result(small_zoo, capsys):
+    import ship_file
+    run, data = small_zoo / "run", small_zoo / "data"
+    source = zoo.save(run / "clip-portraits.safetensors", {"a": torch.zeros(2)}, "clip", world=portraits.VERSION)
+    with pytest.raises(SystemExit, match="pass it as --command"):
+        ship_file.main([str(source), "--data", str(data)])
+    (run / "results").mkdir()
+    (run / "results" / "clip.json").write_text(json.dumps({"command": "mine", "images": 12000}))
+    ship_file.main([str(source), "--data", str(data)])
+    card = json.loads((data / "models.json").read_text())["clip-portraits"]
+    assert card["command"] == "mine" and card["images"] == 12000 and card["kind"] == "clip"
+    zoo.verify(data / card["files"]["weights"]["file"], card["files"]["weights"]["sha256"])
+    assert (data / "results" / "clip.json").exists() and "| 12,000 |" in capsys.readouterr().out
+    other = zoo.save(run / "old.safetensors", {"a": torch.zeros(2)}, "clip", world="0")
+    with pytest.raises(SystemExit, match="made in world 0"):
+        ship_file.main([str(other), "--data", str(data)])
