@@ -77,6 +77,7 @@ def small_zoo(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "load", lambda name, device="cpu": known[name])
     monkeypatch.setattr(clip, "load", lambda device="cpu": reader)
     monkeypatch.setattr(zoo, "file", lambda name: statistics)
+    monkeypatch.setattr(zoo, "names", lambda: list(known))
     monkeypatch.setattr(edits, "deviations", lambda: {spec.name: 1.0 for spec in portraits.ATTRIBUTES})
     monkeypatch.setattr(readers, "draw", lambda n, seed, device: _drawn(300))
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
