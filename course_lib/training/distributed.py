@@ -4,6 +4,7 @@ Every process has all networks and draws its own share of a batch. Gradients are
 the same everywhere; the first process writes. Without torchrun all of this does nothing.
 """
 import os
+import time
 
 import torch
 from torch import distributed
@@ -26,6 +27,7 @@ def stop():
     """Wait for the others and part from them."""
     if distributed.is_initialized():
         distributed.barrier()
+        time.sleep(0.5)                 # gloo aborts a process that is still in the barrier when another closes its connection
         distributed.destroy_process_group()
 
 

@@ -323,7 +323,7 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()))
 # to be hard to deceive. Nothing in the loss says so; a second opinion does.
 # </details>
 #
-# And what the weights do, on two of the sentences:
+# And what the weights do, on two of the sentences with four portraits each:
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)

@@ -64,6 +64,9 @@ cosines = each @ each.T
 print(f"cosine between the directions of two templates: {cosines[~torch.eye(len(each), dtype=torch.bool)].mean():.1f} on average")
 
 # %% [markdown]
+# For *our* CLIP one template would nearly do: it was trained on captions in templates drawn at random. OpenAI's met them in the
+# wild.
+#
 # ### Exercise 1 · direction_between
 #
 # `neutral` and `target` are the embeddings $[T, D]$ of the two descriptions in their templates, of any length. For each of the
@@ -207,6 +210,8 @@ widgets.explorer(directed, neutral="", target="", alpha=(-10.0, 10.0, 0.5), beta
 
 # %% [markdown]
 # ## Measured: α and β
+#
+# Two sentences (red hair, long hair) with four portraits each; where one is varied, the other is the default of the table below.
 
 # %%
 mine = board["methods"]["global direction"]
