@@ -173,7 +173,7 @@ def move(view, explorer, name):
             assert abs(shown - control.value) < 0.006, f"{name} reads {shown}, not {control.value}"
     elif isinstance(control, ipywidgets.Text):
         line = view.locator(".widget-text").filter(has=view.page.get_by_text(label, exact=True)).locator("input")
-        for text in ("a person with glasses", control.value):
+        for text in ("a bald person", control.value):
             line.fill(text)
             line.press("Enter")
             control.value = text
