@@ -102,9 +102,9 @@ def open_clip_model(architecture, pretrained=None):
 
 
 def pocket(words, image_size, width, layers, text_width, text_layers, embed_dim, context):
-    """The course's own model, untrained: an open_clip CLIP with a small ResNet, and a tokenizer of these words."""
+    """The course's own model, untrained: an open_clip CLIP with a small ResNet (§2.4), and a tokenizer of these words."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-    vision = CLIPVisionCfg(image_size=image_size, width=width, layers=tuple(layers), head_width=min(HEAD_WIDTH, 32 * width))
+    vision = CLIPVisionCfg(image_size=image_size, width=width, layers=layers, head_width=HEAD_WIDTH)
     text = CLIPTextCfg(context_length=context, vocab_size=len(words) + 2, width=text_width, layers=text_layers,
                        heads=max(1, text_width // HEAD_WIDTH))
     model = CLIP(embed_dim, vision, text)

@@ -11,7 +11,6 @@ Editing with text needs clip and identity first: python -m course_lib.train mapp
 """
 import argparse
 import json
-import re
 import shlex
 import sys
 import time
@@ -123,7 +122,7 @@ def train_pairs(args):
 def train_mapper(args):
     """Fit a mapper; write `out/mapper-<prompt>.safetensors`, and its losses to `out/results/`."""
     from . import clip, styleclip, zoo
-    name = "mapper-" + re.sub(r"[^a-z0-9]+", "-", args.prompt.lower()).strip("-")
+    name = styleclip.mapper.file_name(args.prompt)
     G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
     identity = zoo.load(args.identity, device=args.device) if args.id_weight and args.identity != "none" else None
     began = time.perf_counter()
@@ -256,6 +255,7 @@ def mapper_options(parser):
 
 
 def machine(device):
+    """What a result names as the device of its seconds."""
     device = torch.device(device)
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
 

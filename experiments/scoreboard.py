@@ -3,7 +3,7 @@
     python experiments/scoreboard.py --portraits 64
 
 A prompt edits the first portraits of the seed that lack what it asks for. Writes data/results/scoreboard.json a method and a prompt at
-a time (what is not measured anew stays), and scoreboard-METHOD.png: for each prompt three portraits, and below them their edits. The
+a time (what is not measured anew stays), and scoreboard-METHOD.png: for each prompt three portraits, and their edits beside them. The
 statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
 """
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from course_lib import clip, ops, styleclip, zoo
+from course_lib import clip, judges, ops, styleclip, zoo
 from course_lib import portraits as world
 from course_lib.metrics import __main__ as command, edits, generators, kernel_distance
+from course_lib.train import machine
 from course_lib.training import readers
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
@@ -44,7 +45,7 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     tools = Tools(args.device)
     for method in args.methods:
-        known = lambda prompt: method != "mapper" or mapper_name(prompt) in zoo.names()
+        known = lambda prompt: method != "mapper" or styleclip.mapper.file_name(prompt) in zoo.names()
         rows, pictures = {}, []
         for prompt in filter(known, args.prompts):
             rows[prompt], before, after = tools.scored(method, prompt, args.portraits, args.seed)
@@ -77,7 +78,7 @@ class Tools:
         if method == "optimization":
             return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, **settings).images
         if method == "mapper":
-            return styleclip.map_latents(self.G, zoo.load(mapper_name(prompt), device=self.device), ws, **settings).images
+            return styleclip.map_latents(self.G, zoo.load(styleclip.mapper.file_name(prompt), device=self.device), ws, **settings).images
         styles = self.G.styles(ws)
         try:
             direction = styleclip.global_direction(self.statistics, self.clip, NEUTRAL, prompt, settings["beta"])
@@ -92,7 +93,7 @@ class Tools:
         while sum(map(len, found)) < count:
             z = torch.randn(2 * count, self.G.z_dim, generator=rng).to(self.device)
             ws = ops.truncate(self.G.mapping(z)[:, None].expand(-1, self.G.num_ws, -1), self.G.w_avg, PSI)
-            reading = generators.judges.read(self.judge, self.G.synthesis(ws, noise="const"))
+            reading = judges.read(self.judge, self.G.synthesis(ws, noise="const"))
             found.append(ws[~edits.WISHES[prompt].shows(reading)])
         ws = torch.cat(found)[:count]
         return ws, self.G.synthesis(ws, noise="const").cpu()
@@ -118,8 +119,7 @@ class Tools:
             began = time.perf_counter()
             self.edited(method, prompt, ws)
             taken = time.perf_counter() - began
-        card = torch.cuda.get_device_name() if torch.device(self.device).type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-        return {card: taken}
+        return {machine(self.device): taken}
 
     def realism(self, before, after):
         """Distances to the world, of the portraits before and after their edits."""
@@ -146,10 +146,6 @@ class Tools:
         return (seen @ self.clip.encode_texts([prompt]).T)[:, 0].cpu()
 
 
-def mapper_name(prompt):
-    return "mapper-" + prompt.replace(" ", "-")
-
-
 def _keep(args, method, figures, **nested):
     """Add figures of a method to the file; what stands there already stays."""
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -158,8 +154,9 @@ def _keep(args, method, figures, **nested):
     mine.update(figures)
     for key, value in nested.items():
         mine.setdefault(key, {}).update(value)
-    result |= {"command": f"python experiments/scoreboard.py --portraits {args.portraits} --curves " + shlex.join(args.curves), "world": world.VERSION, "seeds": [args.seed],
-               "portraits": args.portraits, "psi": PSI}
+    options = ["--portraits", str(args.portraits), "--curves", *args.curves]
+    result |= {"command": shlex.join(["python", "experiments/scoreboard.py", *options]), "world": world.VERSION,
+               "seeds": [args.seed], "portraits": args.portraits, "psi": PSI}
     args.out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
 
 

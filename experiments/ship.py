@@ -44,7 +44,7 @@ def main(arguments=None):
     if not args.no_critic:
         files["D"] = _critic(last, args)
     images = int(last.name)
-    _add(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION, "command": about["command"],
+    add_card(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION, "command": about["command"],
                                                 "images": images, "files": files})
     log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
     result = {"command": about["command"], "world": portraits.VERSION, "seeds": [settings["seed"]], "device": about["device"],
@@ -89,7 +89,8 @@ def _written(args, suffix, tensors, kind, metadata):
     return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
-def _add(path, name, card):
+def add_card(path, name, card):
+    """Put a model into models.json, or its new card in the place of the old one."""
     models = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(models | {name: card}, indent=1) + "\n")
 

@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from safetensors import safe_open
+import ship
 
 from course_lib import portraits, zoo
 
@@ -23,8 +23,7 @@ def main(arguments=None):
     parser.add_argument("--command", help="the command that made them, where no result in results/ says so")
     args = parser.parse_args(arguments)
     for source in args.files:
-        with safe_open(source, framework="pt") as file:
-            metadata = file.metadata()
+        metadata = zoo.read(source)[1]
         if metadata.get("world") != portraits.VERSION:
             raise SystemExit(f"{source} was made in world {metadata.get('world')}; this is world {portraits.VERSION}")
         result = source.parent / "results" / f"{source.stem if metadata['kind'] == 'mapper' else metadata['kind']}.json"
@@ -37,11 +36,9 @@ def main(arguments=None):
             shutil.copyfile(result, args.data / "results" / result.name)
         shutil.copyfile(source, args.data / source.name)
         sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
-        path = args.data / "models.json"
-        models = json.loads(path.read_text()) if path.exists() else {}
         card = {"kind": metadata["kind"], "world": portraits.VERSION, "command": command} | {
             key: about[key] for key in ("images",) if key in about} | {"files": {"weights": {"file": source.name, "sha256": sha256}}}
-        path.write_text(json.dumps(models | {source.stem: card}, indent=1) + "\n")
+        ship.add_card(args.data / "models.json", source.stem, card)
         images = f"{about['images']:,}" if "images" in about else ""
         print(f"| `{source.stem}` | `{source.name}` | `{command}` | {images} | `{sha256[:12]}…` |")
 

@@ -1,6 +1,7 @@
 """Scores of edits by sentence, the scoreboard, and the way of single files into data/."""
 import json
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -86,11 +87,10 @@ def small_zoo(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _drawn(count, store={}):
-    if not store:
-        images, truth = next(portraits.batches(count, 0, 64, batch_size=count))
-        store.update(images=((images + 1) * 127.5).round().to(torch.uint8), truth=truth)
-    return store["images"], store["truth"]
+@cache
+def _drawn(count):
+    images, truth = next(portraits.batches(count, 0, 64, batch_size=count))
+    return ((images + 1) * 127.5).round().to(torch.uint8), truth
 
 
 def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeypatch):

@@ -48,6 +48,11 @@ class LatentMapper(nn.Module):
         return ws + strength * self.offsets(ws, levels)
 
 
+def file_name(prompt):
+    """"A smiling person!" → "mapper-a-smiling-person", the name of its mapper's file."""
+    return "mapper-" + re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
+
+
 def split_levels(ws, levels=tuple(LEVELS)):
     """StyleCLIP §5: coarse = layers 0–3 of W+, medium = 4–7, fine = 8 and up. [N, num_ws, w_dim] → {level: [N, k, w_dim]}."""
     for level in levels:

@@ -25,7 +25,7 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
-    edit fewer ways to please the network without changing the picture; 0 leaves it out, and halves the time. generator: a
+    edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a
     name or file, of which half as many images again are taken, described as the oracle reads them.
     """
     torch.manual_seed(seed)
@@ -124,12 +124,12 @@ def perturbed(loss, images, size):
 @torch.no_grad()
 def generated(name, count, seed, device, batch=256, reader="oracle-portraits-64"):
     """Images of a generator as uint8, and their attributes as the oracle, or another reader, reads them."""
-    G, oracle = zoo.load(name, device=device), zoo.load(reader, device=device)
+    G, reader = zoo.load(name, device=device), zoo.load(reader, device=device)
     rng = torch.Generator().manual_seed(seed + 5000)
     resize = lambda images: torch.nn.functional.interpolate(images, [judges.RESOLUTION] * 2, mode="bilinear", antialias=True)
     images = torch.cat([((resize(G(z.to(device)).clamp(-1, 1)) + 1) * 127.5).round().to(torch.uint8)
                         for z in torch.randn(count, G.z_dim, generator=rng).split(batch)])
-    reading = [judges.read(oracle, part.float() / 127.5 - 1) for part in images.split(4096)]
+    reading = [judges.read(reader, part.float() / 127.5 - 1) for part in images.split(4096)]
     reading = portraits.canonical({key: torch.cat([part[key] for part in reading]) for key in reading[0]})
     return images, {key: value.to(device) for key, value in reading.items()}
 

@@ -27,7 +27,7 @@ def stop():
     """Wait for the others and part from them."""
     if distributed.is_initialized():
         distributed.barrier()
-        time.sleep(0.5)                 # gloo aborts a process that is still in the barrier when another closes its connection
+        time.sleep(0.5)                 # until all have left the barrier, before one closes its connections
         distributed.destroy_process_group()
 
 

@@ -120,6 +120,8 @@ def _control(name, spec, default):
         steps = (value - low) / step
         if abs(steps - round(steps)) > 1e-6:                # a browser would round it, and show another picture
             raise ValueError(f"{name} begins at {value}, between two steps of {step} from {low}")
+        if kind is ipywidgets.FloatSlider:
+            style["readout_format"] = f".{max(2, len(f'{step:g}'.partition('.')[2]))}f"
         return kind(value=value, min=low, max=high, step=step, **style)
     if isinstance(spec, (list, tuple)) and spec:
         return ipywidgets.Dropdown(options=list(spec), value=spec[0] if default is None else default, **style)

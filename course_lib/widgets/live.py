@@ -73,8 +73,9 @@ class Live:
 def live(frames, *, alt: str, first: int = 1, **controls) -> Live:
     """A preview with Go on, Stop and From the start; make it the last line of a cell.
 
-    frames(**values) is a generator function that yields (picture, text); controls are those of `explorer`; when one changes, all begins anew. The first `first` frames are drawn at once, so that the
-    stored notebook shows a real one; keep a frame's work below half a second, for the buttons answer between frames.
+    frames(**values) is a generator function that yields (picture, text); controls are those of `explorer`, and when one changes,
+    all begins anew. The first `first` frames are drawn at once, so that the stored notebook shows a real one; keep a frame's work
+    below half a second, for the buttons answer between frames.
     """
     if first < 1:
         raise ValueError(f"first must be at least 1, so that there is a picture to show, got {first}")

@@ -42,7 +42,7 @@ board = json.loads((zoo.DATA / "results" / "scoreboard.json").read_text())
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(11))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 before = G.synthesis(ws, noise="const")
-mappers = {name.removeprefix("mapper-").replace("-", " "): zoo.load(name) for name in zoo.names() if name.startswith("mapper-")}
+mappers = {mapper.prompt: mapper for mapper in (zoo.load(name) for name in zoo.names() if name.startswith("mapper-"))}
 
 # %% [markdown]
 # ## The same step for everyone?
@@ -55,15 +55,15 @@ prompt = "a person with red hair"
 found = styleclip.optimize(G, reader, prompt, ws, steps=40)
 steps = (found.latents - ws).flatten(1)
 cosines = torch.cosine_similarity(steps[:, None], steps[None], dim=2)
-plots.show(plots.image_grid(torch.cat([before, found.images]), columns=4, labels=["before", "after"]),
-           alt="Four portraits, and below them the same after a search for red hair.")
 pairs = cosines[~torch.eye(4, dtype=torch.bool)]
-print(f"cosine of the steps of two portraits: {pairs.mean():.1f} on average; two random directions of {steps.shape[1]:,} entries: 0.0")
+plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images]), columns=4, labels=["before", "after"]),
+                              f"cosine of the steps of two portraits: {pairs.mean():.1f} on average"),
+           alt="Four portraits, and below them the same after a search for red hair. A line below gives the mean cosine of two steps.")
 
 # %% [markdown]
-# Nearly at right angles to each other would have been chance. They share a direction, and differ in the rest: what makes one
-# portrait's hair red depends a little on whose hair it is. A mapper is made for just that: a network that looks at $w$ and says
-# where to go from here.
+# Two random directions of so many entries are at right angles, with a cosine of 0. They share a direction, and differ in the
+# rest: what makes one portrait's hair red depends a little on whose hair it is. A mapper is made for just that: a network that
+# looks at $w$ and says where to go from here.
 #
 # $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3)}$$
 #
@@ -133,9 +133,8 @@ print(", ".join(f"{level} alone moves the pixels by {value:.2f}" for level, valu
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The medium level makes the hair red. What the coarse level adds is another thing: longer, curlier hair, other clothes and
-# another background, all of which make this CLIP a little surer of "red hair", for it read captions in which they went together.
-# So most of the side effects sit in one level, and that level can be left out.
+# The medium level makes the hair red. What the coarse level adds nobody asked for: longer, curlier hair, other clothes and
+# another background. So most of the side effects sit in one level, and that level can be left out.
 # </details>
 #
 # ## Train one
