@@ -6,9 +6,19 @@ import build
 import learn
 import nbformat
 import pytest
+import torch
 
 NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
 lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+@pytest.fixture
+def one_thread():
+    """The time of a process counts what every thread of it spends, waiting for others included."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def notebook_with(*outputs, count=1, source="1 + 1", markdown="text"):
@@ -105,7 +115,7 @@ plots.show(plots.curves([0, 1], {"a": [1, 2]}, "step", "loss"), alt="A rising li
 
 
 @lessons
-def test_every_control_answers_within_300_ms(path, explorers_of):
+def test_every_control_answers_within_300_ms(path, explorers_of, one_thread):
     """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
     for explorer in explorers_of(path):
         best = {}
