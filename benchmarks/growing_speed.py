@@ -28,7 +28,7 @@ def measure(settings, resolution, fading, device, repeats):
     run.buffers["alpha"].fill_(0.5)
     batch = schedule.at(s["batch"], resolution)
     reals = torch.randint(0, 256, [max(batch, 256), 3, resolution, resolution], dtype=torch.uint8, device=device)
-    steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device)]
+    steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device, s["compile"])]
     cuda = torch.device(device).type == "cuda"
     if cuda:
         steps = [loop.Captured(step) for step in steps]

@@ -135,7 +135,9 @@ def conv2d_downscale2d(x, weight):
 
 def blur2d(x, kernel):
     """`ops.blur2d` for StyleGAN's filter (1, 2, 1). On a GPU without its convolution, which has one group per map."""
-    return Blur.apply(x) if x.is_cuda else ops.blur2d(x, kernel)
+    if not x.is_cuda:
+        return ops.blur2d(x, kernel)
+    return _shifted_sums(x) if torch.compiler.is_compiling() else Blur.apply(x)
 
 
 class Blur(torch.autograd.Function):
@@ -144,9 +146,7 @@ class Blur(torch.autograd.Function):
 
     @staticmethod
     def forward(x):
-        x = F.pad(x, [1, 1, 1, 1])
-        x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=2)
-        return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=2).mul_(1 / 16)
+        return _shifted_sums(x)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -155,6 +155,12 @@ class Blur(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return Blur.apply(gradient)
+
+
+def _shifted_sums(x):
+    x = F.pad(x, [1, 1, 1, 1])
+    x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=2)
+    return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=2).mul_(1 / 16)
 
 
 def _spread(weight):
@@ -177,3 +183,10 @@ def r1_penalty(critic, reals):
     """`losses.r1_penalty` of critic(reals)."""
     grads = torch.func.grad(lambda images: critic(images).sum())(reals)
     return grads.float().square().sum(dim=(1, 2, 3))
+
+
+def gradient_penalty(critic, reals, fakes, target=1.0, mix=None):
+    """`losses.gradient_penalty`."""
+    mix = torch.rand(len(reals), device=reals.device) if mix is None else mix
+    mixed = torch.lerp(reals, fakes, mix.to(reals.dtype)[:, None, None, None])
+    return (r1_penalty(critic, mixed).sqrt() - target).square() / target ** 2

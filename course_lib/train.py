@@ -102,7 +102,7 @@ def train_gan(args, defaults):
         plan = stylegan2.plan(run, reals, settings, device, args.compile)
         report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
     else:
-        plan, report = growing.plan(run, reals, settings, device, out), None
+        plan, report = growing.plan(run, reals, settings, device, out, args.compile), None
     loop.train(out, run, plan, settings, device, captured=False if args.eager else None, report=report)
     if first:
         print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
@@ -161,7 +161,6 @@ def stylegan2_options(parser):
     add("--pl-weight", type=float, default=2.0, help="weight of path-length regularization; 0 leaves it out")
     add("--pl-interval", type=int, default=4, help="steps between path-length steps")
     add("--mixing", type=float, default=0.9, help="probability that two latents share an image")
-    add("--compile", action="store_true", help="compile the networks first (a minute or two, needs a C compiler), for faster steps")
 
 
 def growing_options(parser, model):
@@ -207,6 +206,8 @@ def shared_options(parser):
     add("--seed", type=int, default=0, help="the same seed gives the same run (bit for bit on CPU)")
     add("--log-every", type=count, default="16k", help="images between lines of log.jsonl")
     add("--checkpoint-every", type=count, default="200k", help="images between checkpoints, samples and snapshots")
+    add("--compile", action="store_true", help="compile the networks (a minute or two, needs a C compiler) for faster steps; of a growing run "
+        "only for the last stage")
     add("--eager", action="store_true", help="on a GPU, do not record the steps in CUDA graphs")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
 

@@ -1,9 +1,10 @@
 """The two steps of PGGAN's and StyleGAN's training, and the plan by which the networks grow."""
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from .. import losses, ops
+from .. import fast, losses, ops
 from ..networks import pggan, stylegan
 from . import distributed, schedule
 from .loop import Phase, Run, Stage, save_generator
@@ -42,9 +43,9 @@ def images_in_all(settings):
     return doublings * (settings["stable"] + settings["fade"]) + settings["stable"]
 
 
-def plan(run, reals, settings, device, out):
+def plan(run, reals, settings, device, out, compiled=False):
     """() → the Stage that the run is in. α moves every `schedule_every` steps; a new stage forgets Adam's moments and
-    leaves the generator of the last one in `out/stages`."""
+    leaves the generator of the last one in `out/stages`. compiled: compile the networks for the last stage, the longest."""
     s, made = settings, {}
 
     def current():
@@ -69,8 +70,9 @@ def plan(run, reals, settings, device, out):
             for optimizer in (run.G_opt, run.D_opt):
                 optimizer.param_groups[0]["lr"] = schedule.at(s["lr"], resolution)
             made["key"] = stage
-            made["stage"] = Stage(phases(run, at_resolution(reals, resolution), distributed.share(batch), alpha < 1, s, device), batch,
-                                  lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None))
+            last = resolution == s["resolution"] and alpha == 1
+            steps = phases(run, at_resolution(reals, resolution), distributed.share(batch), alpha < 1, s, device, compiled and last)
+            made["stage"] = Stage(steps, batch, lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None))
         return made["stage"]
 
     return current
@@ -85,33 +87,38 @@ def at_resolution(reals, resolution, chunk=4096):
     return torch.cat([ops.downscale2d(part.float(), factor).round().to(torch.uint8) for part in reals.split(chunk)])
 
 
-def phases(run, reals, batch, fading, settings, device):
+def phases(run, reals, batch, fading, settings, device, compiled=False):
     """D, then G, as the official code; the regularizer is part of D's step."""
     s, G, D = settings, run.G, run.D
     dtype = getattr(torch, s["dtype"])
     alpha = run.buffers["alpha"] if fading else 1.0
     resolution = reals.shape[-1]
     G_params, D_params = list(G.parameters()), list(D.parameters())
+    grown = dict(alpha=alpha, dtype=dtype)
+    mapping, synthesis = (None, G) if s["model"] == "pggan" else (G.mapping, G.synthesis)
+    synthesis, critic = partial(synthesis, resolution=resolution, **grown), partial(D, **grown)
+    form = fast if compiled else losses
+    gradient_penalty, r1_penalty = partial(form.gradient_penalty, critic), partial(fast.r1_penalty, critic)
+    if compiled:
+        mapping, synthesis, critic, gradient_penalty, r1_penalty = (
+            f and torch.compile(f, dynamic=False) for f in (mapping, synthesis, critic, gradient_penalty, r1_penalty))
 
     def fake_batch():
         z = torch.randn(2 * batch, G.z_dim, device=device)
-        if s["model"] == "pggan":
-            return G(z[:batch], resolution=resolution, alpha=alpha, dtype=dtype)
-        w1, w2 = G.mapping(z).chunk(2)
+        if mapping is None:
+            return synthesis(z[:batch])
+        w1, w2 = mapping(z).chunk(2)
         G.update_w_avg(w1)
         distributed.average([G.w_avg])
         layers = 2 * resolution.bit_length() - 4
         cutoff = torch.randint(1, layers, [], device=device)
         cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
-        ws = ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff)
-        return G.synthesis(ws, resolution=resolution, alpha=alpha, dtype=dtype)
+        return synthesis(ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff))
 
     def real_batch():
         images = reals[torch.randint(len(reals), [batch], device=device)]
         images = images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
         return ops.fade_reals(images, alpha) if fading else images
-
-    critic = lambda images: D(images, alpha=alpha, dtype=dtype)
 
     def discriminator():
         with torch.no_grad():
@@ -120,17 +127,22 @@ def phases(run, reals, batch, fading, settings, device):
         if s["loss"] == "wgan-gp":
             real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
             loss = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s["drift"]).mean()
-            penalty = losses.gradient_penalty(critic, images, fakes).mean()
-            step(run.D_opt, loss + s["gp_weight"] * penalty, D_params)
+            penalty, weight = gradient_penalty(images, fakes).mean(), s["gp_weight"]
         else:
-            real_logits, fake_logits = critic(images.requires_grad_()), critic(fakes)
-            loss = losses.discriminator_loss(real_logits, fake_logits).mean()
-            penalty = losses.r1_penalty(real_logits, images).mean()
-            step(run.D_opt, loss + s["r1_gamma"] / 2 * penalty, D_params)
+            if compiled:
+                real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
+                penalty = r1_penalty(images).mean()
+            else:                                       # one pass serves both: cheaper, but not to be compiled
+                real_logits, fake_logits = critic(images.requires_grad_()), critic(fakes)
+                penalty = losses.r1_penalty(real_logits, images).mean()
+            loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), s["r1_gamma"] / 2
+        step(run.D_opt, loss + weight * penalty, D_params)
         return {"D_loss": loss, "penalty": penalty, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
 
     def generator():
+        D.requires_grad_(False)                     # compiled code computes every gradient that could be asked for
         logits = critic(fake_batch())
+        D.requires_grad_(True)
         loss = (losses.wasserstein_generator_loss if s["loss"] == "wgan-gp" else losses.generator_loss)(logits).mean()
         step(run.G_opt, loss, G_params)
         return {"G_loss": loss, "alpha": run.buffers["alpha"], "resolution": torch.full_like(run.buffers["alpha"], resolution)}
