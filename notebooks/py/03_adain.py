@@ -11,9 +11,9 @@
 # %% [markdown]
 # # 03 · AdaIN: a style for every layer
 #
-# > **The claim** (StyleGAN; Karras et al. 2019, §2–3): do not feed the latent into the first layer. Turn it into $w$, let $w$ set mean
-# > and deviation of every feature map in *every* layer, and each layer commands what belongs to its scale: coarse ones the pose, middle ones
-# > the features of a face, fine ones the colours.
+# > **The claim** (StyleGAN; Karras et al. 2019, §2–3): do not feed the latent into the first layer. Turn it into $w$, let $w$ set
+# > mean and deviation of every feature map in *every* layer, and each layer commands what belongs to its scale: coarse ones the
+# > pose, middle ones the features of a face, fine ones the colours.
 #
 # You will
 #
@@ -21,7 +21,7 @@
 # - take a single map of a trained generator and turn it up and down;
 # - look at what the mapping network does to a Gaussian, write the **mean of W**, and measure what truncation costs;
 # - write **mix_styles** and mix two portraits, layer by layer;
-# - let the judge say which attributes follow which layers.
+# - let the judge say which attributes follow which layers, and see what mixing in training changes.
 #
 # About 60 minutes. You need lesson 00; lesson 02 explains the training.
 
@@ -39,7 +39,7 @@ from course_lib.networks import stylegan
 torch.manual_seed(0)
 ex = exercises.lesson("03")
 G = zoo.load("stylegan-portraits-64")
-z = torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(4))
+z = torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(10))
 
 
 @torch.no_grad()
@@ -55,24 +55,25 @@ def latent(z, psi=0.7):
 
 ws = latent(z)
 report = json.loads((zoo.DATA / "results" / "stylegan-portraits-64.json").read_text())
-plots.show(plots.image_grid(draw(ws), columns=8, scale=1), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hair, "
-           "clothes and backgrounds of all colours; their faces are coarse and full of speckles.")
+plots.show(plots.image_grid(draw(ws), columns=8, scale=1), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
+           "and hair, clothes and backgrounds of many colours; eyes, mouths and glasses are drawn, some of them askew.")
 print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet {report['model']['frechet']:.0f}; "
       f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f}")
 
 # %% [markdown]
-# It has not been trained for long, and it shows: people, hair, colours are there, and faces are not yet drawn but speckled with noise
-# (lesson 04 looks into that). Keep it in mind below, wherever a judge has to read a face.
+# These eight are chosen: of twelve seeds, this one has the cleanest faces. In other portraits hats and hair smear into each
+# other, glasses melt into the skin, and patches of colour hang beside the head. The Fréchet distance says the same: it is several
+# times that of the blurred reals. Keep it in mind below, wherever a judge has to read a face.
 
 # %% [markdown]
 # ## The problem
 #
-# PGGAN (lessons 01 and 02) gets its latent $z$ once, at 4 × 4 pixels. From there on every layer has to pass on whatever later layers will
-# need: the layer that bends the jaw also carries the colour of the shirt along. And nobody can reach in between. Take two of its latents and
-# you can mix them only as a whole.
+# PGGAN (lessons 01 and 02) gets its latent $z$ once, at 4 × 4 pixels. From there on every layer has to pass on whatever later
+# layers will need: the layer that bends the jaw also carries the colour of the shirt along. And nobody can reach in between. Take
+# two of its latents and you can mix them only as a whole.
 #
-# > **Predict.** You want the pose of portrait A with the colours of portrait B. What would have to be true of the network so that you could
-# > simply *ask* for it?
+# > **Predict.** You want the pose of portrait A with the colours of portrait B. What would have to be true of the network so that
+# > you could simply *ask* for it?
 #
 # <details><summary><b>Answer</b></summary>
 #
@@ -82,14 +83,15 @@ print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet
 #
 # ## A style commands a map
 #
-# A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *standard deviation* over the pixels say how much
-# of it there is, and say nothing about where. AdaIN (adaptive instance normalisation) takes both away, and puts in those that a style asks for:
+# A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *standard deviation* over the
+# pixels say how much of it there is, and say nothing about where. AdaIN (adaptive instance normalisation) takes both away, and
+# puts in those that a style asks for:
 #
 # $$\text{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i-\mu(x_i)}{\sigma(x_i)} + y_{b,i}\qquad\text{(Eq. 1)}$$
 #
-# $x_i$ is map $i$ of one sample; the style $y=(y_s,y_b)$ has two numbers for each map. A whole layer is: convolution (the first layer has a learnt constant
-# in its place), noise (lesson 04), bias, leaky ReLU, AdaIN. Here is one layer at 16 × 16 pixels, and the map in it whose style differs most between
-# portraits. Red is above 0, blue below.
+# $x_i$ is map $i$ of one sample; the style $y=(y_s,y_b)$ has two numbers for each map. A whole layer is: convolution (the first
+# layer has a learnt constant in its place), noise (lesson 04), bias, leaky ReLU, AdaIN. Here is one layer at 16 × 16 pixels, and
+# the map in it whose style differs most between portraits. Red is above 0, blue below.
 
 # %%
 layers = {name: (layer, index) for name, layer, index in G.synthesis.style_layers()}
@@ -106,8 +108,8 @@ plain = (styled - y_b[:, chosen, None, None]) / y_s[:, chosen, None, None]
 limit = styled.abs().max()
 rows = [ops.upscale2d(torch.stack([plots.diverging(m, limit) for m in maps]), 4) for maps in (plain, styled)]
 plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=1, labels=["portrait", "normalised", "with its style"]),
-           alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, and after its "
-               "style, where contrast and mean differ from portrait to portrait.")
+           alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, the person blue, "
+               "the background red; and after its style, where contrast and mean differ from portrait to portrait.")
 for what, maps in (("normalised", plain), ("with style", styled)):
     print(f"{what:11s} mean      " + " ".join(f"{m.mean():6.2f}" for m in maps))
     print(f"{'':11s} deviation " + " ".join(f"{m.std(unbiased=False):6.2f}" for m in maps))
@@ -132,15 +134,15 @@ print(f"3 times as loud: the largest change of a pixel is {(louder(3.0) - images
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Nothing. The leaky ReLU passes a factor on as it is, and AdaIN divides by it. Whatever a layer does to the volume of a map is forgotten at once;
-# only the pattern counts, and the style. This is why one layer's style cannot leak into the next as volume: it is overwritten there. (It is also why the
-# paper of lesson 05 suspects that the generator invents droplets.)
+# Nothing. The leaky ReLU passes a factor on as it is, and AdaIN divides by it. Whatever a layer does to the volume of a map is
+# forgotten at once; only the pattern counts, and the style. This is why one layer's style cannot leak into the next as volume: it
+# is overwritten there. (It is also why the paper of lesson 05 suspects that the generator invents droplets.)
 # </details>
 #
 # ### Exercise 1 · adain
 #
-# `x` is $[N, C, H, W]$, `scale` ($y_s$) and `bias` ($y_b$) are $[N, C]$. Mean and variance belong to one map of one sample; the variance is
-# biased, and `eps` is added to it before the root.
+# `x` is $[N, C, H, W]$, `scale` ($y_s$) and `bias` ($y_b$) are $[N, C]$. Mean and variance belong to one map of one sample; the
+# variance is biased, and `eps` is added to it before the root.
 
 # %%
 def adain(x, scale, bias, eps=1e-8):
@@ -150,8 +152,8 @@ def adain(x, scale, bias, eps=1e-8):
 ex.adain.check(adain)
 
 # %% [markdown]
-# Now turn single maps up and down. The menu holds layers from coarse to fine; the slider `map` goes through some of the layer's maps, those first
-# that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
+# Now turn single maps up and down. The menu holds layers from coarse to fine; the slider `map` goes through some of the layer's
+# maps, those first that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
 
 # %%
 styles = G.styles(ws[:3])
@@ -190,13 +192,14 @@ widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), dela
                  alt="Three portraits with less, with as much and with more of one feature map.")
 
 # %% [markdown]
-# In the last layer a single map can tint the picture, for from there RGB is one step away. Go to earlier layers and turn `amount` up: one map of many says
-# little, the others make up for it. What a layer commands, it commands by all of its maps together.
+# In the last layer a single map can tint the picture, for from there RGB is one step away. In the layer before it, turned up far,
+# one makes the eyes bright or black. Go to earlier layers: there one map of many says little, the others make up for it. What a
+# layer commands, it commands by all of its maps together.
 #
 # ## From w to a style
 #
-# Where does $y$ come from? Each layer has an affine map $A$ of its own, from $w$ to two numbers for each feature map. One half becomes
-# $y_b$ as it is, the other $y_s$ *plus one*. $A$ starts with random weights, like every layer.
+# Where does $y$ come from? Each layer has an affine map $A$ of its own, from $w$ to two numbers for each feature map. One half
+# becomes $y_b$ as it is, the other $y_s$ *plus one*. $A$ starts with random weights, like every layer.
 #
 # > **Predict.** What is the plus one good for? Think of the sign of $y_s$ in an untrained network, from one $w$ to the next.
 
@@ -211,8 +214,8 @@ print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# It centres the scales at 1, so most of them begin positive. Without it every other map would be turned into its negative, and which ones would change at
-# random from one $w$ to the next.
+# It centres the scales at 1, so most of them begin positive. Without it every other map would be turned into its negative, and
+# which ones would change at random from one $w$ to the next.
 # </details>
 #
 # ### Exercise 2 · split_style
@@ -238,10 +241,10 @@ for name, y in zip(names, everyone):
 #
 # ## The mapping network
 #
-# $w$ is $z$ after eight dense layers. Why not feed $z$ itself into the affine maps? $z$ has to be a Gaussian ball, the same in all
-# directions, whatever the world looks like. In Portraits men have beards and women do not: there is a corner of attributes where nobody
-# lives, and a ball has no empty corner. So a network from $z$ must bend; the mapping network can do the bending before the styles, and
-# leave $W$ whatever shape is convenient (§4, Fig. 6). See how many directions the two clouds use.
+# $w$ is $z$ after eight dense layers. Why not feed $z$ itself into the affine maps? $z$ has to be a Gaussian ball, the same in
+# all directions, whatever the world looks like. In Portraits men have beards and women do not: there is a corner of attributes
+# where nobody lives, and a ball has no empty corner. So a network from $z$ must bend; the mapping network can do the bending
+# before the styles, and leave $W$ whatever shape is convenient (§4, Fig. 6). See how many directions the two clouds use.
 
 # %%
 many = torch.randn(4000, G.z_dim, generator=torch.Generator().manual_seed(2))
@@ -254,21 +257,21 @@ for name, cloud in clouds.items():
     print(f"{name + ':':14s}10 directions hold {100 * share[9]:.0f} % of the variance, {int((share < 0.9).sum()) + 1} hold 90 %")
 ax.set(xlabel="directions, the widest first", ylabel="share of the variance", ylim=(0, 1))
 ax.legend()
-plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens, "
-                    "nearly the same trained and untrained.")
+plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens. "
+                    "Trained, it rises more steeply over the first three directions, then more slowly than untrained.")
 
 # %% [markdown]
-# $z$ is round, $w$ is flat: most of its variance lies in few directions. But look at the control: eight random layers flatten a ball as
-# much. So this figure shows what $W$ *may* be, and not that it fits the world. (Lesson 07 asks that: it measures whether attributes are easier
-# to separate in $W$.)
+# $z$ is round, $w$ is flat: most of its variance lies in few directions. But look at the control: eight random layers flatten a
+# ball about as much. What training adds is that three directions stick out of the rest. So this figure shows what $W$ *may* be,
+# and not that it fits the world. (Lesson 07 asks that: it measures whether attributes are easier to separate in $W$.)
 #
-# The mapping learns slowly on purpose: its learning rate is a hundredth of the others'. At the full rate, the authors report, eight dense layers make
-# training unstable (App. C).
+# The mapping learns slowly on purpose: its learning rate is a hundredth of the others'. At the full rate, the authors report,
+# eight dense layers make training unstable (App. C).
 #
 # ## The middle of W, and truncation
 #
-# Where $W$ is thin, training rarely was, and portraits fail. The cure of lesson 00 is to pull $w$ towards the mean $\bar w$. That mean is not
-# trained. It is a running average: after every batch, a little of the old mean is replaced by the batch's.
+# Where $W$ is thin, training rarely was, and portraits fail. The cure of lesson 00 is to pull $w$ towards the mean $\bar w$. That
+# mean is not trained. It is a running average: after every batch, a little of the old mean is replaced by the batch's.
 #
 # $$\bar w \leftarrow d\,\bar w + (1-d)\cdot\text{mean of the batch's } w,\qquad d = 0.995$$
 #
@@ -285,27 +288,32 @@ ex.update_w_avg.check(update_w_avg)
 
 # %%
 models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
-rows = models["stylegan-portraits-64"]["truncation"]
+truncated = {name: models[f"{name.lower()}-portraits-64"]["truncation"] for name in ("StyleGAN", "StyleGAN2")}
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
-left.plot([row["psi"] for row in rows], [row["frechet"] for row in rows], marker="o")
-for name, color in (("precision", plots.COLORS[1]), ("recall", plots.COLORS[2])):
-    right.plot([row["psi"] for row in rows], [row[name] for row in rows], marker="o", color=color, label=name)
+for (model, rows), line in zip(truncated.items(), ("-", "--")):
+    psi = [row["psi"] for row in rows]
+    left.plot(psi, [row["frechet"] for row in rows], line, marker="o", color=plots.COLORS[0], label=model)
+    for name, color in (("precision", plots.COLORS[1]), ("recall", plots.COLORS[2])):
+        right.plot(psi, [row[name] for row in rows], line, marker="o", color=color, label=name if line == "-" else None)
 left.set(xlabel="ψ", ylabel="frechet", ylim=(0, None))
-right.set(xlabel="ψ", ylim=(0, 1))
-right.legend()
-plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall.")
-print("   ψ   frechet  precision  recall")
-for row in rows:
-    print(f"{row['psi']:5.2f} {row['frechet']:8.1f} {row['precision']:9.2f} {row['recall']:8.2f}")
+right.set(xlabel="ψ", ylim=(-0.03, 1.03))
+left.legend()
+right.legend(loc="center left")
+plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall; StyleGAN in full lines, StyleGAN2 in dashed ones.")
+print("           StyleGAN                      StyleGAN2\n   ψ   frechet  precision  recall     frechet  precision  recall")
+for pair in zip(*truncated.values()):
+    print(f"{pair[0]['psi']:5.2f}" + "   ".join(f"{row['frechet']:9.1f} {row['precision']:9.2f} {row['recall']:8.2f}" for row in pair))
 
 # %% [markdown]
-# > **Predict before you read on.** Which of the two does a lower ψ buy, and which does it sell?
+# > **Predict before you read on.** Which of the two does a lower ψ buy, and which does it sell? (The dashed lines are lesson 05's
+# > StyleGAN2, whose curves are easier to read.)
 #
 # <details><summary><b>Answer</b></summary>
 #
-# A low ψ buys precision, the share of generated portraits that could be real. It sells variety. Recall, the share of real ones that could be generated,
-# cannot show that here, for it is next to nothing at any ψ. The Fréchet distance does: it goes on falling *beyond* ψ = 1. This generator has less variety
-# than the world, and going further from the mean than $w$ usually lies gives a little of it back.
+# A low ψ buys precision, the share of generated portraits that could be real. It sells variety: recall, the share of real ones
+# that could be generated. StyleGAN2 shows both. Of this lesson's StyleGAN recall is next to nothing at any ψ, so it has little to
+# sell, and only the Fréchet distance tells that something is lost. Of these ψ it is lowest at 1 for both, where they were
+# trained. Beyond it, recall still rises, precision falls faster, and the distance turns.
 # </details>
 #
 # ## Mixing
@@ -314,8 +322,8 @@ for row in rows:
 #
 # ### Exercise 4 · mix_styles
 #
-# `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$, a latent for each of the generator's layers (ten here). Return a new tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the
-# rest of `ws2`.
+# `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$, a latent for each of the generator's layers (ten here). Return a new
+# tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the rest of `ws2`.
 
 # %%
 def mix_styles(ws1, ws2, cutoff):
@@ -325,8 +333,8 @@ def mix_styles(ws1, ws2, cutoff):
 ex.mix_styles.check(mix_styles)
 
 # %% [markdown]
-# The paper speaks of three levels: coarse layers (4 and 8 px), middle (16 and 32 px), fine (64 px and up). Here are three portraits A in the
-# first column, and what becomes of them when one level comes from the portraits B of the first row.
+# The paper speaks of three levels: coarse layers (4 and 8 px), middle (16 and 32 px), fine (64 px and up). Here are three
+# portraits A in the first column, and what becomes of them when one level comes from the portraits B of the first row.
 
 # %%
 levels = claims.layers_of(G)
@@ -347,9 +355,17 @@ def table(level):
 for level in levels:
     print(f"{level} layers from B:")
     plots.show(plots.image_grid(table(level), columns=6, scale=2, labels=["B", "A 1", "A 2", "A 3"]),
-               alt=f"Portraits A down the side, B along the top; inside, A with the {level} layers of B.")
+               alt=f"Portraits A down the side, B along the top; inside, A with the {level} layers of B: " + {
+                   "coarse": "B's pose, length of hair and collar, often before A's background.",
+                   "middle": "A's pose and collar with other hair, skin, glasses and backgrounds; two faces are orange.",
+                   "fine": "A before other backgrounds."}[level])
 
 # %% [markdown]
+# From the coarse layers of B come the turn of the head, the length of the hair and the cut of the clothes; hats get lost. From
+# the fine ones come backgrounds, and little else. From the middle ones comes a bit of everything, and not all of it fits: two
+# faces with the middle layers of the blonde B glow in orange. With other latents more mixtures do, of fine layers too. It seems
+# that middle and fine layers make a colour together, and do not always agree.
+#
 # Mix yourself: `begin` and `end` choose the layers that come from B.
 
 # %%
@@ -365,13 +381,15 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
 # %% [markdown]
 # ## Measured: which attributes follow which layers
 #
-# A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ = 1), and the
-# judge says how far each attribute follows B (`python experiments/styles.py stylegan-portraits-64`). 1 means that it goes over from B entirely, 0 that
-# B does not matter. Beware of the obvious count, "how often does the mixture have B's value?": an attribute that the mixture has simply *lost* has B's
-# value quite often, by chance. So chance is taken out, by putting unrelated portraits in B's place (`claims.style_levels`).
+# A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ
+# = 1), and the judge says how far each attribute follows B (`python experiments/styles.py stylegan-portraits-64`). 1 means that
+# it goes over from B entirely, 0 that B does not matter. Beware of the obvious count, "how often does the mixture have B's
+# value?": an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by
+# putting unrelated portraits in B's place (`claims.style_levels`).
 #
-# > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard, glasses),
-# > fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will colours follow them?
+# > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard,
+# > glasses), fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will
+# > colours follow them?
 
 # %%
 groups = ("coarse", "middle", "fine")
@@ -407,31 +425,108 @@ for level in follows:
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The coarse claim holds: pose, shape of the head and length of hair follow the coarse layers and hardly any others. The middle group follows the coarse layers too,
-# more than the middle ones. An eye is as wide as one pixel of the 8 px layers, so much of it is decided there already; freckles are the clearest exception. Of the fine group
-# the background follows the fine layers, and skin, irises and light follow the middle ones, a little. Where all three numbers are small (hat, glasses, hair
-# colour), no single level carries the attribute over, or this generator draws it too badly to be read.
+# The coarse claim holds: pose and length of hair follow the coarse layers and no others, and so, less firmly, does the shape of
+# the head. But hardly anything follows the middle and fine ones. The middle group goes with the coarse layers, as far as it
+# follows any. An eye is as wide as one pixel of the 8 px layers, so much of it can be decided there already; gaze is the one
+# clear exception. Of the fine group the light follows the coarse layers: it lies over the whole face. The background follows the
+# middle and the fine layers, and skin the coarse and the fine ones alike. Where all three numbers are small (hat, beard, glasses,
+# hair colour, irises), no single level carries the attribute over, or this generator draws it too badly to be read.
 # </details>
 #
-# So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they are in your images. In the
-# paper, at 1024 pixels, fine layers begin at 64 pixels too, but there are ten of them, and what they decide is colours and fine structure.
+# So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they
+# are in your images. In the paper, at 1024 pixels, fine layers begin at 64 pixels too, but there are ten of them, and what they
+# decide is colours and fine structure.
 #
-# Nor is it a law. Training only makes entrances; who uses which is up to the generator. Here is the same table for lesson 05's StyleGAN2:
+# Nor is it a law. Training only makes entrances; who uses which is up to the generator. Here is the same table for lesson 05's
+# StyleGAN2, and five of its portraits with the coarse, the middle and the fine layers of their neighbours on the right:
 
 # %%
-groups_and_levels(models["stylegan2-portraits-64"]["levels"])
+other = models["stylegan2-portraits-64"]["levels"]
+groups_and_levels(other)
+print("middle layers command most of all: " + ", ".join(f"{name} {other['middle'][name]:.2f}" for name in sorted(
+    spec_of, key=lambda name: -other["middle"][name])[:5]))
+G2 = zoo.load("stylegan2-portraits-64")
+with torch.no_grad():
+    own = ops.truncate(G2.mapping(torch.randn(6, G2.z_dim, generator=torch.Generator().manual_seed(4)))[:, None].expand(
+        -1, G2.num_ws, -1), G2.w_avg, 0.7)
+    rows = [own[:5]]
+    for first, last in claims.layers_of(G2).values():
+        rows.append(torch.cat([own[:5, :first], own[1:, first:last], own[:5, last:]], dim=1))
+    pictures = G2.synthesis(torch.cat(rows), noise="const")
+plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *(f"{level} from right" for level in follows)]),
+           alt="Five portraits of StyleGAN2; below, each with the coarse layers of its neighbour looks like the neighbour; with "
+               "the middle ones clothes and backgrounds get other colours; with the fine ones next to nothing changes.")
 
 # %% [markdown]
-# Its coarse layers command nearly everything, colours too, and its fine layers nothing. Both networks were trained with *mixing regularization*: nine of ten images
-# get two latents that change over at a random layer (§3.1), so that neighbouring styles cannot rely on each other. One way to satisfy that is to let every
-# layer mind its own business. Another is to decide everything early and ignore whatever comes later, and this is what the StyleGAN2 does. (Whether mixing is to blame is
-# not measured yet.)
+# Its coarse layers command nearly everything, colours too, and its fine layers next to nothing. The middle ones have the mouth,
+# and a share of skin and background. Look at the backgrounds: in some mixtures there are two in one picture, in patches.
+#
+# ## Mixing regularization
+#
+# Why should layers mind their own business at all? If all styles of a portrait come from the same $w$, nothing keeps neighbours
+# from relying on each other. So StyleGAN mixes in training too: nine of ten images have two latents that change over at a random
+# layer (§3.1). This is *mixing regularization*. This lesson's StyleGAN was trained with it, the StyleGAN2 without; it has never
+# seen a mixture. That is not why its coarse layers command so much: those of an earlier StyleGAN2 of this course, trained with
+# mixing and for fewer images, commanded as much, and more of the colours.
+#
+# What mixing should do is keep mixtures as good as portraits of one latent. The paper reports that two latents at test time raise
+# FID, and much less so after training with mixing (§3.1, Table 2). Portraits of one latent stay about as good: FID goes from 5.06
+# to 5.17 on CelebA-HQ, and from 4.42 to 4.40 on FFHQ (Table 1, as reported there).
+#
+# > **Predict.** Small StyleGANs of 32 × 32 pixels train with and without mixing, two seeds each (`python experiments/compare.py
+# > mixing`). Then each draws portraits of one latent, and of two that change over at a random layer. Which of the four distances
+# > is the largest?
+
+# %%
+mixing_runs = json.loads((zoo.DATA / "results" / "mixing.json").read_text())["runs"]
+fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
+for (name, seeds), color in zip(mixing_runs.items(), plots.COLORS):
+    for seed, run in seeds.items():
+        rows = [row for row in run["curve"] if row["images"] >= 60_000]
+        x = [row["images"] / 1000 for row in rows]
+        label = name if seed == "0" else None
+        left.plot(x, [row["frechet"] for row in rows], color=color, label=label)
+        left.plot(x, [row["frechet_mixed"] for row in rows], "--", color=color, label=label and "two latents")
+        right.plot(x, [row["frechet_mixed"] - row["frechet"] for row in rows], color=color)
+left.set(xlabel="thousand images", ylabel="frechet")
+right.set(xlabel="thousand images", ylabel="two latents less one")
+right.axhline(0, color="#444444", linewidth=1)
+fig.legend(loc="outside upper center", ncols=4)
+plots.show(fig, alt="Left the Fréchet distance over training with and without mixing, two seeds each, of one latent and of two: the four "
+                    "runs cross one another. Right the difference: below zero in all runs; without mixing it comes nearer to zero "
+                    "at the end.")
+print("last snapshot              one latent   two latents   difference      recall, one latent")
+for name, seeds in mixing_runs.items():
+    for seed, run in seeds.items():
+        row = run["curve"][-1]
+        print(f"{name:9s}  seed {seed} {row['frechet']:18.0f} {row['frechet_mixed']:13.0f} {row['frechet_mixed'] - row['frechet']:12.0f}"
+              f"{row['recall']:20.3f}")
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# Not the one that the paper lets you expect. At every point drawn here mixtures are *nearer* to the world than portraits of one
+# latent, trained with mixing or without, and at the end the largest distance is that of one latent after training with mixing.
+#
+# Recall suggests a reason: it is next to nothing in all four. These generators know few people, and a mixture may be one more.
+# The paper measures mixing on networks that have seen almost a hundred times as many images and lack less. Also, whoever trains
+# with mixing trains mixtures nine times of ten. Neither reason is tested here.
+#
+# In one thing the runs do agree with the paper. In the second half of training the gain from a second latent shrinks without
+# mixing, for both seeds; with mixing it ends about where it was, or larger. So mixing in training does favour mixtures. But it
+# does not make them better than those of the other two runs: there the seeds differ by more than the two ways of training. And
+# portraits of one latent end up a little or much worse with it, depending on the seed.
+# </details>
 #
 # ## Summary
 #
-# - AdaIN forgets what a layer did to mean and deviation of a map, and puts in a style: two numbers for each map, from $w$ by an affine map
-#   whose scales are centred at 1 before training.
+# - AdaIN forgets what a layer did to mean and deviation of a map, and puts in a style: two numbers for each map, from $w$ by an
+#   affine map whose scales are centred at 1 before training.
 # - The mapping network leaves $W$ free to be no ball; $\bar w$ is its mean, and truncation pulls towards it.
-# - Every layer has an entrance of its own, so two latents can be mixed by layers; the judge tells what each level commands.
+# - Every layer has an entrance of its own, so two latents can be mixed by layers; the judge tells what each level commands. In
+#   this world the coarse layers command most.
+# - Mixing regularization trains mixtures too. In this course's small, short runs mixtures are no worse than portraits of one
+#   latent even without it.
 #
-# **Read next**: §2 and §3 of the StyleGAN paper; `course_lib/networks/stylegan.py`. [Lesson 04](04_noise.ipynb) adds what no style decides.
+# **Read next**: §2 and §3 of the StyleGAN paper; `course_lib/networks/stylegan.py`. [Lesson 04](04_noise.ipynb) adds what no
+# style decides.

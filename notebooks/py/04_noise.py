@@ -11,8 +11,8 @@
 # %% [markdown]
 # # 04 · Noise: detail that no style decides
 #
-# > **The claim** (StyleGAN; Karras et al. 2019, §3.2): where every freckle sits is nobody's decision. Give each layer an image of random numbers,
-# > and the generator draws such detail from it: other noise, other strands of hair, the same person.
+# > **The claim** (StyleGAN; Karras et al. 2019, §3.2): where every freckle sits is nobody's decision. Give each layer an image of
+# > random numbers, and the generator draws such detail from it: other noise, other strands of hair, the same person.
 #
 # You will
 #
@@ -41,8 +41,8 @@ G = zoo.load("stylegan-portraits-64")
 # %% [markdown]
 # ## The problem
 #
-# The world keeps its chance apart: attributes say *that* somebody has freckles and curls, a separate field of random numbers says where each
-# of them goes. So it can draw one person twice.
+# The world keeps its chance apart: attributes say *that* somebody has freckles and curls, a separate field of random numbers says
+# where each of them goes. So it can draw one person twice.
 
 # %%
 people = portraits.attributes(freckles="freckles", hairstyle="parting", hair_texture="curly", hair_color="brown", hair_length=0.8)
@@ -57,24 +57,25 @@ plots.show(plots.image_grid(torch.cat([same, differences]), columns=6, scale=2, 
                "nose and cheeks, white everywhere else.")
 
 # %% [markdown]
-# > **Predict.** A PGGAN has nothing but its latent $z$, some hundred numbers. It wants to draw freckles that look random. Where does it get
-# > random numbers from?
+# > **Predict.** A PGGAN has nothing but its latent $z$, some hundred numbers. It wants to draw freckles that look random. Where
+# > does it get random numbers from?
 #
 # <details><summary><b>Answer</b></summary>
 #
-# It has to make them, out of $z$: with layers that act as a pseudo-random generator. That costs capacity, and it is hard to do well; the paper
-# blames it for repeating patterns. And then a small step in $z$, meant to turn the head, draws all the freckles anew.
+# It has to make them, out of $z$: with layers that act as a pseudo-random generator. That costs capacity, and it is hard to do
+# well; the paper blames it for repeating patterns. And then a small step in $z$, meant to turn the head, draws all the freckles
+# anew.
 # </details>
 #
 # ## Noise inputs
 #
-# So StyleGAN hands them out. Right after the convolution, before bias, leaky ReLU and AdaIN, a layer gets one picture $n$ of independent Gaussian numbers, and each of
-# its feature maps adds as much of it as it likes:
+# So StyleGAN hands them out. Right after the convolution, before bias, leaky ReLU and AdaIN, a layer gets one picture $n$ of
+# independent Gaussian numbers, and each of its feature maps adds as much of it as it likes:
 #
 # $$x_i \leftarrow x_i + b_i\, n\qquad\text{(§2, Fig. 1b: “B”)}$$
 #
-# $b_i$ is learnt, one for each map. It starts at 0, so at first there is no noise at all: the generator has to find out that noise is good for
-# something.
+# $b_i$ is learnt, one for each map. It starts at 0, so at first there is no noise at all: the generator has to find out that
+# noise is good for something.
 #
 # ### Exercise 1 · add_noise
 #
@@ -88,10 +89,11 @@ def add_noise(x, noise, strength):
 ex.add_noise.check(add_noise)
 
 # %% [markdown]
-# Here is what the trained generator made of it: how strong the noise of each layer is, against the spread of its feature maps before it comes in.
+# Here is what the trained generator made of it: how strong the noise of each layer is, against the spread of its feature maps
+# before it comes in.
 
 # %%
-z = torch.randn(6, G.z_dim, generator=torch.Generator().manual_seed(4))
+z = torch.randn(6, G.z_dim, generator=torch.Generator().manual_seed(13))  # chosen for their hair
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 names = [name for name, _, _ in G.synthesis.style_layers()]
 strengths, original = [], ops.add_noise
@@ -106,11 +108,12 @@ ops.add_noise = watched
 images = G.synthesis(ws, noise="const", plain=True)
 ops.add_noise = original
 plots.show(plots.bars(dict(zip(names, strengths)), "strength of the noise / deviation of its map, mean over maps"),
-           alt="A bar for each layer: the strength of its noise against the deviation of its feature maps.")
+           alt="A bar for each layer: the strength of its noise against the deviation of its feature maps. The first is by far the longest, "
+               "then come the first layer at 32 px, the second at 4 and the first at 8.")
 
 # %% [markdown]
-# Every layer has taken some, the first one most of all, where the map is a constant and noise is all that differs between two images before the style. How
-# much of it arrives in the picture is another question; see below.
+# The first layer has taken most, where the map is a constant and noise is all that differs between two images before the style.
+# The second layers at 32 and 64 px have taken next to none. How much of it arrives in the picture is another question; see below.
 
 # %% [markdown]
 # ## The same person, other noise
@@ -128,21 +131,21 @@ def drawn(seed, which=None):
 with torch.no_grad():
     draws = torch.stack([drawn(seed) for seed in range(16)])
 plots.show(plots.image_grid(draws[:4].flatten(0, 1), columns=6, scale=2, labels=[f"draw {i + 1}" for i in range(4)]),
-           alt="Six people in four draws of noise each: hair, clothes and background stay, eyes and mouths are drawn anew each time.")
+           alt="Six people in four draws of noise each: all stay who they are; the locks along the rim of the hair move, and mouths a little.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Outline and background stay. Eyes and mouths do not: this generator draws them out of noise, new ones each time.
+# Background and clothes stay, and so does the person. The rim of the hair moves: its locks are drawn anew each time. So is, a
+# little, the mouth.
 # </details>
 #
-
 # To see where, measure every pixel: how far does it move between draws?
 #
 # ### Exercise 2 · pixel_deviation
 #
-# `images` is $[\text{draws}, N, 3, H, W]$. Return $[N, H, W]$: the variance over the draws (unbiased, so divide by draws − 1), averaged over the three
-# colours, and then the root. (Fig. 4c of the paper.)
+# `images` is $[\text{draws}, N, 3, H, W]$. Return $[N, H, W]$: the variance over the draws (unbiased, so divide by draws − 1),
+# averaged over the three colours, and then the root. (Fig. 4c of the paper.)
 
 # %%
 def pixel_deviation(images):
@@ -159,22 +162,23 @@ limit = 0.3
 as_map = lambda x: torch.stack([1 - 2 * (m / limit).clamp(max=1).expand(3, -1, -1) for m in x])
 plots.show(plots.image_grid(torch.cat([draws.mean(dim=0), as_map(deviation), world.mean(dim=0), as_map(of_world)]), columns=6, scale=2,
                             labels=["generator, mean", "deviation", "world, mean", "deviation"]),
-           alt="Rows: the mean over sixteen draws of noise for six generated people; how far each pixel moves, dark where it moves most; and the "
-               "same for six portraits of the world.")
+           alt="Rows: the mean over sixteen draws of noise for six generated people; how far each pixel moves, dark where it moves most, which is "
+               "along the rim of the hair, then mouth and brows; and the same for six portraits of the world: hair and freckles alone.")
 for name, value in (("generator", deviation), ("world", of_world)):
     top = value.flatten().sort(descending=True).values
     print(f"{name:10s} root mean square {value.square().mean().sqrt():.3f}; a tenth of the pixels holds "
           f"{100 * top[:len(top) // 10].square().sum() / top.square().sum():.0f} % of the variance")
 
 # %% [markdown]
-# Dark is where chance rules. In the world that is hair and freckles, by construction, and next to nothing of the image. This generator moves far more,
-# along outlines and most of all in faces. It has been trained for a short time and cannot draw an eye yet; perhaps flickering detail fools the critic
-# longer than a blur. So noise is not stochastic detail by nature. It is what training makes of it.
+# Dark is where chance rules. In the world that is hair and freckles, by construction, and next to nothing of the image. The
+# generator has found the hair: most of what moves lies along its rim, as in the world's curly heads. But it moves more than the
+# world does (these six are chosen for their hair; below are others), and it moves mouths, brows and glasses too, where the world
+# leaves nothing to chance. So noise is not stochastic detail by nature. It is what training makes of it.
 #
 # ## Levels
 #
-# > **Predict.** A pixel of the first layer is a quarter of the picture wide. What can noise there be good for? And what do you expect of a portrait
-# > without any noise?
+# > **Predict.** A pixel of the first layer is a quarter of the picture wide. What can noise there be good for? And what do you
+# > expect of a portrait without any noise?
 
 # %%
 levels = claims.layers_of(G)
@@ -190,14 +194,16 @@ def kept(noisy):
 everything = range(G.num_ws)
 choices = {"all": everything, "none": ()} | {name: range(*span) for name, span in levels.items()}
 plots.show(plots.image_grid(torch.cat([kept(chosen) for chosen in choices.values()]), columns=6, scale=2, labels=list(choices)),
-           alt="Six people with noise in all layers, in none, in the coarse, in the middle and in the fine layers only.")
+           alt="Six people with noise in all layers, in none, in the coarse, in the middle and in the fine layers only. Their hair has locks with "
+               "all and with the middle ones; otherwise it is a smooth cap. The faces look alike in all rows.")
 
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Without noise the pictures are smooth, and eyes are blurs: that is what the styles alone decide. Coarse noise bends outlines a little. Speckles come
-# from the middle layers, most of them from one at 32 pixels, and from the fine ones.
+# Without noise the hair is a smooth cap, and the faces are the same: those the styles decide alone. Coarse noise bends outlines a
+# little, too little to see here. The locks come from the middle layers, nearly all of them from one at 32 pixels; the fine layers
+# add a grain.
 # </details>
 
 # %%
@@ -214,9 +220,10 @@ widgets.explorer(redrawn, level=["all", *levels], seed=widgets.redraw("Draw agai
 # ## Measured: does the person stay?
 #
 # The noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
-# deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard
-# deviations of the world; the mean over all attributes mixes the two and is good for comparing rows only. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was
-# trained to a much smaller Fréchet distance.
+# deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean
+# change in standard deviations of the world; the mean over all attributes mixes the two and is good for comparing rows only.
+# Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was trained to a much
+# smaller Fréchet distance.
 
 # %%
 models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
@@ -236,15 +243,19 @@ print(f"the layer whose noise moves most pixels: {names[strongest]}")
 # %% [markdown]
 # <details><summary><b>Reading it</b></summary>
 #
-# In the StyleGAN of this lesson noise does *not* leave the person alone. Light, background and presentation hardly change; eyes, nose and brows do, for
-# those are what this generator leaves to chance. In StyleGAN2, which draws much better faces, noise moves hardly a pixel, and no attribute: less, even, than the
-# world itself moves between two draws. So neither shows what the paper describes. One leaves too much to noise, the other draws even freckles and strands
-# of hair without it; they are a small part of this world.
+# In the StyleGAN of this lesson noise leaves most of the person alone: background, clothes, light, skin and length of hair hardly
+# change. Nose, smile and brows do, by a part of the deviation between people. In some portraits the judge reads another texture
+# of hair, other freckles or other glasses. All of these are a few pixels wide; this generator leaves some of them to chance. Most
+# of that is the doing of one layer at 32 pixels.
+#
+# In StyleGAN2, which draws much better faces, noise moves hardly a pixel, and next to no attribute: less, even, than the world
+# itself moves between two draws. It draws freckles and strands of hair without it. So the paper's claim shows in one of the two,
+# with a blemish, and the better one can do without noise: what chance decides is a small part of this world.
 # </details>
 #
-# In the paper (Fig. 4 and 5) noise moves hair, stubble, freckles and pores, and leaves identity and pose alone; without noise, pictures look "painterly";
-# coarse noise makes large curls, fine noise fine ones. FID falls from 5.07 to 5.06 on CelebA-HQ and from 4.88 to 4.42 on FFHQ when noise is added
-# (Table 1, as reported there).
+# In the paper (Fig. 4 and 5) noise moves hair, stubble, freckles and pores, and leaves identity and pose alone; without noise,
+# pictures look "painterly"; coarse noise makes large curls, fine noise fine ones. FID falls from 5.07 to 5.06 on CelebA-HQ and
+# from 4.88 to 4.42 on FFHQ when noise is added (Table 1, as reported there).
 #
 # ## Summary
 #
@@ -252,5 +263,5 @@ print(f"the layer whose noise moves most pixels: {names[strongest]}")
 # - Each feature map learns how much noise it takes, beginning with none.
 # - A map of the deviation over draws shows where chance rules; the judge shows whether the person stays.
 #
-# **Read next**: §3.2 of the StyleGAN paper; `Layer` in `course_lib/networks/stylegan.py`. [Lesson 05](05_demodulation.ipynb) moves noise and
-# bias to where they cannot disturb the style.
+# **Read next**: §3.2 of the StyleGAN paper; `Layer` in `course_lib/networks/stylegan.py`. [Lesson 05](05_demodulation.ipynb)
+# moves noise and bias to where they cannot disturb the style.

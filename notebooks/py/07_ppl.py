@@ -11,8 +11,8 @@
 # %% [markdown]
 # # 07 · Perceptual path length: how straight is the way from face to face?
 #
-# > **The claim** (Karras et al. 2019, §4): the mapping network unfolds the space of latents. Along a path in $W$ the image changes
-# > less, and more evenly, than along a path in $Z$, and attributes are separated by planes in $W$ that are curved in $Z$.
+# > **The claim** (Karras et al. 2019, §4): the mapping network unfolds the space of latents. Along a path in $W$ the image
+# > changes less, and more evenly, than along a path in $Z$, and attributes are separated by planes in $W$ that are curved in $Z$.
 #
 # You will
 #
@@ -43,8 +43,8 @@ G = zoo.load("stylegan2-portraits-64")
 #
 # $z$ has 256 entries, each drawn from $N(0, 1)$. How long is such a vector?
 #
-# > **Predict.** Where do 1,000 latents lie: mostly near the origin, where the density is highest, or in a shell? And the midpoints
-# > between two of them?
+# > **Predict.** Where do 1,000 latents lie: mostly near the origin, where the density is highest, or in a shell? And the
+# > midpoints between two of them?
 
 # %%
 z = torch.randn(2, 1000, G.z_dim, generator=torch.Generator().manual_seed(1))
@@ -74,8 +74,8 @@ print(f"latents {z[0].norm(dim=1).mean():.1f} ± {z[0].norm(dim=1).std():.1f}, m
 # ### Exercise 1 · slerp
 #
 # `a` and `b` are $[\dots, D]$, `t` is a number, or $[\dots, 1]$, and may lie beyond 0 and 1. Only the *directions* of `a` and `b`
-# count, and the result has length 1, also where both directions are the same and both sines are 0. (The library writes it without a
-# division by $\sin\theta$: the part of $\hat b$ that is orthogonal to $\hat a$, made a unit vector, turned by $t\theta$.)
+# count, and the result has length 1, also where both directions are the same and both sines are 0. (The library writes it without
+# a division by $\sin\theta$: the part of $\hat b$ that is orthogonal to $\hat a$, made a unit vector, turned by $t\theta$.)
 
 # %%
 def slerp(a, b, t):
@@ -85,8 +85,8 @@ def slerp(a, b, t):
 ex.slerp.check(slerp)
 
 # %% [markdown]
-# > **Predict.** The mapping network begins with pixel norm. Does it matter to *this* generator whether you walk on the line or on the
-# > circle?
+# > **Predict.** The mapping network begins with pixel norm. Does it matter to *this* generator whether you walk on the line or on
+# > the circle?
 
 # %%
 t = torch.linspace(0, 1, 8)[:, None]
@@ -103,9 +103,9 @@ for name, angle in zip(("line", "circle"), angles):
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# It draws the same portraits, for pixel norm sets every $z$ to length 16, and the line and the circle have the same directions. But it meets them at other times: the line hurries
-# through the middle. A measure of *steps* needs equal steps, so it needs the circle. A generator without this first layer would
-# see vectors on the line that it has never seen in training.
+# It draws the same portraits, for pixel norm sets every $z$ to length 16, and the line and the circle have the same directions.
+# But it meets them at other times: the line hurries through the middle. A measure of *steps* needs equal steps, so it needs the
+# circle. A generator without this first layer would see vectors on the line that it has never seen in training.
 # </details>
 #
 # $W$ has no shell, its distribution has whatever shape the mapping network gave it. There the path is the straight line (lerp).
@@ -127,26 +127,26 @@ for name, image in changed.items():
     print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual {perceptual(image, frown).item() ** 0.5:.2f}")
 
 # %% [markdown]
-# To the pixels, a little more light is three times as far as a smile. A **perceptual distance** $d$ (Zhang et al. 2018) compares the
-# *feature maps* of a trained network, at every place and resolution; each feature vector is set to length 1 first. It is a squared
-# distance, so its root stands above. Light now counts less than the smile, and an open mouth more. It is no oracle of what *you*
-# see: it compares place by place, so moving everything by one pixel still counts most.
+# To the pixels, a little more light is three times as far as a smile. A **perceptual distance** $d$ (Zhang et al. 2018) compares
+# the *feature maps* of a trained network, at every place and resolution; each feature vector is set to length 1 first. It is a
+# squared distance, so its root stands above. Light now counts less than the smile, and an open mouth more. It is no oracle of
+# what *you* see: it compares place by place, so moving everything by one pixel still counts most.
 #
-# The papers take VGG with learnt weights (LPIPS). Here the maps are those of the network that learnt to read portraits, the oracle. So
-# our numbers are on a scale of their own: compare them with each other, never with a PPL from a paper. (`metrics.lpips_distance`
-# takes LPIPS's weights where you have them.)
+# The papers take VGG with learnt weights (LPIPS). Here the maps are those of the network that learnt to read portraits, the
+# oracle. So our numbers are on a scale of their own: compare them with each other, never with a PPL from a paper.
+# (`metrics.lpips_distance` takes LPIPS's weights where you have them.)
 #
 # ## Perceptual path length
 #
-# Take a tiny step $\epsilon$ along the path between two random latents and measure the perceptual distance $d$ of the two images. $d$
-# grows with the square of a small step, so divide by $\epsilon^2$. PPL is the mean over many paths and places:
+# Take a tiny step $\epsilon$ along the path between two random latents and measure the perceptual distance $d$ of the two images.
+# $d$ grows with the square of a small step, so divide by $\epsilon^2$. PPL is the mean over many paths and places:
 #
 # $$l_W = \mathbb E\Big[\tfrac{1}{\epsilon^2}\, d\big(g(\mathrm{lerp}(w_1, w_2; t)),\; g(\mathrm{lerp}(w_1, w_2; t + \epsilon))\big)\Big]
 # \qquad t \sim U(0, 1) \qquad\text{(StyleGAN, Eq. 3)}$$
 #
 # and in $Z$ the same with slerp (Eq. 2). Intuition: a path from one man with glasses to another should not pass through a woman
-# without. Where it does, the image makes detours. PPL is the mean *squared* speed of the image along the path, so detours and jumps
-# weigh heavily.
+# without. Where it does, the image makes detours. PPL is the mean *squared* speed of the image along the path, so detours and
+# jumps weigh heavily.
 #
 # ### Exercise 2 · path_terms
 #
@@ -161,8 +161,8 @@ def path_terms(render, distance, between, a, b, t, epsilon=1e-4):
 ex.path_terms.check(path_terms)
 
 # %% [markdown]
-# > **Predict.** One path, from the first latent to the second, in $Z$ and in $W$. Both begin with the same portrait and end with the
-# > same. Which makes the image go faster, and where?
+# > **Predict.** One path, from the first latent to the second, in $Z$ and in $W$. Both begin with the same portrait and end with
+# > the same. Which makes the image go faster, and where?
 
 # %%
 def local_lengths(first=0, second=1, points=24):
@@ -220,50 +220,60 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
 #
 # ## Measured: PPL in Z and in W
 #
-# `python experiments/smoothness.py stylegan2-portraits-64 pggan-portraits-64 stylegan-portraits-64`: 250 pairs each (the papers take
-# 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on the path, "end" only at its beginning, where the latents
-# themselves are. As published, the mean leaves out what lies beyond the 1st and 99th percentile. PGGAN has no mapping network, so no $W$.
+# `python experiments/smoothness.py stylegan2-portraits-64 stylegan-portraits-64 pggan-portraits-64 --pairs 1000`: 1,000 pairs
+# each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on the path, "end" only at its
+# beginning, where the latents themselves are. As published, the mean leaves out what lies beyond the 1st and 99th percentile.
+# PGGAN has no mapping network, so no $W$.
 
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
-measured = models["stylegan2-portraits-64"]
-print("distance:", measured["ppl_w_full"]["distance"])
-for name, figures in models.items():
+names = ["pggan-portraits-64", "stylegan-portraits-64", "stylegan2-portraits-64"]
+print("distance:", models[names[0]]["ppl_z_full"]["distance"])
+for name in names:
+    frechet = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]["frechet"]
+    print(f"{name}, whose portraits have a Fréchet distance of {frechet:.0f}")
     for key in ("ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end"):
-        if key in figures:
+        if key in models[name]:
             _, space, sampling = key.split("_")
-            row = figures[key]
-            print(f"{name:23s} in {space.upper()}, {sampling:5s} {row['mean']:6.0f}   95 % interval {row['low']:.0f} … {row['high']:.0f}")
+            row = models[name][key]
+            print(f"    in {space.upper()}, {sampling:5s} {row['mean']:5.0f}   95 % interval {row['low']:4.0f} … {row['high']:.0f}")
 
 # %% [markdown]
-# One half of the claim holds in this world: StyleGAN2's figure in $W$ is about a third of that in $Z$, and the intervals do not meet. In $W$
-# it is smaller still at the ends, though with so few pairs those two intervals overlap: where the image *jumps*, a term is huge, and a few
-# pairs carry much of the mean. (StyleGAN's say the same less surely. It is not finished, see lesson 03.)
+# One part of the claim holds in this world: in both generators that have a $W$, the figure in $W$ is less than half of that in
+# $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path they nearly do. The intervals are wide even
+# with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
 #
-# The other half does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234 against 412.
-# Ours without one, PGGAN, is as smooth in its $Z$ as StyleGAN2 in its $W$: their intervals meet. What is the same in both worlds: a mapping
-# network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a better picture, for it only says how fast images
-# change.
+# The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
+# against 412. Ours without one, PGGAN, is smoother in its $Z$ than both others in their $W$, and the intervals do not meet. What
+# is the same in both worlds: a mapping network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a
+# better picture, for it only says how fast images change: the smoothest of the three is not the one whose portraits come nearest
+# to the world.
 #
-# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at the ends.
-# With path-length regularization StyleGAN2 brings the figure for $W$ from 158.0 to 122.5 (Table 1).
+# Nor does StyleGAN2 clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times the
+# intervals meet.
+#
+# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at
+# the ends. The StyleGAN2 paper takes $W$ at the ends, of the whole image: 212.1 for StyleGAN and 145.0 for StyleGAN2, and 158.0
+# without path-length regularization against 122.5 with it (Table 1).
 #
 # > **Predict.** In one of the two spaces "end" and "full" should be the *same* number. Which, and why?
 #
 # <details><summary><b>Answer</b></summary>
 #
-# In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals, and so do
-# the paper's for its baseline, measured in $Z$: 412.0 and 415.3, as reported there.
+# In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals, and
+# so do the paper's for its baseline, measured in $Z$: 412.0 and 415.3, as reported there.
 #
-# In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave the
-# region that it fills, and nobody taught the synthesis to be smooth there.
+# In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave
+# the region that it fills, and nobody taught the synthesis to be smooth there. In StyleGAN the ends have half the figure of the
+# full path. In our StyleGAN2 they are no smoother than the rest.
 # </details>
 #
 # ## Separability: a plane between yes and no
 #
 # If $W$ is unfolded, one direction should belong to one attribute. StyleGAN's test: draw many portraits, let a classifier label
-# them (with glasses or without), keep the half that it is surest of, and fit a *plane* to the latents (a linear SVM). How much does the
-# side of the plane tell about the label? That is the **conditional entropy**, over the four combinations of label $y$ and side $x$:
+# them (with glasses or without), keep the half that it is surest of, and fit a *plane* to the latents (a linear SVM). How much
+# does the side of the plane tell about the label? That is the **conditional entropy**, over the four combinations of label $y$
+# and side $x$:
 #
 # $$H(Y|X) = -\sum_{x,\,y} p(x, y)\, \ln \frac{p(x, y)}{p(x)}$$
 #
@@ -272,8 +282,8 @@ for name, figures in models.items():
 #
 # ### Exercise 3 · conditional_entropy
 #
-# `y` and `x` are two sequences of labels of the same length (lists or NumPy arrays of integers, two classes or more). Return $H(Y|X)$
-# in nats, as a Python number. Combinations that never occur count 0, not NaN.
+# `y` and `x` are two sequences of labels of the same length (lists or NumPy arrays of integers, two classes or more). Return
+# $H(Y|X)$ in nats, as a Python number. Combinations that never occur count 0, not NaN.
 
 # %%
 def conditional_entropy(y, x):
@@ -285,32 +295,43 @@ ex.conditional_entropy.check(conditional_entropy)
 # %% [markdown]
 # ## Measured: which attributes does W separate?
 #
-# 10,000 portraits; the classifier is the judge, the second reader, which took no part in training; a continuous attribute is halved at
-# its median.
+# 10,000 portraits of each generator; the classifier is the judge, the second reader, which took no part in training; a continuous
+# attribute is halved at its median.
 
 # %%
-entropies = measured["separability"]["entropies"]
-names = sorted(entropies["z"], key=lambda name: entropies["z"][name] - entropies["w"][name])
+entropies = models["stylegan2-portraits-64"]["separability"]["entropies"]
+attributes = sorted(entropies["z"], key=lambda name: entropies["z"][name] - entropies["w"][name])
 fig, ax = plt.subplots(figsize=(7, 6))
-for place, name in enumerate(names):
+for place, name in enumerate(attributes):
     ax.plot([entropies["z"][name], entropies["w"][name]], [place, place], color="#cccccc", zorder=1)
-ax.scatter([entropies["z"][n] for n in names], range(len(names)), label="in Z", zorder=2)
-ax.scatter([entropies["w"][n] for n in names], range(len(names)), label="in W", zorder=2)
-ax.set_yticks(range(len(names)), names)
+ax.scatter([entropies["z"][n] for n in attributes], range(len(attributes)), label="in Z", zorder=2)
+ax.scatter([entropies["w"][n] for n in attributes], range(len(attributes)), label="in W", zorder=2)
+ax.set_yticks(range(len(attributes)), attributes)
 ax.set_xlabel("H(Y|X), nats")
 ax.legend()
-plots.show(fig, alt="Conditional entropy of every attribute given the side of a plane, in Z and in W; in W it is lower throughout.")
-better = sum(entropies["w"][name] < entropies["z"][name] for name in names)
-total = {space: sum(entropies[space].values()) for space in entropies}
-print(f"{better} of {len(names)} attributes are separated better in W; sum of all {total['z']:.1f} nats in Z, {total['w']:.1f} in W")
-for space in "zw":
-    print(f"score in {space.upper()}: exp({total[space]:.1f}) = {measured['separability'][space]:.1e}")
-print("told best in W: ", *sorted(names, key=entropies["w"].get)[:5])
+plots.show(fig, alt="Conditional entropy of every attribute of StyleGAN2 given the side of a plane, in Z and in W; in W it is "
+                    "lower throughout.")
+print("told best in W by StyleGAN2:", *sorted(attributes, key=entropies["w"].get)[:5])
+print(f"{'sum of H(Y|X), nats':26s}{'in Z':>6s}{'in W':>6s}{'score in Z':>14s}{'score in W':>14s}   lower in W")
+for name in names:
+    measured = models[name]["separability"]
+    entropies = measured["entropies"]
+    spaces = [space for space in ("z", "w") if space in entropies]
+    line = f"{name:26s}" + "".join(f"{sum(entropies[space].values()):6.1f}" for space in spaces).ljust(12)
+    line += "".join(f"{measured[space]:14.1e}" for space in spaces).ljust(28)
+    if "w" in spaces:
+        line += f"   {sum(entropies['w'][n] < entropies['z'][n] for n in attributes)} of {len(attributes)}"
+    print(line.rstrip())
 
 # %% [markdown]
-# The claim holds for every attribute: each is told better in $W$. How *low* a dot stands says less, for a rare label (a hat) is easy to
-# guess, eight classes are harder than two, and keeping the surest half drops all borderline cases. So look at the lines between the
-# dots: long for what is large or coloured, short for a nose or an open mouth, which this generator draws poorly. The scores are large
+# The claim holds for every attribute, in StyleGAN2 and in StyleGAN: each is told better in $W$ than in the same generator's $Z$.
+# And as in the paper, $W$ is ahead of the $Z$ of a generator without a mapping network, clearly in StyleGAN2 and barely in
+# StyleGAN, though not in every attribute. Mind that the plane is tested on the portraits that it was fitted to, and PGGAN's $z$
+# has half as many entries, which gives the plane less freedom.
+#
+# How *low* a dot stands says less, for a rare label (a hat) is easy to guess, eight classes are harder than two, and keeping the
+# surest half drops all borderline cases. So look at the lines between the dots: long for the colours of background, clothes and
+# hair, for the hairstyle and for glasses; short for the nose, the height and slope of the brows, or freckles. The scores are large
 # because they multiply over 30 attributes, some of seven or eight classes.
 #
 # The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$, with 40 attributes of two classes each.
@@ -320,7 +341,9 @@ print("told best in W: ", *sorted(names, key=entropies["w"].get)[:5])
 # - Latents live in a shell. Slerp stays in it, and moves at an even speed.
 # - A perceptual distance compares feature maps; its scale belongs to its network.
 # - PPL is the mean squared speed of the image along random paths. It is measured at $\epsilon \to 0$, so mind the rounding.
-# - Separability asks how well a plane in the space of latents predicts an attribute.
+# - Here $W$ is smoother than the $Z$ of the same generator, as the paper says, but not than the $Z$ of PGGAN.
+# - Separability asks how well a plane in the space of latents predicts an attribute. Here every attribute is told better in $W$
+#   than in the same generator's $Z$.
 #
 # **Read next**: §4 of the StyleGAN paper; `course_lib/metrics/path_length.py` and `separability.py`. For your own generator:
 # `python -m course_lib.metrics FILE ppl separability`.

@@ -95,7 +95,7 @@ plots.show(plots.bars(dict(sorted(scores["zero_shot"].items(), key=lambda item: 
            alt="Accuracy of reading each discrete attribute by the nearest of its prompts, without any training for it.")
 
 # %% [markdown]
-# (Ours learnt from few portraits and for under an hour on one core of a CPU; `data/README.md` has the figures.)
+# (Ours looked at a few million portraits, in five minutes of a GPU.)
 #
 # The bars are **zero-shot** accuracies: for each class of an attribute there is a sentence ("a person with curly hair"), and the
 # portrait goes to the nearest. Keep this picture in mind. Where CLIP cannot tell, no edit can be led by it.
@@ -175,14 +175,14 @@ ex.optimization_loss.check(optimization_loss)
 # ## A first edit
 #
 # Four portraits of the generator, one sentence with three wishes. `styleclip.optimize` runs Adam on the latents of all four at
-# once; they do not influence each other.
-
+# once; they do not influence each other. Its default values are the published ones, a learning rate of 0.1 and
+# $\lambda_{L2} = 0.008$. This generator asks for smaller ones; the last figure of the lesson shows why.
 # %%
-z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(11))
+z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(62))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 before = G.synthesis(ws, noise="const")
 prompt = "a smiling person with red hair and glasses"
-found = styleclip.optimize(G, reader, prompt, ws, steps=60, frame_every=20)
+found = styleclip.optimize(G, reader, prompt, ws, steps=60, lr=0.03, l2=0.001, frame_every=20)
 
 
 def wishes(images):
@@ -200,13 +200,13 @@ plots.show(plots.with_caption(rows, f"smiling / red hair / glasses: {wishes(befo
 # ## How to fool CLIP
 #
 # The descent does not look for glasses. It looks for whatever *raises a number* in a network. The most direct way is often a
-# pattern that no person would notice. So let us take away everything that keeps an edit honest: no $\lambda_{L2}$, and CLIP looks
-# at the very image (`views=1`) instead of at random crops of it, slightly turned, warped and noisy.
+# pattern that no person would notice. So let us take away everything that keeps an edit honest: steps as large as published, no
+# $\lambda_{L2}$, and CLIP looks at the very image (`views=1`) instead of at random crops of it, slightly turned, warped and noisy.
 #
 # > **Predict.** Which of the two ends nearer to the sentence, in CLIP's own eyes? Which shows more of the wishes to the judge?
 
 # %%
-careless = styleclip.optimize(G, reader, prompt, ws, steps=60, l2=0.0, views=1)
+careless = styleclip.optimize(G, reader, prompt, ws, steps=60, lr=0.1, l2=0.0, views=1)
 text = reader.encode_texts([prompt])
 versions = {"before": before, "careful": found.images, "careless": careless.images}
 labels = [f"{name}: cosine {(reader.encode_images(images) @ text.T).mean():.1f}, wishes {wishes(images)}" for name, images in versions.items()]
@@ -217,8 +217,9 @@ plots.show(plots.image_grid(torch.cat([*versions.values()]), columns=4, labels=l
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The careless edit is much nearer to the sentence, in CLIP's eyes. It is no better in the judge's, and the portraits fall apart:
-# what CLIP likes best is not a person.
+# The careless edit is nearer to the sentence, in CLIP's eyes, and the judge finds about as many of the wishes in it. But look: the
+# portraits fall apart, and what CLIP likes best is hardly a person. The judge is a network too. It must answer *something* for a
+# picture that is none, so wherever it counts for us below, look at the pictures as well.
 # </details>
 #
 # Four things keep an edit honest here. CLIP looks at several **random views** of an image, and a pattern that survives crops,
@@ -265,9 +266,9 @@ print("with the nearest of the others" + " ".join(f"{x:5.1f}" for x in others.am
 # refused, with near ones. Try `l2` = 0, and a wish that contradicts the portrait.
 
 # %%
-def editing(prompt="a smiling person with red hair and glasses", portrait=0, l2=0.008, identity_weight=0.0):
+def editing(prompt="a smiling person with red hair and glasses", portrait=0, lr=0.03, l2=0.001, identity_weight=0.2):
     source = before[[portrait]]
-    walk = styleclip.optimizing(G, reader, prompt, ws[[portrait]], steps=100, l2=l2, identity=identity, id_weight=identity_weight)
+    walk = styleclip.optimizing(G, reader, prompt, ws[[portrait]], steps=100, lr=lr, l2=l2, identity=identity, id_weight=identity_weight)
     for step, losses, images in walk:
         if step % 4 == 0:
             kept = identity.same_person(source, images).item()
@@ -275,7 +276,7 @@ def editing(prompt="a smiling person with red hair and glasses", portrait=0, l2=
                    f"step {step}: D_CLIP {losses['clip'].item():.2f}, L2 {losses['l2'].item():.1f}, the identity network sees {'the same' if kept else 'another'} person")
 
 
-widgets.live(editing, first=9, prompt="", portrait=(0, 3), l2=(0.0, 0.032, 0.004), identity_weight=(0.0, 1.0, 0.25),
+widgets.live(editing, first=9, prompt="", portrait=(0, 3), lr=(0.01, 0.1, 0.01), l2=(0.0, 0.016, 0.001), identity_weight=(0.0, 1.0, 0.1),
              alt="Left a portrait, right the same after 32 steps towards the sentence.")
 
 # %% [markdown]
