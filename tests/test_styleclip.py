@@ -493,3 +493,26 @@ def test_directions_and_strengths_that_make_no_sense_are_named(G, reader, statis
                                (([s * float("nan") for s in styles], direction, 1.0), r"styles hold NaN or infinity in rows \[0, 1, 2\]")):
         with pytest.raises(ValueError, match=message):
             styleclip.edit(G, *arguments)
+
+
+# Full size
+
+def test_all_three_methods_run_on_a_generator_of_1024_px_and_a_clip_of_the_size_of_openais():
+    torch.manual_seed(0)
+    G = stylegan2.Generator(1024).eval().requires_grad_(False)
+    reader = clip.open_clip_model("ViT-B-32").requires_grad_(False)
+    w = G.mapping(torch.randn(1, 512))
+    found = styleclip.optimize(G, reader, "a person with a mohawk", w, steps=2, views=1, identity=colors, id_weight=0.1)
+    assert found.latents.shape == (1, 18, 512) and found.images.shape == (1, 3, 1024, 1024)
+    assert (found.latents - w[:, None]).abs().amax() > 0
+    mapper, _ = styleclip.fit(G, reader, "a person with a mohawk", steps=1, batch=1, views=1)
+    assert mapper.levels == ("coarse", "medium", "fine") and mapper.generator == fingerprint(G)
+    assert styleclip.map_latents(G, mapper, w).images.isfinite().all()
+    torgb = [name.endswith("torgb") for name, _, _ in G.synthesis.style_layers()]
+    styles = G.styles(w)
+    statistics = styleclip.Statistics([None if rgb else F.normalize(torch.randn(s.shape[1], 512), dim=1) for s, rgb in zip(styles, torgb)],
+                                      [torch.ones(s.shape[1]) for s in styles], {"clip_name": reader.name})
+    assert sum(len(changes) for changes in statistics.changes if changes is not None) == 6048
+    direction = styleclip.global_direction(statistics, reader, "a person", "a person with a mohawk", beta=0.1)
+    assert 0 < sum(int((d != 0).sum()) for d in direction) < 6048
+    assert styleclip.edit(G, styles, direction, 3.0).images.isfinite().all()

@@ -148,7 +148,8 @@ plots.show(plots.image_grid(rows, columns=12, labels=[f"step {s}" if s != "real"
 # ## The zoo
 #
 # The networks of this course came out of the same loop, with better networks and more images. `zoo.load` gives you one by
-# its name.
+# its name. The name alone chooses the tier: `"stylegan2-ffhq-1024"` would download NVIDIA's generator of photographs, and every
+# cell that takes a `G` takes it too (on a GPU, if you like to wait less).
 
 # %%
 torch.set_grad_enabled(False)

@@ -36,9 +36,12 @@ from course_lib.exercises import ____
 torch.manual_seed(0)
 torch.set_grad_enabled(False)
 ex = exercises.lesson("10")
-G = zoo.load("stylegan2-portraits-64")
-reader = clip.load("clip-portraits")
-statistics = styleclip.load_statistics(zoo.file("statistics-portraits-64"), G, reader)
+# The names that choose the tier. "stylegan2-ffhq-1024" and "ViT-B-32/openai" are downloaded when you ask for them, and bring photographs.
+# Statistics belong to both: for others, name the file that `python -m course_lib.styleclip statistics --generator … --clip …` writes.
+GENERATOR, CLIP, STATISTICS = "stylegan2-portraits-64", "clip-portraits", zoo.file("statistics-portraits-64")
+
+G, reader = zoo.load(GENERATOR), clip.load(CLIP)
+statistics = styleclip.load_statistics(STATISTICS, G, reader)
 board = json.loads((zoo.DATA / "results" / "scoreboard.json").read_text())
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(62))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
@@ -245,19 +248,20 @@ for key, text in (("shows", "the wish is there"), ("others", "change of the othe
     print(f"{text:30s}" + "".join(f"{mean(found, key):18.2f}" for found in methods.values()))
 for key in methods["mapper"]["realism"]["after"]:
     if key != "images":
-        print(f"{key + ' of the edited set':30s}" + "".join(f"{found['realism']['after'][key]:18.3g}" for found in methods.values()))
+        for when in ("before", "after"):
+            print(f"{f'{key} {when} the edits':30s}" + "".join(f"{found['realism'][when][key]:18.3g}" for found in methods.values()))
 for place in methods["mapper"]["seconds"]:
     print(f"{'seconds an edit, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
-# No method wins everywhere. At these settings the global direction grants most wishes, and pays for it: more of the rest changes,
-# the person is mostly lost, and the portraits are furthest from the world. The search grants fewest and keeps the person best; it
-# is also the slowest by far. The mapper lies between, and is as fast as the direction. The curves above say that this is a matter
-# of dose as well: a smaller $\alpha$ and a larger $\beta$ keep the person more often.
+# No method wins everywhere. At these settings the global direction grants most wishes, and loses the person most often: it is the
+# only one that never asks the identity network. The search keeps nearly everyone and grants fewest; it is also the slowest, by a
+# factor of a hundred. The mapper lies between, and is as fast as the direction. The curves above say that this is a matter of
+# dose as well: half the $\alpha$ grants as much in these two sentences, and keeps the person more often. (The unedited portraits are the
+# furthest from the world because they are truncated, at $\psi = 0.7$; edits bring variety.)
 #
-# And no method can do what CLIP does not see. Compare the rows for mouths with those for hair, and remember the bars of lesson
-# 08. Numbers are not enough either. Look at what the global direction made of three portraits for each sentence of the table, in
-# its order:
+# And no method can do what CLIP does not see. Compare the rows for frowns and hats with the others. Numbers are not enough either.
+# Look at what the global direction made of three portraits for each sentence of the table, in its order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
