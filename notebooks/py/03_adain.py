@@ -473,9 +473,9 @@ plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *
 # FID, and much less so after training with mixing (§3.1, Table 2). Portraits of one latent stay about as good: FID goes from 5.06
 # to 5.17 on CelebA-HQ, and from 4.42 to 4.40 on FFHQ (Table 1, as reported there).
 #
-# > **Predict.** Small StyleGANs of 32 × 32 pixels train with and without mixing, two seeds each (`python experiments/compare.py
-# > mixing`). Then each draws portraits of one latent, and of two that change over at a random layer. Which of the four distances
-# > is the largest?
+# > **Predict.** Small StyleGANs of 32 × 32 pixels train with and without mixing, two seeds each
+# > (`python experiments/compare.py mixing`). Then each draws portraits of one latent, and of two that change over at a random
+# > layer. Which of the four distances is the largest?
 
 # %%
 mixing_runs = json.loads((zoo.DATA / "results" / "mixing.json").read_text())["runs"]

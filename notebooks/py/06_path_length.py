@@ -277,8 +277,8 @@ for name, runs in compared["runs"].items():
 # generated images can be recognized.
 #
 # > **Predict.** Two generators: StyleGAN2, trained with the regularizer, and StyleGAN of lesson 03, which never had one. Eight
-# > portraits drawn by each, eight by the world, 500 steps each. Which come back, and what gets lost? (`python
-# > experiments/smoothness.py stylegan2-portraits-64 stylegan-portraits-64 pggan-portraits-64 --pairs 1000`)
+# > portraits drawn by each, eight by the world, 500 steps each. Which come back, and what gets lost?
+# > (`python experiments/smoothness.py stylegan2-portraits-64 stylegan-portraits-64 pggan-portraits-64 --pairs 1000`)
 
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
@@ -415,8 +415,8 @@ for name, runs in lazy["runs"].items():
 #
 # ### Exercise 4 · lazy_adam
 #
-# Return the learning rate and the pair of betas for a regularizer that runs every `interval` steps, as Python numbers: `(lr,
-# (beta1, beta2))`.
+# Return the learning rate and the pair of betas for a regularizer that runs every `interval` steps, as Python numbers:
+# `(lr, (beta1, beta2))`.
 
 # %%
 def lazy_adam(lr, betas, interval):
@@ -436,5 +436,5 @@ ex.lazy_adam.check(lazy_adam)
 #   of the two large generators finds its own portraits less well.
 # - R1 does for the discriminator what this does for the generator. Both are lazy, and Adam's constants make up for it.
 #
-# **Read next**: §3 and App. B to D of the StyleGAN2 paper; `course_lib/losses.py`, which runs what you wrote; [lesson
-# 07](07_ppl.ipynb), how smoothness is measured along a path.
+# **Read next**: §3 and App. B to D of the StyleGAN2 paper; `course_lib/losses.py`, which runs what you wrote;
+# [lesson 07](07_ppl.ipynb), how smoothness is measured along a path.
