@@ -22,6 +22,7 @@ def measure(settings, resolution, fading, device, repeats):
     """Median milliseconds of a step (D, G and the moving average) and its batch."""
     s = settings
     torch.manual_seed(0)
+    torch.compiler.reset()                              # what was compiled for another resolution counts against a limit
     run = growing.build(s, device)
     for network in (run.G, run.D, run.ema):
         network.grow(resolution, 0.5 if fading else 1.0)

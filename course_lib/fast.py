@@ -158,6 +158,7 @@ class Blur(torch.autograd.Function):
 
 
 def _shifted_sums(x):
+    """What `Blur` computes; autograd takes it apart into several times as many operations."""
     x = F.pad(x, [1, 1, 1, 1])
     x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=2)
     return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=2).mul_(1 / 16)

@@ -20,8 +20,11 @@ def parser(description, parts, out):
     return found
 
 
-def run(script, args, measure):
+def run(script, parser, arguments, measure):
     """Write what measure(part, model's name, G, oracle, judge, args) gives, a dict, part by part; what is not measured anew stays."""
+    args = parser.parse_args(arguments)
+    options = [f"--{name} {value}" for name, value in vars(args).items()
+               if name not in ("models", "only", "out", "device") and value != parser.get_default(name)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     oracle, judge = (zoo.load(f"{name}-portraits-64", device=args.device) for name in ("oracle", "judge"))
     for name in args.models:
@@ -30,6 +33,6 @@ def run(script, args, measure):
             figures = measure(part, stem, G, oracle, judge, args)
             result = json.loads(args.out.read_text()) if args.out.exists() else {"models": {}}
             result["models"].setdefault(stem, {}).update(figures)
-            result |= {"command": f"python experiments/{script} " + " ".join(sorted(result["models"])), "world": portraits.VERSION,
-                       "seeds": [args.seed]}
+            command_line = ["python", f"experiments/{script}", *sorted(result["models"]), *options]
+            result |= {"command": " ".join(command_line), "world": portraits.VERSION, "seeds": [args.seed]}
             args.out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")

@@ -44,8 +44,8 @@ def main(arguments=None):
     if not args.no_critic:
         files["D"] = _critic(last, args)
     images = int(last.name)
-    add_card(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION, "command": about["command"],
-                                                "images": images, "files": files})
+    add_card(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION,
+                                                    "command": about["command"], "images": images, "files": files})
     log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
     result = {"command": about["command"], "world": portraits.VERSION, "seeds": [settings["seed"]], "device": about["device"],
               "torch": about["torch"], "settings": settings, "minutes": round(minutes(log), 1), "log": thinned(log),

@@ -22,7 +22,7 @@ def main(arguments=None):
     parser.add_argument("--latents", type=int, default=64, help="latents whose path lengths are measured, in 16 directions")
     parser.add_argument("--images", type=int, default=8, help="images to find again, of each kind")
     parser.add_argument("--steps", type=int, default=500, help="steps of a projection")
-    measuring.run("smoothness.py", parser.parse_args(arguments), measure)
+    measuring.run("smoothness.py", parser, arguments, measure)
 
 
 @torch.no_grad()

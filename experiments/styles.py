@@ -18,7 +18,7 @@ def main(arguments=None):
     parser.add_argument("--pairs", type=int, default=1000, help="pairs of portraits whose layers are mixed")
     parser.add_argument("--images", type=int, default=200, help="portraits whose noise is drawn anew, and whose activations are read")
     parser.add_argument("--samples", type=int, default=5000, help="images for each ψ")
-    measuring.run("styles.py", parser.parse_args(arguments), measure)
+    measuring.run("styles.py", parser, arguments, measure)
 
 
 def measure(part, name, G, oracle, judge, args):

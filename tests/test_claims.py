@@ -144,7 +144,8 @@ def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monk
     experiment.main([str(file), *options, "noise", "spikes"])
     result = json.loads(out.read_text())
     figures = result["models"]["small"]
-    assert result["world"] == portraits.VERSION and result["command"].endswith("styles.py small")
+    assert result["world"] == portraits.VERSION and result["command"].endswith(
+        "styles.py small --pairs 8 --images 3 --samples 260")
     counts = {"pairs": 8, "truncation_samples": 260, "noise_portraits": 3, "spikes_portraits": 3}
     assert {key: figures.pop(key) for key in counts} == counts
     assert set(figures) == set(experiment.PARTS) and set(figures["levels"]) == {"coarse", "middle"}

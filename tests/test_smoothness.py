@@ -68,7 +68,8 @@ def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path
     experiment.main([str(file), *options, "ppl", "separability", "lengths"])
     result = json.loads(out.read_text())
     figures = result["models"]["small"]
-    assert result["world"] == portraits.VERSION and result["command"].endswith("smoothness.py small")
+    assert result["world"] == portraits.VERSION and result["command"].endswith(
+        "smoothness.py small --pairs 4 --samples 60 --latents 2 --images 2 --steps 2")
     assert figures["inversion"] == first and len(first["generated"]["distance"]) == 2
     assert figures["ppl_w_end"]["mean"] > 0 and figures["lengths"]["latents"] == 2 and figures["separability"]["w"] >= 1
     assert out.with_name("smoothness-small.png").exists()

@@ -25,8 +25,8 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
-    edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a
-    name or file, of which half as many images again are taken, described as the oracle reads them.
+    edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
+    half as many images again are taken, described as the oracle reads them.
     """
     torch.manual_seed(seed)
     device = torch.device(device)

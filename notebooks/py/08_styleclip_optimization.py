@@ -107,7 +107,7 @@ plots.show(plots.bars(dict(sorted(scores["zero_shot"].items(), key=lambda item: 
 #
 # A cosine is 1 for the same direction. A descent needs something to make *small*:
 #
-# $$D_{CLIP}(i, t) = 1 - \frac{\langle E_I(i), E_T(t)\rangle}{\lVert E_I(i)\rVert\,\lVert E_T(t)\rVert}\qquad\text{(StyleCLIP, Eq. 1)}$$
+# $$D_{CLIP}(i, t) = 1 - \frac{\langle E_I(i), E_T(t)\rangle}{\lVert E_I(i)\rVert\,\lVert E_T(t)\rVert}\qquad\text{(the first term of StyleCLIP's Eq. 1)}$$
 #
 # ### Exercise 1 · clip_distance
 #

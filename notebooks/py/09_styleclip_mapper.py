@@ -218,7 +218,7 @@ plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, la
 # ## Summary
 #
 # - An edit that is much the same for everyone can be learnt once: minutes of training, then one pass an edit.
-# - Levels say *where* it may change something; what is left out cannot change.
+# - Levels say *where* it may change something; the layers of a level that is left out cannot move.
 # - The norms of two papers are easily confused: sum or mean of squares decides what a weight means.
 #
 # **Read next**: StyleCLIP §5; `course_lib/styleclip/mapper.py`. Next lesson: no search and no training for a sentence at all.

@@ -279,7 +279,7 @@ plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
 # Red and blonde ask more than a colour of a bald head, and none grows hair. For a frown or a hat the direction does something
 # else.
 #
-# What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (§7):
+# What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
 # | | optimization | mapper | global direction |
 # |---|---|---|---|
