@@ -107,9 +107,8 @@ def main(arguments=None):
             result["configs"].setdefault(name, []).append(row)
             print(f"{name:18s} batch {batch:3d}   plain {row['plain_ms']:8.2f} ms   this path {row['ms']:8.2f} ms an image   "
                   f"{row['ratio']:.2f} times as fast   {row['gib']:.2f} GiB   difference {row['difference']}", flush=True)
-    if args.out:
-        with open(args.out, "w") as file:
-            json.dump(result, file, indent=1)
+            if args.out:
+                Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -230,6 +230,7 @@ def clip_options(parser):
     add("--adversarial", type=float, default=0.02, help="how far a pixel, from -1 to 1, may move to confuse the network, against "
         "edits that please it without changing the picture; 0 leaves it out")
     add("--generator", default="", help="add images of this generator, described as the oracle reads them")
+    add("--edits", type=int, default=0, help="so many edits of the generator's latents go on against the network while it is trained")
 
 
 def identity_options(parser):

@@ -5,11 +5,13 @@
 
 Writes NAME.safetensors and NAME-D.safetensors in float16 and the card in models.json; then in results/ the run's settings, log and
 Fréchet distance of every snapshot (NAME-training.json), and the report on the generator. A part is a snapshot of the run, which
-`zoo.load(NAME, "8")` then finds. Last it prints the lines for data/README.md. On a CPU the report takes half an hour.
+`zoo.load(NAME, "8")` then finds. A run that began with the model of this name (--init NAME) continues its history. Last it prints the
+lines for data/README.md. On a CPU the report takes half an hour.
 """
 import argparse
 import hashlib
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -39,26 +41,42 @@ def main(arguments=None):
     if settings["world"] != portraits.VERSION:
         raise SystemExit(f"{args.run} was trained on world {settings['world']}; this is world {portraits.VERSION}")
 
+    history = _history(args, about, settings)
     sources = {"G": last / "G_ema.safetensors"} | dict(_snapshot(args.run, part) for part in args.part)
     files = {part: _copy(path, args, "" if part == "G" else f"-{part}") for part, path in sources.items()}
     if not args.no_critic:
         files["D"] = _critic(last, args)
-    images = int(last.name)
+    images = history["images"] + int(last.name)
     add_card(args.data / "models.json", args.name, {"kind": settings["model"], "world": portraits.VERSION,
-                                                    "command": about["command"], "images": images, "files": files})
+                                                    "command": history["command"], "images": images, "files": files})
     log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
-    result = {"command": about["command"], "world": portraits.VERSION, "seeds": [settings["seed"]], "device": about["device"],
-              "torch": about["torch"], "settings": settings, "minutes": round(minutes(log), 1), "log": thinned(log),
-              "rgb_shares": [{"images": line["images"], "shares": line["rgb_shares"]} for line in log if "rgb_shares" in line],
-              "frechet": curve(args)}
+    later = lambda rows: [row | {"images": row["images"] + history["images"]} for row in rows]
+    shares = [{"images": line["images"], "shares": line["rgb_shares"]} for line in log if "rgb_shares" in line]
+    frechet = curve(args)
+    frechet["rows"] = history["frechet"] + later(frechet["rows"])
+    result = {"command": history["command"], "world": portraits.VERSION, "seeds": [settings["seed"]], "device": about["device"],
+              "torch": about["torch"], "settings": settings, "minutes": round(history["minutes"] + minutes(log), 1),
+              "log": thinned(history["log"] + later(log)), "rgb_shares": history["rgb_shares"] + later(shares), "frechet": frechet}
     path = args.data / "results" / f"{args.name}-training.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
-    command.main(["report", str(args.data / files["G"]["file"]), "--samples", str(args.samples), "--seed", str(args.seed),
-                  "--device", args.device, "--out", str(args.data / "results" / f"{args.name}.json")])
+    file = os.path.relpath(args.data / files["G"]["file"])
+    command.main(["report", file, "--samples", str(args.samples), "--seed", str(args.seed),
+                  "--device", args.device, "--out", os.path.relpath(args.data / "results" / f"{args.name}.json")])
     for part, file in files.items():
-        print(f"| `{args.name}` ({part}) | `{file['file']}` | `{about['command']}` | {images:,} | `{file['sha256'][:12]}…` |")
+        print(f"| `{args.name}` ({part}) | `{file['file']}` | `{history['command']}` | {images:,} | `{file['sha256'][:12]}…` |")
     print(f"{result['minutes']} minutes on {about['device']}")
+
+
+def _history(args, about, settings):
+    """What came before the run: nothing, or the training of the shipped model that it began with."""
+    before = {"command": about["command"], "images": 0, "minutes": 0.0, "log": [], "rgb_shares": [], "frechet": []}
+    if settings.get("init") != args.name:
+        return before
+    old = json.loads((args.data / "results" / f"{args.name}-training.json").read_text())
+    card = json.loads((args.data / "models.json").read_text())[args.name]
+    return {"command": f"{old['command']}; {old['frechet']['command']}; {about['command']}", "images": card["images"],
+            "minutes": old["minutes"], "log": old["log"], "rgb_shares": old["rgb_shares"], "frechet": old["frechet"]["rows"]}
 
 
 def _snapshot(run, part):

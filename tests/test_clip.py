@@ -12,6 +12,7 @@ from torch import nn
 
 from course_lib import clip, judges, portraits, train, zoo
 from course_lib.training import contrastive, readers, texts
+from course_lib.training.edits import Edits
 
 TINY = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=48)
 PROMPTS = ["a smiling person", "a frowning person", "a person with an open mouth", "a person with glasses", "a person with a beard",
@@ -220,6 +221,90 @@ def test_perturbed_images_have_a_higher_loss_and_stay_near(tiny):
     assert loss(moved) > loss(images) and (moved - images).abs().max() <= 0.02 + 1e-6 and not moved.requires_grad
 
 
+def test_claims_are_words_that_clip_knows_and_true_of_some(tiny):
+    truth, claims = portraits.sample_attributes(3000, 4), texts.claims()
+    assert set(PROMPTS[:12]) < set(claims) and tiny.tokenize(list(claims)).shape[0] == len(claims) > 80
+    shares = {text: shows(truth).double().mean().item() for text, shows in claims.items()}
+    assert all(0.02 < share < 0.6 for share in shares.values())
+    one = portraits.attributes(hat="cap", smile=0.8, yaw=-20.0, nose=0.9)
+    true = {text for text, shows in claims.items() if shows(one)}
+    assert {"a person wearing a hat", "a person wearing a cap", "a smiling person", "a person, facing left", "a person with a big nose"} <= true
+    assert not {"a person wearing a beanie", "a frowning person", "a person, facing right", "a person with a small nose"} & true
+
+
+def test_a_roc_area_is_one_for_what_is_told_and_half_for_what_is_not():
+    truth = portraits.sample_attributes(400, 3)
+    shown = torch.stack([wish.shows(truth) for wish in texts.WISHES.values()], dim=1).float()
+    shown[:, 1] = 0                                                     # frowns, unseen
+
+    class Knows:
+        def encode_texts(self, found):
+            assert found == list(texts.WISHES)
+            return torch.eye(12)
+
+    areas = texts.roc_areas(Knows(), shown, truth)
+    assert areas.pop("a frowning person") == 0.5 and set(areas.values()) == {1.0}
+    none = {name: value[:1] for name, value in truth.items()}
+    assert texts.roc_areas(Knows(), shown[:1], none) == {}
+
+
+@pytest.fixture(scope="module")
+def opponents():
+    torch.manual_seed(0)
+    return clip.load(), Edits("stylegan2-portraits-64", 6, 0, torch.device("cpu"))
+
+
+def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
+    network, found = opponents
+    reals, true = torch.nn.functional.normalize(torch.randn(5, 192), dim=1), torch.rand(len(found.claims), 5) < 0.5
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        found.loss(network, reals, true)
+        began = found.ws.clone()
+        claims = network.encode_texts([list(found.claims)[i] for i in found.claim])
+        similarity = lambda ws: (network.encode_images(found.G.synthesis(ws, noise="const")) * claims).sum(dim=1)
+        before, left = similarity(found.ws), found.left.clone()
+        for _ in range(6):
+            rates = found.rate
+            found.loss(network, reals, true)
+        assert torch.equal(found.left, left - 6) and (similarity(found.ws) > before).sum() >= 5
+        moved = (found.ws - began).abs().flatten(1).amax(dim=1)
+        assert (moved <= 6 * rates + 1e-5).all() and (moved > 2 * rates).all()
+        found.left[0] = 0
+        found.loss(network, reals, true)
+        assert 19 <= found.left[0] <= 79 and found.momentum[0].abs().sum() > 0
+    assert all(p.grad is None for p in found.G.parameters())
+
+
+def test_the_loss_of_an_edit_is_that_of_a_wrong_answer(opponents, monkeypatch):
+    """With claims that the oracle grants or does not, the loss is the logistic one of the distance from the middle."""
+    network, found = opponents
+    reals, true = network.encode_images(portraits.render(portraits.sample_attributes(40, 2), 64)), torch.arange(40).expand(len(found.claims), 40) % 2 == 0
+    losses = {}
+    for grant in (True, False):
+        state = found.ws.clone(), found.momentum.clone(), found.left.clone(), found.rng.get_state()
+        monkeypatch.setattr(found, "claims", {text: lambda reading: torch.full([6], grant) for text in found.claims})
+        torch.manual_seed(2)
+        losses[grant] = found.loss(network, reals, true).item()
+        found.ws, found.momentum, found.left = state[:3]
+        found.rng.set_state(state[3])
+    # log(1 + exp(-x)) − log(1 + exp(x)) = −x, the mean score
+    with torch.no_grad():
+        torch.manual_seed(2)
+        template = clip.TEMPLATES[int(torch.randint(len(clip.TEMPLATES), [], generator=found.rng))]
+        seen = network.encode_images(clip.random_views(found.G.synthesis(found.ws, noise="const")))
+        claims = network.encode_texts([template.format(text) for text in found.claims])
+        similarity = claims @ reals.T
+        middle = (similarity[:, ::2].mean(dim=1) + similarity[:, 1::2].mean(dim=1)) / 2
+        score = network.model.logit_scale.exp() * ((seen * claims[found.claim]).sum(dim=1) - middle[found.claim])
+    assert losses[True] - losses[False] == pytest.approx(-score.mean().item(), abs=2e-3)
+
+
+def test_edits_need_a_generator(tmp_path):
+    with pytest.raises(ValueError, match="name one with --generator"):
+        contrastive.train_clip(tmp_path, edits=4)
+
+
 def test_training_brings_portraits_to_their_captions_and_writes_what_it_scored(tmp_path):
     result = contrastive.train_clip(tmp_path, steps=200, batch=24, lr=1e-3, data_size=24, held_out=48, adversarial=0.0,
                                     sizes=TINY | {"image_size": 64, "width": 8}, command="mine")
@@ -257,7 +342,8 @@ def test_agreement_on_generated_portraits_is_that_with_the_judge(tiny, monkeypat
 
 
 def test_the_command_line_trains_a_clip_model_of_the_shipped_size(tmp_path, capsys):
-    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--device", "cpu", "--out", str(tmp_path)])
+    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--generator", "stylegan2-portraits-64", "--edits", "2",
+                "--device", "cpu", "--out", str(tmp_path)])
     network = clip.load(tmp_path / "clip-portraits.safetensors")
     assert 3e6 < sum(p.numel() for p in network.parameters()) < 4e6
     assert (tmp_path / "clip-portraits.safetensors").stat().st_size < 8e6

@@ -1,5 +1,6 @@
 """From a training run to the zoo."""
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -35,8 +36,26 @@ def test_a_run_becomes_a_model_with_parts_a_card_and_a_report(tmp_path, monkeypa
     assert zoo.load("small", "4").reached == 4 and 0 < zoo.load("small", "fading").alpha < 1
     assert zoo.load("small", "D").resolution == 8
     assert [row["images"] for row in training["frechet"]["rows"]] == [16, 32, 48] and training["minutes"] >= 0
-    assert [report[:2] for report in reports] == [["report", str(data / "small.safetensors")]]
+    assert [report[:2] for report in reports] == [["report", os.path.relpath(data / "small.safetensors")]]
     assert card["files"]["D"]["sha256"][:12] in capsys.readouterr().out
+
+
+def test_a_run_that_began_with_the_model_continues_its_history(tmp_path, monkeypatch):
+    data, options = tmp_path / "data", ["stylegan2", *TINY, "--w-dim", "8", "--checkpoint-every", "16"]
+    monkeypatch.setattr(ship.command, "main", lambda arguments: None)
+    monkeypatch.setattr(zoo, "DATA", data)
+    train.main([*options, "--images", "32", "--out", str(tmp_path / "first")])
+    with monkeypatch.context() as other:
+        other.setattr(zoo, "DATA", Path(ship.__file__).parents[1] / "data")         # where the oracle lies
+        ship.main([str(tmp_path / "first"), "small", "--samples", "300", "--data", str(data)])
+    train.main([*options, "--images", "16", "--init", "small", "--out", str(tmp_path / "second")])
+    with monkeypatch.context() as other:
+        other.setattr(zoo, "DATA", Path(ship.__file__).parents[1] / "data")
+        ship.main([str(tmp_path / "second"), "small", "--samples", "300", "--data", str(data)])
+    card, training = zoo.cards()["small"], json.loads((data / "results" / "small-training.json").read_text())
+    assert card["images"] == 48 and card["command"].count("course_lib.train") == 2 and "; python experiments/ship.py" in card["command"]
+    assert [row["images"] for row in training["frechet"]["rows"]] == [16, 32, 48] == [row["images"] for row in training["rgb_shares"]]
+    assert training["log"][-1]["images"] == 48 and training["command"] == card["command"]
 
 
 def test_a_log_is_thinned_to_its_last_line():

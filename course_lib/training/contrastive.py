@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from .. import clip, judges, portraits, zoo
 from . import readers, texts
+from .edits import Edits
 
 LARGEST_SCALE = math.log(100)           # of CLIP's logits (§2.5)
 IDENTITY_SCALE = 15.0
@@ -20,20 +21,25 @@ ADVERSARIAL_FROM = 0.4                  # of the steps; before, there is little 
 
 
 def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_size=200_000, held_out=4000, adversarial=0.02,
-               generator="", sizes=clip.POCKET, command=""):
+               generator="", edits=0, sizes=clip.POCKET, command=""):
     """Train the course's CLIP, write `out/clip-portraits.safetensors`, and score that file on unseen portraits in
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
     edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
-    half as many images again are taken, described as the oracle reads them.
+    half as many images again are taken, described as the oracle reads them. edits: how many edits of its latents go on against the
+    network while it is trained, from the step on at which it meets moved pixels.
     """
+    if edits and not generator:
+        raise ValueError(f"{edits} edits need a generator, whose latents they change; name one with --generator")
     torch.manual_seed(seed)
     device = torch.device(device)
+    fooling = Edits(generator, edits, seed, device) if edits else None
     images, truth = readers.draw(data_size, seed + 3000, device)
     if generator:
         more = generated(generator, data_size // 2, seed, device)
         images, truth = torch.cat([images, more[0]]), {name: torch.cat([truth[name], more[1][name]]) for name in truth}
+    true = torch.stack([shows(truth) for shows in texts.claims().values()])
     words = clip.vocabulary()
     network = clip.pocket(words, **sizes).to(device)
     variants = [texts.training_texts({name: value.cpu() for name, value in truth.items()}, seed + k)
@@ -43,10 +49,11 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
 
     autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
-    def loss(x, wanted):
+    def encode(x):
         with autocast():
-            found = network.encode_images(x)
-        return contrast(found.float(), wanted, network.model.logit_scale.exp())
+            return network.encode_images(x).float()
+
+    loss = lambda found, wanted: contrast(found, wanted, network.model.logit_scale.exp())
 
     def one_batch(step):
         rows = torch.randint(len(images), [batch], device=device)
@@ -54,9 +61,11 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
         x = clip.random_views(images[rows].float() / 127.5 - 1)
         with autocast():
             wanted = network.model.encode_text(text, normalize=True).float()
-        if adversarial and step >= ADVERSARIAL_FROM * steps:
-            x = perturbed(lambda x: loss(x, wanted.detach()), x, adversarial)
-        return loss(x, wanted)
+        late = step >= ADVERSARIAL_FROM * steps
+        if adversarial and late:
+            x = perturbed(lambda x: loss(encode(x), wanted.detach()), x, adversarial)
+        found = encode(x)
+        return loss(found, wanted) + (fooling.loss(network, found, true[:, rows]) if edits and late else 0.0)
 
     averaged = descend("clip", network.model, one_batch, steps, lr, device)
     file = zoo.save(Path(out) / "clip-portraits.safetensors", averaged.state_dict(), "clip", dtype=torch.float16,
@@ -165,7 +174,7 @@ def clip_scores(network, held_out, generator=""):
         similarity = seen[:1000] @ torch.cat([network.encode_texts(sentences[i:i + 500]).cpu() for i in range(0, len(sentences), 500)]).T
         recall[kind] = {f"{name}@{k}": recall_at(matrix, k) for k in (1, 5)
                         for name, matrix in (("image to text", similarity), ("text to image", similarity.T))}
-    found = recall | {"zero_shot": texts.zero_shot(network, seen, truth)}
+    found = recall | {"zero_shot": texts.zero_shot(network, seen, truth), "roc_area": texts.roc_areas(network, seen, truth)}
     if generator:
         images, reading = generated(generator, held_out // 2, readers.HELD_OUT_SEED, device, reader="judge-portraits-64")
         reading = {name: value.cpu() for name, value in reading.items()}

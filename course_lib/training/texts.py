@@ -4,9 +4,12 @@ from random import Random
 
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
 
 from .. import portraits
 from ..clip import TEMPLATES
+from ..metrics.edits import WISHES
+from ..portraits.captions import FEATURES, MANNERS
 
 OPENING = re.compile(r"^(?:a portrait|a drawing|an illustration) of ")
 NOUN = re.compile(r"\b(?:woman|lady|man|guy)\b")
@@ -32,6 +35,23 @@ PROMPTS = {
     "background": tuple(f"a person in front of a {color} background" for color in (
         "cream", "peach", "rose", "lavender", "sky-blue", "mint", "slate-grey")),
 }
+
+PLAIN = "a person"
+
+
+def claims():
+    """What may be said of a person in a few words, and of which portraits it is true: {text: function of a reading → bool [N]}."""
+    found = {text: wish.shows for text, wish in WISHES.items()}
+    for name, prompts in PROMPTS.items():
+        for value, text in enumerate(prompts):
+            if text != PLAIN and "hairstyle" not in name or value > 2:      # the first three styles are among the wishes
+                found.setdefault(text, lambda reading, name=name, value=value: reading[name] == value)
+    for name, ((low, below), (high, above)) in (FEATURES | MANNERS).items():
+        lead = f"{PLAIN} with " if name in FEATURES else f"{PLAIN}, "
+        for phrases, shows in ((below, lambda reading, name=name, limit=low: reading[name] < limit),
+                               (above, lambda reading, name=name, limit=high: reading[name] > limit)):
+            found |= {lead + phrase: shows for phrase in phrases}
+    return found
 
 
 def training_texts(attributes, seed):
@@ -81,3 +101,12 @@ def zero_shot(network, image_features, truth, templates=TEMPLATES):
             right = right[truth["hairstyle"] != portraits.index("hairstyle", "bald")]
         scores[name] = right.float().mean().item()
     return scores
+
+
+@torch.no_grad()
+def roc_areas(network, image_features, truth):
+    """For each sentence of the score table, how well its similarity tells the portraits that show it from the others: the area
+    under the ROC curve, 1 if every one of them is nearer than all others, 0.5 if the similarity says nothing. → {text: number}"""
+    similarity = (image_features @ network.encode_texts(list(WISHES)).cpu().T).T.double()
+    shown = [wish.shows(truth) for wish in WISHES.values()]
+    return {text: float(roc_auc_score(true, row)) for text, true, row in zip(WISHES, shown, similarity) if 0 < true.sum() < len(true)}

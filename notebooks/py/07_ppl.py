@@ -220,14 +220,15 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
 #
 # ## Measured: PPL in Z and in W
 #
-# `python experiments/smoothness.py stylegan2-portraits-64 stylegan-portraits-64 pggan-portraits-64 --pairs 1000`: 1,000 pairs
-# each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on the path, "end" only at its
+# `python experiments/smoothness.py pggan-portraits-64 stylegan-portraits-64 stylegan2-portraits-64-nopl stylegan2-portraits-64
+# --pairs 1000`: 1,000 pairs each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on the path, "end" only at its
 # beginning, where the latents themselves are. As published, the mean leaves out what lies beyond the 1st and 99th percentile.
-# PGGAN has no mapping network, so no $W$.
+# PGGAN has no mapping network, so no $W$. The one called "nopl" is lesson 06's twin of StyleGAN2, trained without path-length
+# regularization.
 
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
-names = ["pggan-portraits-64", "stylegan-portraits-64", "stylegan2-portraits-64"]
+names = ["pggan-portraits-64", "stylegan-portraits-64", "stylegan2-portraits-64-nopl", "stylegan2-portraits-64"]
 print("distance:", models[names[0]]["ppl_z_full"]["distance"])
 for name in names:
     frechet = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]["frechet"]
@@ -239,17 +240,20 @@ for name in names:
             print(f"    in {space.upper()}, {sampling:5s} {row['mean']:5.0f}   95 % interval {row['low']:4.0f} … {row['high']:.0f}")
 
 # %% [markdown]
-# One part of the claim holds in this world: in both generators that have a $W$, the figure in $W$ is less than half of that in
+# One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that in
 # $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path they nearly do. The intervals are wide even
 # with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
 #
 # The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
-# against 412. Ours without one, PGGAN, is smoother in its $Z$ than both others in their $W$, and the intervals do not meet. What
+# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, and the intervals do not meet. What
 # is the same in both worlds: a mapping network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a
-# better picture, for it only says how fast images change: the smoothest of the three is not the one whose portraits come nearest
+# better picture, for it only says how fast images change: the smoothest of the four is not the one whose portraits come nearest
 # to the world.
 #
-# Nor does StyleGAN2 clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times the
+# Path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the higher figure, in $W$ on
+# the full path almost three times as high. Only at the ends of $W$ do the intervals meet, which is the row that the paper reports.
+#
+# But StyleGAN2 does not clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times the
 # intervals meet.
 #
 # Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at
@@ -265,7 +269,7 @@ for name in names:
 #
 # In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave
 # the region that it fills, and nobody taught the synthesis to be smooth there. In StyleGAN the ends have half the figure of the
-# full path. In our StyleGAN2 they are no smoother than the rest.
+# full path, in the twin two thirds. In the regularized StyleGAN2 they are no smoother than the rest.
 # </details>
 #
 # ## Separability: a plane between yes and no
@@ -312,21 +316,21 @@ ax.legend()
 plots.show(fig, alt="Conditional entropy of every attribute of StyleGAN2 given the side of a plane, in Z and in W; in W it is "
                     "lower throughout.")
 print("told best in W by StyleGAN2:", *sorted(attributes, key=entropies["w"].get)[:5])
-print(f"{'sum of H(Y|X), nats':26s}{'in Z':>6s}{'in W':>6s}{'score in Z':>14s}{'score in W':>14s}   lower in W")
+print(f"{'sum of H(Y|X), nats':29s}{'in Z':>6s}{'in W':>6s}{'score in Z':>14s}{'score in W':>14s}   lower in W")
 for name in names:
     measured = models[name]["separability"]
     entropies = measured["entropies"]
     spaces = [space for space in ("z", "w") if space in entropies]
-    line = f"{name:26s}" + "".join(f"{sum(entropies[space].values()):6.1f}" for space in spaces).ljust(12)
+    line = f"{name:29s}" + "".join(f"{sum(entropies[space].values()):6.1f}" for space in spaces).ljust(12)
     line += "".join(f"{measured[space]:14.1e}" for space in spaces).ljust(28)
     if "w" in spaces:
         line += f"   {sum(entropies['w'][n] < entropies['z'][n] for n in attributes)} of {len(attributes)}"
     print(line.rstrip())
 
 # %% [markdown]
-# The claim holds for every attribute, in StyleGAN2 and in StyleGAN: each is told better in $W$ than in the same generator's $Z$.
+# The claim holds for every attribute, in all three that have a $W$: each is told better in $W$ than in the same generator's $Z$.
 # And as in the paper, $W$ is ahead of the $Z$ of a generator without a mapping network, clearly in StyleGAN2 and barely in
-# StyleGAN, though not in every attribute. Mind that the plane is tested on the portraits that it was fitted to, and PGGAN's $z$
+# StyleGAN, though not in every attribute. With path-length regularization the sum is a little lower than without. Mind that the plane is tested on the portraits that it was fitted to, and PGGAN's $z$
 # has half as many entries, which gives the plane less freedom.
 #
 # How *low* a dot stands says less, for a rare label (a hat) is easy to guess, eight classes are harder than two, and keeping the
@@ -341,7 +345,8 @@ for name in names:
 # - Latents live in a shell. Slerp stays in it, and moves at an even speed.
 # - A perceptual distance compares feature maps; its scale belongs to its network.
 # - PPL is the mean squared speed of the image along random paths. It is measured at $\epsilon \to 0$, so mind the rounding.
-# - Here $W$ is smoother than the $Z$ of the same generator, as the paper says, but not than the $Z$ of PGGAN.
+# - Here $W$ is smoother than the $Z$ of the same generator, and smoother with path-length regularization than without, as the papers
+#   say; but not smoother than the $Z$ of PGGAN.
 # - Separability asks how well a plane in the space of latents predicts an attribute. Here every attribute is told better in $W$
 #   than in the same generator's $Z$.
 #

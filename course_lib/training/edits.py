@@ -1,0 +1,71 @@
+"""Edits in progress: what CLIP learns not to be fooled by, while it is trained."""
+import torch
+import torch.nn.functional as F
+
+from .. import clip, judges, ops, portraits, zoo
+from . import texts
+
+LIFE = 20, 80                   # signed steps before an edit begins anew
+RATES = 0.005, 0.05             # lengths of a step, per coordinate of W+
+
+
+class Edits:
+    """Latents of a generator that move, each towards its own claim ("a person wearing a hat"), wherever the network in training
+    sees more of it; and what the oracle sees in their images, which the network then has to learn.
+
+    The edits of StyleCLIP descend on the same network. An image that it takes for a hat without there being one is found by them,
+    and here becomes an example of a portrait without a hat, at every step anew (adversarial training, Madry et al. 2018, with
+    a generator's latents in the place of pixels).
+    """
+
+    def __init__(self, generator, count, seed, device):
+        self.G, self.oracle = (zoo.load(name, device=device) for name in (generator, "oracle-portraits-64"))
+        self.claims = texts.claims()
+        self.rng = torch.Generator().manual_seed(seed + 6000)
+        self.ws = torch.zeros(count, self.G.num_ws, self.G.w_dim, device=device)
+        self.momentum = torch.zeros_like(self.ws)
+        self.claim, self.rate, self.left = torch.zeros(count, dtype=torch.long), torch.zeros(count), torch.zeros(count)
+
+    @torch.no_grad()
+    def _begin(self):
+        """Edits that are over begin anew, from other portraits, with other claims."""
+        over = self.left <= 0
+        draw = lambda low, high: low + (high - low) * torch.rand(int(over.sum()), generator=self.rng)
+        z = torch.randn(int(over.sum()), self.G.z_dim, generator=self.rng).to(self.ws.device)
+        psi = draw(0.5, 1).to(self.ws.device)[:, None, None]
+        self.ws[over.to(self.ws.device)] = ops.truncate(self.G.mapping(z)[:, None], self.G.w_avg, psi).expand(-1, self.G.num_ws, -1)
+        self.momentum[over.to(self.ws.device)] = 0
+        self.claim[over] = torch.randint(len(self.claims), [len(z)], generator=self.rng)
+        self.rate[over], self.left[over] = draw(*RATES), draw(*LIFE).round()
+
+    def loss(self, network, reals, true):
+        """One step of every edit, and the loss of their images: are they nearer to portraits of which the claim is true, or to others?
+
+        reals [B, D]: what the network gives for other portraits; true [C, B]: which claims are true of them.
+        """
+        self._begin()
+        device = self.ws.device
+        ws = self.ws.requires_grad_()
+        images = self.G.synthesis(ws, noise="const")
+        seen = images.detach().requires_grad_()
+        reading = portraits.canonical(judges.read(self.oracle, seen.detach().clamp(-1, 1)))
+        granted = torch.stack([shows(reading) for shows in self.claims.values()])[self.claim, torch.arange(len(ws))].to(device)
+
+        template = clip.TEMPLATES[int(torch.randint(len(clip.TEMPLATES), [], generator=self.rng))]
+        tokens = network.tokenize([template.format(text) for text in self.claims]).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            claims = network.model.encode_text(tokens, normalize=True).float()
+            found = network.encode_images(clip.random_views(network.resized(seen))).float()
+        mean = lambda rows: ((claims @ reals.T) * rows).sum(dim=1) / rows.sum(dim=1).clamp(min=1)
+        middle = (mean(true.float()) + mean(1 - true.float())) / 2
+        own = self.claim.to(device)
+        score = network.model.logit_scale.exp() * ((found * claims[own]).sum(dim=1) - middle[own])
+
+        uphill, = torch.autograd.grad(score.sum(), seen, retain_graph=True)
+        uphill, = torch.autograd.grad(images, ws, uphill)
+        with torch.no_grad():
+            self.ws.requires_grad_(False)
+            self.momentum.mul_(0.9).add_(uphill)
+            self.ws += self.rate.to(device)[:, None, None] * self.momentum.sign()
+            self.left -= 1
+        return F.binary_cross_entropy_with_logits(score, granted.float())
