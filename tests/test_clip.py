@@ -1,5 +1,6 @@
 """CLIP and the identity network: preprocessing, words, files, training; any model of open_clip through the same interface."""
 import json
+import math
 import re
 from random import Random
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from course_lib import clip, judges, portraits, train, zoo
 from course_lib.training import contrastive, readers, texts
-from course_lib.training.edits import Edits
+from course_lib.training.edits import Edits, claims_loss
 
 TINY = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=48)
 PROMPTS = ["a smiling person", "a frowning person", "a person with an open mouth", "a person with glasses", "a person with a beard",
@@ -257,21 +258,21 @@ def opponents():
 def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
     network, found = opponents
     reals, true = torch.nn.functional.normalize(torch.randn(5, 192), dim=1), torch.rand(len(found.claims), 5) < 0.5
+    said = network.encode_texts(list(found.claims))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        found.loss(network, reals, true)
-        began = found.ws.clone()
-        claims = network.encode_texts([list(found.claims)[i] for i in found.claim])
+        found.loss(network, said, reals, true)
+        began, claims = found.ws.clone(), said[found.claim]
         similarity = lambda ws: (network.encode_images(found.G.synthesis(ws, noise="const")) * claims).sum(dim=1)
         before, left = similarity(found.ws), found.left.clone()
         for _ in range(6):
             rates = found.rate
-            found.loss(network, reals, true)
+            found.loss(network, said, reals, true)
         assert torch.equal(found.left, left - 6) and (similarity(found.ws) > before).sum() >= 5
         moved = (found.ws - began).abs().flatten(1).amax(dim=1)
         assert (moved <= 6 * rates + 1e-5).all() and (moved > 2 * rates).all()
         found.left[0] = 0
-        found.loss(network, reals, true)
+        found.loss(network, said, reals, true)
         assert 19 <= found.left[0] <= 79 and found.momentum[0].abs().sum() > 0
     assert all(p.grad is None for p in found.G.parameters())
 
@@ -280,24 +281,30 @@ def test_the_loss_of_an_edit_is_that_of_a_wrong_answer(opponents, monkeypatch):
     """With claims that the oracle grants or does not, the loss is the logistic one of the distance from the middle."""
     network, found = opponents
     reals, true = network.encode_images(portraits.render(portraits.sample_attributes(40, 2), 64)), torch.arange(40).expand(len(found.claims), 40) % 2 == 0
-    losses = {}
+    said, losses = network.encode_texts(list(found.claims)), {}
     for grant in (True, False):
-        state = found.ws.clone(), found.momentum.clone(), found.left.clone(), found.rng.get_state()
+        state = found.ws.clone(), found.momentum.clone(), found.left.clone()
         monkeypatch.setattr(found, "claims", {text: lambda reading: torch.full([6], grant) for text in found.claims})
         torch.manual_seed(2)
-        losses[grant] = found.loss(network, reals, true).item()
-        found.ws, found.momentum, found.left = state[:3]
-        found.rng.set_state(state[3])
+        losses[grant] = found.loss(network, said, reals, true).item()
+        found.ws, found.momentum, found.left = state
     # log(1 + exp(-x)) − log(1 + exp(x)) = −x, the mean score
     with torch.no_grad():
         torch.manual_seed(2)
-        template = clip.TEMPLATES[int(torch.randint(len(clip.TEMPLATES), [], generator=found.rng))]
         seen = network.encode_images(clip.random_views(found.G.synthesis(found.ws, noise="const")))
-        claims = network.encode_texts([template.format(text) for text in found.claims])
-        similarity = claims @ reals.T
-        middle = (similarity[:, ::2].mean(dim=1) + similarity[:, 1::2].mean(dim=1)) / 2
-        score = network.model.logit_scale.exp() * ((seen * claims[found.claim]).sum(dim=1) - middle[found.claim])
+        cosines = said @ reals.T
+        middle = (cosines[:, ::2].mean(dim=1) + cosines[:, 1::2].mean(dim=1)) / 2
+        score = network.model.logit_scale.exp() * ((seen * said[found.claim]).sum(dim=1) - middle[found.claim])
     assert losses[True] - losses[False] == pytest.approx(-score.mean().item(), abs=2e-3)
+
+
+def test_the_loss_of_claims_is_that_of_each_pair_by_itself():
+    said, found = torch.eye(2), torch.tensor([[0.9, 0.0], [0.1, 0.6], [0.5, 0.0]])
+    true = torch.tensor([[True, False, False], [False, True, False]])
+    middles = ((0.9 + 0.3) / 2, (0.6 + 0.0) / 2)
+    terms = [math.log1p(math.exp((-1 if true[c, n] else 1) * 10 * (found[n, c].item() - middles[c]))) for c in range(2) for n in range(3)]
+    assert claims_loss(10.0, said, found, true).item() == pytest.approx(sum(terms) / 6, rel=1e-5)
+    assert claims_loss(10.0, said, found, ~true) > claims_loss(10.0, said, found, true)
 
 
 def test_edits_need_a_generator(tmp_path):
@@ -342,7 +349,7 @@ def test_agreement_on_generated_portraits_is_that_with_the_judge(tiny, monkeypat
 
 
 def test_the_command_line_trains_a_clip_model_of_the_shipped_size(tmp_path, capsys):
-    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--generator", "stylegan2-portraits-64", "--edits", "2",
+    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--generator", "stylegan2-portraits-64", "--edits", "2", "--claims", "2",
                 "--device", "cpu", "--out", str(tmp_path)])
     network = clip.load(tmp_path / "clip-portraits.safetensors")
     assert 3e6 < sum(p.numel() for p in network.parameters()) < 4e6

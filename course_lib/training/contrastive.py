@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from .. import clip, judges, portraits, zoo
 from . import readers, texts
-from .edits import Edits
+from .edits import Edits, claims_loss
 
 LARGEST_SCALE = math.log(100)           # of CLIP's logits (§2.5)
 IDENTITY_SCALE = 15.0
@@ -21,14 +21,14 @@ ADVERSARIAL_FROM = 0.4                  # of the steps; before, there is little 
 
 
 def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_size=200_000, held_out=4000, adversarial=0.02,
-               generator="", edits=0, sizes=clip.POCKET, command=""):
+               generator="", edits=0, claims=0.0, sizes=clip.POCKET, command=""):
     """Train the course's CLIP, write `out/clip-portraits.safetensors`, and score that file on unseen portraits in
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
     edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
     half as many images again are taken, described as the oracle reads them. edits: how many edits of its latents go on against the
-    network while it is trained, from the step on at which it meets moved pixels.
+    network while it is trained, from the step on at which it meets moved pixels. claims: weight of `claims_loss`.
     """
     if edits and not generator:
         raise ValueError(f"{edits} edits need a generator, whose latents they change; name one with --generator")
@@ -39,19 +39,23 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     if generator:
         more = generated(generator, data_size // 2, seed, device)
         images, truth = torch.cat([images, more[0]]), {name: torch.cat([truth[name], more[1][name]]) for name in truth}
-    true = torch.stack([shows(truth) for shows in texts.claims().values()])
+    sayings = texts.claims()
+    true = torch.stack([shows(truth) for shows in sayings.values()])
     words = clip.vocabulary()
     network = clip.pocket(words, **sizes).to(device)
     variants = [texts.training_texts({name: value.cpu() for name, value in truth.items()}, seed + k)
                 for k in range(2)]
     tokens = torch.stack([network.tokenize(variant).to(torch.int16) for variant in variants], dim=1).to(device)
+    said = torch.stack([network.tokenize([template.format(text) for text in sayings]) for template in clip.TEMPLATES]).to(device)
     contrast = open_clip.loss.ClipLoss()
 
-    autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
     def encode(x):
-        with autocast():
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return network.encode_images(x).float()
+
+    def encode_text(tokens):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return network.model.encode_text(tokens, normalize=True).float()
 
     loss = lambda found, wanted: contrast(found, wanted, network.model.logit_scale.exp())
 
@@ -59,13 +63,19 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
         rows = torch.randint(len(images), [batch], device=device)
         text = tokens[rows, torch.randint(len(variants), [batch], device=device)].long()
         x = clip.random_views(images[rows].float() / 127.5 - 1)
-        with autocast():
-            wanted = network.model.encode_text(text, normalize=True).float()
+        wanted = encode_text(text)
         late = step >= ADVERSARIAL_FROM * steps
         if adversarial and late:
             x = perturbed(lambda x: loss(encode(x), wanted.detach()), x, adversarial)
         found = encode(x)
-        return loss(found, wanted) + (fooling.loss(network, found, true[:, rows]) if edits and late else 0.0)
+        total = loss(found, wanted)
+        if claims or edits and late:
+            features, of_these = encode_text(said[step % len(said)]), true[:, rows]
+            if claims:
+                total = total + claims * claims_loss(network.model.logit_scale.exp(), features, found, of_these)
+            if edits and late:
+                total = total + fooling.loss(network, features, found, of_these)
+        return total
 
     averaged = descend("clip", network.model, one_batch, steps, lr, device)
     file = zoo.save(Path(out) / "clip-portraits.safetensors", averaged.state_dict(), "clip", dtype=torch.float16,

@@ -38,28 +38,22 @@ class Edits:
         self.claim[over] = torch.randint(len(self.claims), [len(z)], generator=self.rng)
         self.rate[over], self.left[over] = draw(*RATES), draw(*LIFE).round()
 
-    def loss(self, network, reals, true):
+    def loss(self, network, said, reals, true):
         """One step of every edit, and the loss of their images: are they nearer to portraits of which the claim is true, or to others?
 
-        reals [B, D]: what the network gives for other portraits; true [C, B]: which claims are true of them.
+        said [C, D]: what the network gives for the claims, reals [B, D] for other portraits; true [C, B]: which claims are true of them.
         """
         self._begin()
-        device = self.ws.device
+        device, each = self.ws.device, torch.arange(len(self.ws))
         ws = self.ws.requires_grad_()
         images = self.G.synthesis(ws, noise="const")
         seen = images.detach().requires_grad_()
         reading = portraits.canonical(judges.read(self.oracle, seen.detach().clamp(-1, 1)))
-        granted = torch.stack([shows(reading) for shows in self.claims.values()])[self.claim, torch.arange(len(ws))].to(device)
+        granted = torch.stack([shows(reading) for shows in self.claims.values()])[self.claim, each].to(device)
 
-        template = clip.TEMPLATES[int(torch.randint(len(clip.TEMPLATES), [], generator=self.rng))]
-        tokens = network.tokenize([template.format(text) for text in self.claims]).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            claims = network.model.encode_text(tokens, normalize=True).float()
             found = network.encode_images(clip.random_views(network.resized(seen))).float()
-        mean = lambda rows: ((claims @ reals.T) * rows).sum(dim=1) / rows.sum(dim=1).clamp(min=1)
-        middle = (mean(true.float()) + mean(1 - true.float())) / 2
-        own = self.claim.to(device)
-        score = network.model.logit_scale.exp() * ((found * claims[own]).sum(dim=1) - middle[own])
+        score = network.model.logit_scale.exp() * told(said, found, reals, true)[self.claim.to(device), each.to(device)]
 
         uphill, = torch.autograd.grad(score.sum(), seen, retain_graph=True)
         uphill, = torch.autograd.grad(images, ws, uphill)
@@ -69,3 +63,17 @@ class Edits:
             self.ws += self.rate.to(device)[:, None, None] * self.momentum.sign()
             self.left -= 1
         return F.binary_cross_entropy_with_logits(score, granted.float())
+
+
+def claims_loss(scale, said, found, true):
+    """Is each claim true of each portrait, or not? A logistic loss of every pair by itself, as in SigLIP (Zhai et al. 2023); scale: of
+    the cosines."""
+    return F.binary_cross_entropy_with_logits(scale * told(said, found, found, true), true.float())
+
+
+def told(said, found, reals, true):
+    """Cosines of claims said [C, D] and portraits found [N, D], each less the middle between those of reals [B, D] of which the claim is
+    true and those of the others. true: [C, B]. → [C, N]"""
+    cosines, true = said @ reals.T, true.float()
+    mean = lambda rows: (cosines * rows).sum(dim=1) / rows.sum(dim=1).clamp(min=1)
+    return said @ found.T - (mean(true) + mean(1 - true))[:, None] / 2

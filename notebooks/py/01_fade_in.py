@@ -184,19 +184,20 @@ print(f"portraits of the world             {full.std():9.2f}")
 # slider for your taste: a network is right at the α that it is trained with at that moment, and near it.
 # </details>
 #
-# Move α yourself, at every transition and in three moments of it: at the start of the fade, with an untrained block; in the middle, when
-# training had come to α = 0.5; and long after its end, in the finished stage.
+# Move α yourself, at every transition and in the moments of it: at the start of the fade, with an untrained block; long after its end, in
+# the finished stage; and for 8 and 32 pixels, of which it was kept, in the middle, when training had come to α = 0.5.
 
 # %%
-fading = {r: zoo.load("pggan-portraits-64", f"fading-{r}") for r in sizes[1:]}
+fading = {r: zoo.load("pggan-portraits-64", f"fading-{r}") for r in (8, 32)}
 
 
-def three_moments(resolution=32, alpha=0.5):
-    images = torch.cat([draw(network[resolution], z[:5], alpha) for network in (new, fading, stages)])
-    return plots.image_grid(enlarged(images), columns=5, scale=2, labels=["start", "middle", "finished"])
+def moments(resolution=32, alpha=0.5):
+    networks = {"start": new, "middle": fading, "finished": stages}
+    rows = {name: draw(network[resolution], z[:5], alpha) for name, network in networks.items() if resolution in network}
+    return plots.image_grid(enlarged(torch.cat([*rows.values()])), columns=5, scale=2, labels=[*rows])
 
 
-widgets.explorer(three_moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
+widgets.explorer(moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
                  alt="Five portraits at the α of the slider: above with an untrained last block, then as training had come to α = 0.5, "
                      "below the finished stage.")
 
@@ -220,7 +221,7 @@ training = json.loads((zoo.DATA / "results" / "pggan-portraits-64-training.json"
 plan = {key: training["settings"][key] for key in ("stable", "fade")}
 sharp = portraits.render(portraits.sample_attributes(128, seed=6), 64)
 print("deviation of pixels: of the network / of portraits faded alike\n        finished, α = 1   fading, α = 0.5   the fading one is like the finished one at")
-for r in sizes[1:]:
+for r in fading:
     reals = ops.downscale2d(sharp, 64 // r) if r < 64 else sharp
     faded = ops.fade_reals(reals, 0.5).std()
     finished = draw(stages[r], bank[:32]).std() / reals.std()

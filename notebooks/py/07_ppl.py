@@ -221,10 +221,12 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
 # ## Measured: PPL in Z and in W
 #
 # `python experiments/smoothness.py pggan-portraits-64 stylegan-portraits-64 stylegan2-portraits-64-nopl stylegan2-portraits-64
-# --pairs 1000`: 1,000 pairs each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on the path, "end" only at its
-# beginning, where the latents themselves are. As published, the mean leaves out what lies beyond the 1st and 99th percentile.
-# PGGAN has no mapping network, so no $W$. The one called "nopl" is lesson 06's twin of StyleGAN2, trained without path-length
-# regularization.
+# --pairs 1000`: 1,000 pairs each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on
+# the path, "end" only at its beginning, where the latents themselves are. As published, the mean leaves out what lies beyond the
+# 1st and 99th percentile. PGGAN has no mapping network, so no $W$. The one called "nopl" is lesson 06's twin of StyleGAN2,
+# trained without path-length regularization.
+#
+# > **Predict.** In one of the two spaces "end" and "full" should be the *same* number. Which, and why?
 
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
@@ -240,28 +242,6 @@ for name in names:
             print(f"    in {space.upper()}, {sampling:5s} {row['mean']:5.0f}   95 % interval {row['low']:4.0f} … {row['high']:.0f}")
 
 # %% [markdown]
-# One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that in
-# $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path they nearly do. The intervals are wide even
-# with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
-#
-# The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
-# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, and the intervals do not meet. What
-# is the same in both worlds: a mapping network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a
-# better picture, for it only says how fast images change: the smoothest of the four is not the one whose portraits come nearest
-# to the world.
-#
-# Path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the higher figure, in $W$ on
-# the full path almost three times as high. Only at the ends of $W$ do the intervals meet, which is the row that the paper reports.
-#
-# But StyleGAN2 does not clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times the
-# intervals meet.
-#
-# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at
-# the ends. The StyleGAN2 paper takes $W$ at the ends, of the whole image: 212.1 for StyleGAN and 145.0 for StyleGAN2, and 158.0
-# without path-length regularization against 122.5 with it (Table 1).
-#
-# > **Predict.** In one of the two spaces "end" and "full" should be the *same* number. Which, and why?
-#
 # <details><summary><b>Answer</b></summary>
 #
 # In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals, and
@@ -272,6 +252,27 @@ for name in names:
 # full path, in the twin two thirds. In the regularized StyleGAN2 they are no smoother than the rest.
 # </details>
 #
+# One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that
+# in $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path they nearly do. The intervals are wide
+# even with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
+#
+# The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
+# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, and the intervals do not meet. What
+# is the same in both worlds: a mapping network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a
+# better picture, for it only says how fast images change: the smoothest of the four is not the one whose portraits come nearest
+# to the world.
+#
+# In this pair of runs path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the
+# higher figure, in $W$ on the full path almost three times as high. Only at the ends of $W$ do the intervals meet, which is the
+# row that the paper reports.
+#
+# But StyleGAN2 does not clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times
+# the intervals meet.
+#
+# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at
+# the ends. The StyleGAN2 paper takes $W$ at the ends, of the whole image: 212.1 for StyleGAN and 145.0 for StyleGAN2, and 158.0
+# without path-length regularization against 122.5 with it (Table 1).
+#
 # ## Separability: a plane between yes and no
 #
 # If $W$ is unfolded, one direction should belong to one attribute. StyleGAN's test: draw many portraits, let a classifier label
@@ -281,8 +282,8 @@ for name in names:
 #
 # $$H(Y|X) = -\sum_{x,\,y} p(x, y)\, \ln \frac{p(x, y)}{p(x)}$$
 #
-# 0: the side tells all. $\ln 2 \approx 0.69$: it tells nothing about an even split. The score of a generator is
-# $\exp \sum_i H(Y_i|X_i)$ over all attributes $i$.
+# 0: the side tells all. $\ln 2 \approx 0.69$: it tells nothing about an even split. The score of a generator is $\exp \sum_i
+# H(Y_i|X_i)$ over all attributes $i$.
 #
 # ### Exercise 3 · conditional_entropy
 #
@@ -330,13 +331,13 @@ for name in names:
 # %% [markdown]
 # The claim holds for every attribute, in all three that have a $W$: each is told better in $W$ than in the same generator's $Z$.
 # And as in the paper, $W$ is ahead of the $Z$ of a generator without a mapping network, clearly in StyleGAN2 and barely in
-# StyleGAN, though not in every attribute. With path-length regularization the sum is a little lower than without. Mind that the plane is tested on the portraits that it was fitted to, and PGGAN's $z$
-# has half as many entries, which gives the plane less freedom.
+# StyleGAN, though not in every attribute (in StyleGAN in hardly more than half). Mind that the plane is tested on the portraits
+# that it was fitted to, and PGGAN's $z$ has half as many entries, which gives the plane less freedom.
 #
 # How *low* a dot stands says less, for a rare label (a hat) is easy to guess, eight classes are harder than two, and keeping the
 # surest half drops all borderline cases. So look at the lines between the dots: long for the colours of background, clothes and
-# hair, for the hairstyle and for glasses; short for the nose, the height and slope of the brows, or freckles. The scores are large
-# because they multiply over 30 attributes, some of seven or eight classes.
+# hair, for the hairstyle and for glasses; short for the nose, the height and slope of the brows, or freckles. The scores are
+# large because they multiply over 30 attributes, some of seven or eight classes.
 #
 # The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$, with 40 attributes of two classes each.
 #
@@ -345,8 +346,8 @@ for name in names:
 # - Latents live in a shell. Slerp stays in it, and moves at an even speed.
 # - A perceptual distance compares feature maps; its scale belongs to its network.
 # - PPL is the mean squared speed of the image along random paths. It is measured at $\epsilon \to 0$, so mind the rounding.
-# - Here $W$ is smoother than the $Z$ of the same generator, and smoother with path-length regularization than without, as the papers
-#   say; but not smoother than the $Z$ of PGGAN.
+# - Here $W$ is smoother than the $Z$ of the same generator, and in one pair of twins smoother with path-length regularization
+#   than without, as the papers say; but not smoother than the $Z$ of PGGAN.
 # - Separability asks how well a plane in the space of latents predicts an attribute. Here every attribute is told better in $W$
 #   than in the same generator's $Z$.
 #

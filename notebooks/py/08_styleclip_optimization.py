@@ -48,10 +48,10 @@ board = json.loads((zoo.DATA / "results" / "scoreboard.json").read_text())
 # ## Two encoders, one space
 #
 # CLIP (Radford et al. 2021) is two networks that were trained together. One turns an image into a vector, the other a text. Pairs
-# that belong together were pulled near each other, all other pairs of a batch pushed apart. Nobody told it what a hat is; it had
-# to find out from captions. OpenAI's CLIP read 400 million of them. Ours is the same architecture in small. It looked at five
-# million portraits, with their captions, in eight minutes of a GPU; and `clip.load("ViT-B-32/openai")` would put OpenAI's in its
-# place: every function below takes either.
+# that belong together were pulled near each other, all other pairs of a batch pushed apart. Nobody told OpenAI's what a hat is;
+# it had to find out from captions, 400 million of them. Ours is the same architecture in small. It looked at five million
+# portraits, with their captions, in eight minutes of a GPU, and was told a little more (see "How to fool CLIP"); and
+# `clip.load("ViT-B-32/openai")` would put OpenAI's in its place: every function below takes either.
 #
 # Here are six portraits that it has never seen, and their captions.
 
@@ -101,7 +101,8 @@ for text, area in scores["roc_area"].items():
 # %% [markdown]
 # The bars are **zero-shot** accuracies: for each class of an attribute there is a sentence ("a person with curly hair"), and the
 # portrait goes to the nearest. The list is about sentences that this lesson will ask for: at 1, every portrait that shows it is
-# nearer than all that do not; at 0.5 the cosine says nothing. Keep both in mind. Where CLIP cannot tell, no edit can be led by it.
+# nearer than all that do not; at 0.5 the cosine says nothing. Keep both in mind. Where CLIP cannot tell, no edit can be led by
+# it.
 #
 # An image must reach CLIP as CLIP learnt to see: the generator's $[-1, 1]$ becomes $[0, 1]$, is resized with antialiasing to the
 # size that this CLIP takes, and normalised with *its* mean and deviation. `encode_images` does all of this. StyleCLIP's published
@@ -224,16 +225,17 @@ plots.show(plots.image_grid(torch.cat([*versions.values()]), columns=4, labels=l
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The careless edit is nearer to the sentence, in CLIP's eyes, and the judge finds about as many of the wishes in it. But look:
+# The careless edit is nearer to the sentence, in CLIP's eyes, and the judge finds as many of the wishes in it, or more. But look:
 # the portraits fall apart, and what CLIP likes best is hardly a person. The judge is a network too. It must answer *something*
 # for a picture that is none, so wherever it counts for us below, look at the pictures as well.
 # </details>
 #
 # Five things keep an edit honest here. CLIP looks at several **random views** of an image, and a pattern that survives crops,
-# turns and noise is more likely to be a thing. CLIP was trained against **adversarial examples**: while it learnt, each pixel had
-# first been moved to where it confused most. It has seen **generated images** too, described as the oracle (a reader of
-# attributes) sees them. Beside the second half of its training **edits** ran against it all the time: an image that had come to look
-# like "a hat" to it, without one, was held against it at once (`course_lib/training/edits.py`). And $\lambda_{L2}$ holds the latent **near $w_s$**, which lies in $W$, where the generator draws people.
+# turns and noise is more likely to be a thing. CLIP was trained against **adversarial examples**: from two fifths of its training
+# on, each pixel had first been moved to where it confused most. It has seen **generated images** too, described as the oracle (a
+# reader of attributes) sees them. From two fifths of its training on, **edits** ran against it all the time: an image that had
+# come to look like "a hat" to it, without one, was held against it at once (`course_lib/training/edits.py`). And $\lambda_{L2}$
+# holds the latent **near $w_s$**, which lies in $W$, where the generator draws people.
 #
 # ## The same person?
 #
@@ -322,8 +324,8 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"
 # %% [markdown]
 # **Fooled** is the column to look at.
 #
-# > **Read the table.** Which sentences does this CLIP understand well enough to lead an edit? Could you have told from the plot
-# > of zero-shot accuracies?
+# > **Read the table.** Which sentences does this CLIP understand well enough to lead an edit? Could you have told from the bars
+# > and the list above?
 #
 # <details><summary><b>Answer</b></summary>
 #
@@ -331,10 +333,11 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"
 # short and blonde hair about a quarter of the approvals are empty: the number was raised, and the wish was not granted. Of hats,
 # beards and curls it is more than a third, of glasses more than half, of bald heads two thirds, of frowns all.
 #
-# The frowns you could have told: this CLIP does not know a frown when it sees one. The rest not. It tells glasses, hats and bald
-# heads of real portraits without an error, and is deceived about them; it is poor at smiles, and they come. To recognise is not to be
-# hard to deceive. Nothing in the loss says so; a second opinion does. The person is kept nearly always, which is what $\lambda_{ID}$
-# is for.
+# The frowns you could have told, from the list: a real frown looks to this CLIP like any other face. The rest not. It tells
+# glasses and bald heads of real portraits from all others with hardly an error, and is deceived about them; it is poor at smiles,
+# and they come. Hats it tells as well, but the search seldom gets as far as its approval. To recognise is not to be hard to
+# deceive. Nothing in the loss says so; a second opinion does. The person is kept nearly always, which is what $\lambda_{ID}$ is
+# for.
 # </details>
 #
 # And what the weights do, for a smile, long hair and red hair, with sixteen portraits each:
@@ -355,15 +358,18 @@ plots.show(fig, alt="Three plots: the share that shows the wish, the share of sa
 # %% [markdown]
 # Three times the learning rate, near the published 0.1, grants hardly more, moves the rest much farther and loses a third of the
 # persons. A larger $\lambda_{L2}$ keeps the rest and costs wishes. Without $\lambda_{ID}$ hardly anyone stays the same person;
-# beyond 0.1 it only costs. The right weights belong to a generator; the published ones are for another.
+# beyond
+# 0.1 it keeps a little more of the rest, and costs wishes. One point stands in all three plots, and does not show the same share in
+# each: on a GPU sums are not repeated bit for bit, and a descent makes much of little. So take no small difference seriously. The
+# right weights belong to a generator; the published ones are for another.
 #
 # ## Summary
 #
 # - CLIP puts images and sentences into one space; what matters is the angle. Preprocess as *that* CLIP was trained.
 # - $Z \to W \to W+ \to S$: more freedom, less of the generator's own judgement.
 # - Latent optimization is one descent for each image: no training, any sentence, seconds an edit.
-# - The descent raises a number. Views, robust training and staying near $w_s$ help the number mean what you think; a third of CLIP's
-#   approvals were still empty. A judge that took no part tells.
+# - The descent raises a number. Views, robust training and staying near $w_s$ help the number mean what you think; a third of
+#   CLIP's approvals were still empty. A judge that took no part tells.
 #
 # **Read next**: StyleCLIP §4; `course_lib/styleclip/optimization.py`. On why CLIP is so easily fooled: Goodfellow et al. 2015.
 # Next lesson: learn the edit once, instead of searching for each portrait.

@@ -214,8 +214,8 @@ widgets.explorer(directed, neutral="", target="", alpha=(-3.0, 3.0, 0.25), beta=
 # %% [markdown]
 # ## Measured: α and β
 #
-# Three sentences (a smile, long hair, red hair) with sixteen portraits each; where one is varied, the other is that of the table below,
-# α = 1.5 and β = 0.2.
+# Three sentences (a smile, long hair, red hair) with sixteen portraits each; where one is varied, the other is that of the table
+# below, α = 1.5 and β = 0.2.
 
 # %%
 mine = board["methods"]["global direction"]
@@ -231,8 +231,9 @@ axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
 # %% [markdown]
-# Both are a trade. A larger α grants more, and loses more persons; at 4 it grants less again. A larger β spares the rest and the
-# person, and grants less, until a sentence has no channel left to move.
+# Both are a trade. A larger α grants more, and loses persons. At 4 the mean falls, but only the smile does, whose faces are
+# overdone by then. A larger β spares the rest and the person. Smiles come all the same; long and red hair are lost, when no
+# channel is left to move.
 
 # %% [markdown]
 # ## Three methods, one table
@@ -259,16 +260,16 @@ for place in methods["mapper"]["seconds"]:
 
 # %% [markdown]
 # No method wins everywhere. At these settings all three grant about half of the wishes, at about the same change of the rest, but
-# not the same wishes: colours of hair and short hair are the search's, long hair and glasses the others'. They differ in what they cost.
-# The search keeps everyone, and is slower by a factor of 70 to 180. The global direction loses two persons in three: it is the
-# only one that never asks the identity network. The mapper lies between, and is as fast as the direction. (`kid`, the kernel distance,
-# compares features of the oracle like the Fréchet distance, and suits few images. Both fall after the edits, perhaps because the
-# unedited portraits are truncated, at $\psi = 0.7$, and alike. The dissolved beards of lesson 09 are in it, so it is no proof of
-# quality.)
+# not the same wishes: colours of hair and short hair are the search's, long hair and glasses the others'. They differ in what
+# they cost. The search keeps nearly everyone, and is slower by a factor of 70 to 180. The global direction loses two persons in
+# three: it is the only one that never asks the identity network. The mapper lies between, and is as fast as the direction.
+# (`kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images. Both fall after
+# the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike. The dissolved beards of lesson 09
+# are in it, so it is no proof of quality.)
 #
-# Hats and frowns hardly ever come. A frown this CLIP cannot see. A hat it can: it names every one on real portraits (lesson 08). To be
-# read and to be reached are two things. Numbers are not enough either. Look at what the global direction made of three portraits
-# for each sentence of the table, in its order:
+# Hats and frowns hardly ever come. A frown this CLIP cannot see. A hat it can: it names every one on real portraits (lesson 08).
+# To be read and to be reached are two things. Numbers are not enough either. Look at what the global direction made of three
+# portraits for each sentence of the table, in its order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
@@ -276,9 +277,10 @@ plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
                "beards are to be seen in all three, long hair in two; frowns, hats and bald heads are not.")
 
 # %% [markdown]
-# Smiles, open mouths and glasses are edits that you would accept, if strong ones: skin, hair or background change with them. The beard
-# grows on women too, and their hair changes with it, for one direction serves everybody. Long hair grows even on a bald head. Red
-# and blonde ask more than a colour of a bald head, and tint a fringe at best. For a frown or a hat the direction does something else.
+# Smiles, open mouths and glasses are there in all three. But they are strong edits: heads turn, skin, hair or background change
+# with them, and the identity network knows hardly anyone again. The beard grows on women too, and their hair changes with it, for
+# one direction serves everybody. Long hair grows even on a bald head. Red and blonde ask more than a colour of a bald head.
+# Blonde takes on the one who has hair; red only tints a fringe. For a frown or a hat the direction does something else.
 #
 # What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
