@@ -349,7 +349,7 @@ def test_agreement_on_generated_portraits_is_that_with_the_judge(tiny, monkeypat
 
 
 def test_the_command_line_trains_a_clip_model_of_the_shipped_size(tmp_path, capsys):
-    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--generator", "stylegan2-portraits-64", "--edits", "2", "--claims", "2",
+    train.main(["clip", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--generator", "stylegan2-portraits-64", "--edits", "2", "--claims-weight", "2",
                 "--device", "cpu", "--out", str(tmp_path)])
     network = clip.load(tmp_path / "clip-portraits.safetensors")
     assert 3e6 < sum(p.numel() for p in network.parameters()) < 4e6

@@ -21,14 +21,14 @@ ADVERSARIAL_FROM = 0.4                  # of the steps; before, there is little 
 
 
 def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_size=200_000, held_out=4000, adversarial=0.02,
-               generator="", edits=0, claims=0.0, sizes=clip.POCKET, command=""):
+               generator="", edits=0, claims_weight=0.0, sizes=clip.POCKET, command=""):
     """Train the course's CLIP, write `out/clip-portraits.safetensors`, and score that file on unseen portraits in
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
     edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
     half as many images again are taken, described as the oracle reads them. edits: how many edits of its latents go on against the
-    network while it is trained, from the step on at which it meets moved pixels. claims: weight of `claims_loss`.
+    network while it is trained, from the step on at which it meets moved pixels. claims_weight: of `claims_loss`.
     """
     if edits and not generator:
         raise ValueError(f"{edits} edits need a generator, whose latents they change; name one with --generator")
@@ -39,14 +39,14 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     if generator:
         more = generated(generator, data_size // 2, seed, device)
         images, truth = torch.cat([images, more[0]]), {name: torch.cat([truth[name], more[1][name]]) for name in truth}
-    sayings = texts.claims()
-    true = torch.stack([shows(truth) for shows in sayings.values()])
+    claims = texts.claims()
+    true = torch.stack([shows(truth) for shows in claims.values()])
     words = clip.vocabulary()
     network = clip.pocket(words, **sizes).to(device)
     variants = [texts.training_texts({name: value.cpu() for name, value in truth.items()}, seed + k)
                 for k in range(2)]
     tokens = torch.stack([network.tokenize(variant).to(torch.int16) for variant in variants], dim=1).to(device)
-    said = torch.stack([network.tokenize([template.format(text) for text in sayings]) for template in clip.TEMPLATES]).to(device)
+    said = torch.stack([network.tokenize([template.format(text) for text in claims]) for template in clip.TEMPLATES]).to(device)
     contrast = open_clip.loss.ClipLoss()
 
     def encode(x):
@@ -69,10 +69,10 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
             x = perturbed(lambda x: loss(encode(x), wanted.detach()), x, adversarial)
         found = encode(x)
         total = loss(found, wanted)
-        if claims or edits and late:
+        if claims_weight or edits and late:
             features, of_these = encode_text(said[step % len(said)]), true[:, rows]
-            if claims:
-                total = total + claims * claims_loss(network.model.logit_scale.exp(), features, found, of_these)
+            if claims_weight:
+                total = total + claims_weight * claims_loss(network.model.logit_scale.exp(), features, found, of_these)
             if edits and late:
                 total = total + fooling.loss(network, features, found, of_these)
         return total

@@ -15,7 +15,8 @@ class Edits:
 
     The edits of StyleCLIP descend on the same network. An image that it takes for a hat without there being one is found by them,
     and here becomes an example of a portrait without a hat, at every step anew (adversarial training, Madry et al. 2018, with
-    a generator's latents in the place of pixels).
+    a generator's latents in the place of pixels). The steps are signed, with momentum (Dong et al. 2018, Alg. 1, without the
+    normalisation of the gradient).
     """
 
     def __init__(self, generator, count, seed, device):
@@ -45,7 +46,7 @@ class Edits:
         """
         self._begin()
         device, each = self.ws.device, torch.arange(len(self.ws))
-        ws = self.ws.requires_grad_()
+        ws = self.ws.detach().requires_grad_()
         images = self.G.synthesis(ws, noise="const")
         seen = images.detach().requires_grad_()
         reading = portraits.canonical(judges.read(self.oracle, seen.detach().clamp(-1, 1)))
@@ -53,12 +54,11 @@ class Edits:
 
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             found = network.encode_images(clip.random_views(network.resized(seen))).float()
-        score = network.model.logit_scale.exp() * told(said, found, reals, true)[self.claim.to(device), each.to(device)]
+        score = network.model.logit_scale.exp() * margins(said, found, reals, true)[self.claim.to(device), each.to(device)]
 
         uphill, = torch.autograd.grad(score.sum(), seen, retain_graph=True)
         uphill, = torch.autograd.grad(images, ws, uphill)
         with torch.no_grad():
-            self.ws.requires_grad_(False)
             self.momentum.mul_(0.9).add_(uphill)
             self.ws += self.rate.to(device)[:, None, None] * self.momentum.sign()
             self.left -= 1
@@ -66,12 +66,12 @@ class Edits:
 
 
 def claims_loss(scale, said, found, true):
-    """Is each claim true of each portrait, or not? A logistic loss of every pair by itself, as in SigLIP (Zhai et al. 2023); scale: of
-    the cosines."""
-    return F.binary_cross_entropy_with_logits(scale * told(said, found, found, true), true.float())
+    """Is each claim true of each portrait, or not? A logistic loss of every pair by itself, as in SigLIP (Zhai et al. 2023, Alg. 1).
+    scale: of the cosines; the others as in `margins`."""
+    return F.binary_cross_entropy_with_logits(scale * margins(said, found, found, true), true.float())
 
 
-def told(said, found, reals, true):
+def margins(said, found, reals, true):
     """Cosines of claims said [C, D] and portraits found [N, D], each less the middle between those of reals [B, D] of which the claim is
     true and those of the others. true: [C, B]. → [C, N]"""
     cosines, true = said @ reals.T, true.float()

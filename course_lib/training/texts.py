@@ -44,7 +44,7 @@ def claims():
     found = {text: wish.shows for text, wish in WISHES.items()}
     for name, prompts in PROMPTS.items():
         for value, text in enumerate(prompts):
-            if text != PLAIN and "hairstyle" not in name or value > 2:      # the first three styles are among the wishes
+            if text != PLAIN:                           # some are among the wishes already
                 found.setdefault(text, lambda reading, name=name, value=value: reading[name] == value)
     for name, ((low, below), (high, above)) in (FEATURES | MANNERS).items():
         lead = f"{PLAIN} with " if name in FEATURES else f"{PLAIN}, "
