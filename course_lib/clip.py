@@ -33,12 +33,13 @@ class Clip(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def resized(self, images):
-        """Square images of any resolution → the model's, antialiased. What is outside [-1, 1] is clipped, as a screen does."""
+    def resized(self, images, enlarge=True):
+        """Square images of any resolution → the model's, antialiased; without `enlarge`, smaller ones stay as they are. What is
+        outside [-1, 1] is clipped, as a screen does."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise ValueError(f"images have shape {list(images.shape)}; pass square ones, [N, 3, H, H] in [-1, 1]")
         images = images.to(self.mean).clamp(-1, 1)
-        if images.shape[-1] == self.image_size:
+        if images.shape[-1] == self.image_size or not enlarge and images.shape[-1] < self.image_size:
             return images
         return F.interpolate(images, [self.image_size] * 2, mode=self.interpolation, antialias=True).clamp(-1, 1)
 

@@ -21,7 +21,7 @@ def seen_distance(clip, images, text_features, views, rng):
     are. → [N]"""
     if views == 1:
         return clip_distance(clip.encode_images(images), text_features)
-    seen = clip.encode_images(random_views(clip.resized(images), views, rng)).unflatten(0, (views, len(images)))
+    seen = clip.encode_images(random_views(clip.resized(images, enlarge=False), views, rng)).unflatten(0, (views, len(images)))
     return clip_distance(seen, text_features).mean(dim=0)
 
 

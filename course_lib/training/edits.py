@@ -53,7 +53,7 @@ class Edits:
         granted = torch.stack([shows(reading) for shows in self.claims.values()])[self.claim, each].to(device)
 
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            found = network.encode_images(clip.random_views(network.resized(seen))).float()
+            found = network.encode_images(clip.random_views(network.resized(seen, enlarge=False))).float()
         score = network.model.logit_scale.exp() * margins(said, found, reals, true)[self.claim.to(device), each.to(device)]
 
         uphill, = torch.autograd.grad(score.sum(), seen, retain_graph=True)
