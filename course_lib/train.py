@@ -231,7 +231,9 @@ def clip_options(parser):
         "edits that please it without changing the picture; 0 leaves it out")
     add("--generator", default="", help="add images of this generator, described as the oracle reads them")
     add("--edits", type=int, default=0, help="so many edits of the generator's latents go on against the network while it is trained")
-    add("--claims-weight", type=float, default=0.0, help="weight of a loss that asks of every portrait whether each of some ninety short sentences is true")
+    add("--claims-weight", type=float, default=0.0, help="weight of a loss that asks of every portrait whether each of some ninety "
+        "short sentences is true")
+    add("--init", default="", help="go on from this CLIP of the course, by name or file")
 
 
 def identity_options(parser):

@@ -327,6 +327,24 @@ def test_training_brings_portraits_to_their_captions_and_writes_what_it_scored(t
     assert network.model.logit_scale.exp() <= 100 + 1e-3
 
 
+def test_training_goes_on_from_a_clip_of_the_same_words(tmp_path, monkeypatch):
+    sizes = TINY | {"image_size": 64, "width": 8}
+    torch.manual_seed(3)
+    first = clip.pocket(clip.vocabulary(), **sizes)
+    file = zoo.save(tmp_path / "first.safetensors", first.model.state_dict(), "clip", world=portraits.VERSION,
+                    config={"words": clip.vocabulary()})
+    short = dict(steps=1, batch=8, lr=1e-9, data_size=8, held_out=8, adversarial=0.0, claims_weight=1.0)
+    contrastive.train_clip(tmp_path / "more", init=str(file), **short)
+    contrastive.train_clip(tmp_path / "anew", sizes=sizes, **short)
+    weights = lambda folder: zoo.load(tmp_path / folder / "clip-portraits.safetensors").model.visual.conv1.weight
+    assert torch.allclose(weights("more"), first.model.visual.conv1.weight, atol=1e-3)
+    assert not torch.allclose(weights("anew"), first.model.visual.conv1.weight, atol=1e-3)
+    monkeypatch.setattr(clip, "vocabulary", lambda: ["hat", "person"])
+    with pytest.raises(ValueError, match="does not know the words of the captions"):
+        contrastive.train_clip(tmp_path / "other", init=str(file), **short)
+    assert not (tmp_path / "other").exists()
+
+
 def test_generated_images_are_described_as_the_oracle_reads_them(monkeypatch):
     torch.manual_seed(0)
     oracle, G = judges.Reader("oracle").eval(), lambda z: z[:, :3, None, None].tanh().expand(-1, -1, 32, 32)

@@ -21,14 +21,15 @@ ADVERSARIAL_FROM = 0.4                  # of the steps; before, there is little 
 
 
 def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_size=200_000, held_out=4000, adversarial=0.02,
-               generator="", edits=0, claims_weight=0.0, sizes=clip.POCKET, command=""):
+               generator="", edits=0, claims_weight=0.0, init="", sizes=clip.POCKET, command=""):
     """Train the course's CLIP, write `out/clip-portraits.safetensors`, and score that file on unseen portraits in
     `out/results/clip.json`.
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
     edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
     half as many images again are taken, described as the oracle reads them. edits: how many edits of its latents go on against the
-    network while it is trained, from the step on at which it meets moved pixels. claims_weight: of `claims_loss`.
+    network while it is trained, from the step on at which it meets moved pixels. claims_weight: of `claims_loss`. init: the name
+    or file of a CLIP of the course to go on from.
     """
     if edits and not generator:
         raise ValueError(f"{edits} edits need a generator, whose latents they change; name one with --generator")
@@ -42,7 +43,7 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     claims = texts.claims()
     true = torch.stack([shows(truth) for shows in claims.values()])
     words = clip.vocabulary()
-    network = clip.pocket(words, **sizes).to(device)
+    network = _begun(init, words, device) if init else clip.pocket(words, **sizes).to(device)
     variants = [texts.training_texts({name: value.cpu() for name, value in truth.items()}, seed + k)
                 for k in range(2)]
     tokens = torch.stack([network.tokenize(variant).to(torch.int16) for variant in variants], dim=1).to(device)
@@ -82,6 +83,14 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
                     world=portraits.VERSION, config={"words": words})
     found = clip_scores(zoo.load(file, device=device), held_out, generator)
     return _write(out, "clip", command, seed, steps * batch, held_out, found)
+
+
+def _begun(init, words, device):
+    """A trained CLIP of the course, to be trained further on texts of the same words."""
+    network = clip.load(init, device)
+    if getattr(network.tokenize, "keywords", {}).get("words") != words:
+        raise ValueError(f'"{init}" does not know the words of the captions; go on from a CLIP of the course, such as clip-portraits')
+    return network.train().requires_grad_(True)
 
 
 def train_identity(out, steps=4000, batch=512, lr=2e-3, seed=0, device="cpu", data_size=50_000, held_out=4000, command=""):

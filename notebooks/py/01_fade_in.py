@@ -185,10 +185,10 @@ print(f"portraits of the world             {full.std():9.2f}")
 # </details>
 #
 # Move α yourself, at every transition and in the moments of it: at the start of the fade, with an untrained block; long after its end, in
-# the finished stage; and for 8 and 32 pixels, of which it was kept, in the middle, when training had come to α = 0.5.
+# the finished stage; and for 32 pixels, of which it was kept, in the middle, when training had come to α = 0.5.
 
 # %%
-fading = {r: zoo.load("pggan-portraits-64", f"fading-{r}") for r in (8, 32)}
+fading = {32: zoo.load("pggan-portraits-64", "fading-32")}
 
 
 def moments(resolution=32, alpha=0.5):
@@ -414,7 +414,7 @@ widgets.explorer(both, step=(0, 48),
 #
 # Now with a critic. Small PGGANs of 32 pixels, on 280,000 images each (`python experiments/compare.py
 # growing`): *grown*, where every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *switched*, where it
-# gets 80,000 without a fade (but the last block only 40,000 within the run, of which there is one seed); and at *full size* from the start. The
+# gets 80,000 without a fade (but the last block only 40,000 within the run); and at *full size* from the start. The
 # critic's loss is what it gives generated images less what it gives reals, on average; turned around it is about the distance that it sees
 # between the two.
 
@@ -476,7 +476,7 @@ for key in ("frechet", "swd"):
             print(f"{resolution:2d} px, {name:8s}  " + "".join(f"{column:13s}" for column in columns).rstrip())
 
 # %% [markdown]
-# The grown runs give two numbers, one for each seed, the switched run one. In the middle of a fade, after 20 thousand images, SWD is better
+# Each gives two numbers, one for each seed. In the middle of a fade, after 20 thousand images, SWD is better
 # with it; the Fréchet distance is not, at 16 px it is as bad as without. At its end, after 40 thousand, both scores are worse with it, or no
 # better. The new block has worked under a small weight for most of that time, and what is measured is a generator whose weights are
 # *averaged*: its α is not yet theirs, as you saw above. (These fades are four times as short, so the lag is four times as large a share.) Soon afterwards the
