@@ -7,7 +7,8 @@
 
 The plain path is the reference form of the official code: weights modulated per image, a grouped convolution, zeros inserted
 and filtered by upfirdn2d. The two take turns; each figure is the median. Memory is what this library's path adds at most to the
-weights: on a GPU what PyTorch has allocated, on a CPU what the process holds (on Linux).
+weights and, on a CPU, to the forms of them that it keeps from the first image on: on a GPU what PyTorch has allocated, on a CPU
+what the process holds (on Linux).
 """
 import argparse
 import json

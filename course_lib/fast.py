@@ -1,8 +1,9 @@
 """Operations of `ops` in faster forms: the same names, arguments and results. Networks take them unless asked for `plain`."""
 import torch
 import torch.nn.functional as F
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from . import ops
+from . import ops, products
 
 
 def modulated_conv2d(x, weight, style, demod=True, up=1, down=1, padding=0, kernel=None):
@@ -28,10 +29,18 @@ def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=N
 
     A CPU waits for memory. Where maps are larger than weights, nothing passes over them that can be done to weights: style,
     demodulation and the activation's √2 (it is homogeneous) go into each image's weight, the bias into the last
-    convolution. What is left works in place. noise [H, W] or [N, 1, H, W] comes multiplied by its strength.
+    convolution. What is left works in place. Weights that need no gradient are convolved as matrix products, in forms that are
+    kept, where that is faster still. noise [H, W] or [N, 1, H, W] comes multiplied by its strength.
     """
     gain = 2 ** 0.5
-    if x.shape[2] * x.shape[3] * up ** 2 > weight[0].numel():
+    form = _form(x, weight, up)
+    if form:
+        energy, matrices = _kept(weight, form[0])
+        y = form[1](x * style[:, :, None, None], matrices)
+        if up == 2:
+            y = F.conv2d(y, (kernel.flip([0, 1]) * 4).expand(y.shape[1], 1, *kernel.shape), padding=1, groups=y.shape[1])
+        y.mul_((style.square() @ energy + 1e-8).rsqrt()[:, :, None, None] * gain).add_((bias * gain)[:, None, None])
+    elif x.shape[2] * x.shape[3] * up ** 2 > weight[0].numel():
         weights = ops.demodulate(ops.modulate(weight, style)) * gain
         y = torch.cat([_resampled(x[i:i + 1], weights[i], bias * gain, up, kernel) for i in range(len(x))])
     else:
@@ -41,6 +50,35 @@ def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=N
         y.add_(noise * gain)
     y = F.leaky_relu_(y, 0.2)
     return y if clamp is None else y.clamp_(-clamp, clamp)
+
+
+def _form(x, weight, up):
+    """The form in which a frozen weight is kept, and its convolution, where this was measured to be faster; None elsewhere."""
+    h, w = x.shape[2:]
+    if weight.requires_grad or weight.is_inference() or weight.dtype.itemsize < 4 or torch.compiler.is_compiling():
+        return None
+    if up == 2:
+        return (products.spread, products.spread_conv2d) if h * w <= 1024 else None
+    if h * w <= 64:
+        return products.gathered, products.gathered_conv2d
+    return (products.tiled, products.tiled_conv2d) if h % 4 == w % 4 == 0 and weight.shape[1] >= 128 else None
+
+
+_KEPT = WeakTensorKeyDictionary()
+
+
+def _kept(weight, form):
+    """Σ_k w_ijk² [I, O] and form(weight), made anew when the weight has changed and forgotten with it.
+
+    PyTorch counts the edits of a tensor, but not those through `.data`. These show in its product with a vector.
+    """
+    flat = weight.flatten(1)
+    seen = form, weight._version, flat.dtype, (flat @ torch.arange(flat.shape[1]).to(flat).cos()).tolist()
+    kept = _KEPT.get(weight)
+    if kept is None or kept[0] != seen:
+        with torch.inference_mode(False):                                            # may be used outside later
+            kept = _KEPT[weight] = seen, (weight.square().sum(dim=(2, 3)).t().contiguous(), form(weight))
+    return kept[1]
 
 
 def _resampled(x, weight, bias, up, kernel):
@@ -89,8 +127,7 @@ def conv2d_resample(x, weight, kernel=None, up=1, down=1, padding=0, mirror=Fals
 def upsample2d(x, kernel):
     """`ops.upsample2d` by two for four taps: the filter folded into the 3×3 identity, one convolution per feature map."""
     n, c, h, w = x.shape
-    identity = F.pad(x.new_ones(1, 1, 1, 1), [1, 1, 1, 1])
-    phases = _phases(identity, kernel * 4).flip([3, 4]).flatten(0, 1)
+    phases = F.pad(kernel.to(x) * 4, [1, 1, 1, 1]).view(3, 2, 3, 2).permute(1, 3, 0, 2).reshape(4, 1, 3, 3).flip([2, 3])
     return F.pixel_shuffle(F.conv2d(x.reshape(n * c, 1, h, w), phases, padding=1), 2).reshape(n, c, 2 * h, 2 * w)
 
 
