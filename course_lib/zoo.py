@@ -38,11 +38,11 @@ def names():
 
 
 def load(name_or_path, part=None, device="cpu"):
-    """A network in eval mode, in float32. part: "G", "D", or "G_ema" in the files of other code,
-    where that, the averaged generator, is what comes without a name."""
+    """A network in eval mode, in float32. part: "G", "D", "8", … of those that its card or its file has; without one the
+    generator, in the files of other code the averaged one, "G_ema". ValueError with their names for a part that is not there."""
     name = str(name_or_path)
     if name in cards():
-        path, part = file(name, part or "G"), None
+        path, part = file(name, part), None
     elif name in FULL:
         path = download.fetch(FULL[name], download.cache() / FULL[name].rsplit("/")[-1])
     else:
@@ -56,12 +56,13 @@ def load(name_or_path, part=None, device="cpu"):
     return _build(path, kind, tensors, config).to(device).eval().requires_grad_(False)
 
 
-def file(name, part="G"):
-    """The file of a model of the course, compared with its card."""
+def file(name, part=None):
+    """The file of a model of the course, compared with its card; without a part the generator's, or the only one."""
     files = cards()[name]["files"]
-    if part not in files and len(files) > 1:
+    part = part or ("G" if "G" in files else next(iter(files)))
+    if part not in files:
         raise ValueError(f'"{name}" has no part "{part}"; it has {", ".join(sorted(files))}')
-    card = files.get(part) or next(iter(files.values()))
+    card = files[part]
     verify(DATA / card["file"], card["sha256"])
     return DATA / card["file"]
 

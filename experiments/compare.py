@@ -69,6 +69,7 @@ def main(arguments=None):
     measured = {}
     result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
               "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
+              "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
               "options": {name: " ".join(options) for name, options in comparison.items()}, "runs": measured}
     out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
     out.parent.mkdir(parents=True, exist_ok=True)

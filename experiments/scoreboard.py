@@ -26,7 +26,7 @@ GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
 SETTINGS = {"optimization": dict(space="w+", steps=60, lr=0.03, l2=0.001, id_weight=0.2, views=4),
             "mapper": dict(strength=1.0),
             "global direction": dict(alpha=1.0, beta=0.2)}
-CURVES = {"optimization": dict(lr=(0.01, 0.03, 0.09), l2=(0.0, 0.001, 0.004, 0.016), id_weight=(0.0, 0.2, 1.0)),
+CURVES = {"optimization": dict(lr=(0.01, 0.03, 0.09), l2=(0.0, 0.001, 0.004, 0.016), id_weight=(0.0, 0.01, 0.05, 0.2, 1.0)),
           "mapper": dict(strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(alpha=(0.0, 0.5, 1.0, 1.5, 2.5), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
 

@@ -24,7 +24,8 @@ def main(arguments=None):
 def measure(part, name, G, oracle, judge, args):
     """The figures of one part, and how many pairs, portraits or samples they come from."""
     if part == "levels":
-        return {"levels": claims.style_levels(G, judge, args.pairs, args.seed), "pairs": args.pairs}
+        found = claims.style_levels(G, judge, args.pairs, args.seed)
+        return {"levels": found["B"], "levels_of_a": found["A"], "pairs": args.pairs}
     if part == "noise":
         return {"noise": claims.noise_effects(G, judge, args.images, args.seed), "noise_portraits": args.images}
     if part == "spikes":

@@ -49,11 +49,14 @@ def test_following_is_one_for_the_source_and_zero_for_the_other_and_for_chance(s
 
 def test_all_layers_from_b_make_b_and_the_levels_divide_them(judge, monkeypatch):
     G = zoo.load("stylegan2-portraits-64")
-    table = claims.style_levels(G, judge, pairs=12)
-    assert set(table) == {"coarse", "middle", "fine"} and set(table["fine"]) == {spec.name for spec in portraits.ATTRIBUTES}
+    found = claims.style_levels(G, judge, pairs=12)
+    for table in (found["A"], found["B"]):
+        assert set(table) == {"coarse", "middle", "fine"} and set(table["fine"]) == {spec.name for spec in portraits.ATTRIBUTES}
     monkeypatch.setattr(claims, "LEVELS", {"everything": (4, 64)})
-    whole = claims.style_levels(G, judge, pairs=12)["everything"]
-    assert all(share == pytest.approx(1, abs=1e-5) or math.isnan(share) for share in whole.values())
+    whole = claims.style_levels(G, judge, pairs=12)
+    assert all(share == pytest.approx(1, abs=1e-5) or math.isnan(share) for share in whole["B"]["everything"].values())
+    of_a = [whole["A"]["everything"][spec.name] for spec in portraits.ATTRIBUTES if spec.kind == "continuous"]
+    assert of_a == pytest.approx([0] * len(of_a), abs=1e-5)
 
 
 def test_noise_moves_pixels_only_where_it_is_drawn_anew(generator, judge):
@@ -62,8 +65,29 @@ def test_noise_moves_pixels_only_where_it_is_drawn_anew(generator, judge):
     assert 0 < effects["layer 9"]["pixels"] < effects["all"]["pixels"]
     assert effects["fine"]["pixels"] == pytest.approx(math.hypot(effects["layer 8"]["pixels"], effects["layer 9"]["pixels"]), rel=0.2)
     silent = stylegan.Generator(64, 8, 8, 256, 8).eval().requires_grad_(False)
-    still = claims.noise_effects(silent, judge, n=4)["all"]
-    assert still["pixels"] == 0 and set(still["attributes"].values()) == {0.0}
+    effects = claims.noise_effects(silent, judge, n=4)
+    for still in (effects["all"], effects["none"]):
+        assert still["pixels"] == 0 and set(still["attributes"].values()) == {0.0}
+
+
+def test_without_noise_is_compared_with_the_first_draw(judge):
+    """The images are one colour, plus the noise of every layer: without it half of the deviation between two draws goes."""
+    class Plus(torch.nn.Module):
+        num_ws, z_dim, resolution = 2, 4, 64
+
+        def __init__(self):
+            super().__init__()
+            self.register_parameter("zero", torch.nn.Parameter(torch.zeros([]), requires_grad=False))
+            self.layers = [SimpleNamespace(noise_const=torch.zeros(64, 64)) for _ in range(2)]
+            self.mapping, self.synthesis = lambda z: z, self
+            self.style_layers = lambda: [(f"{i}", layer, i) for i, layer in enumerate(self.layers)]
+
+        def forward(self, ws, noise):
+            return 0.1 * sum(n.expand(-1, 3, -1, -1) for n in noise) if noise != "none" else torch.zeros(len(ws), 3, 64, 64)
+
+    effects = claims.noise_effects(Plus(), judge, n=3)
+    assert effects["all"]["pixels"] == pytest.approx(0.1 * 2 ** 0.5, rel=0.05)
+    assert effects["none"]["pixels"] == pytest.approx(0.1, rel=0.05) and max(effects["none"]["attributes"].values()) > 0
 
 
 def test_the_deviation_of_a_pixel_is_that_over_the_draws():
@@ -112,6 +136,7 @@ def comparison(name, runs, tmp_path, monkeypatch, *options):
                   "--samples", "260", *options])
     result = json.loads((tmp_path / f"{name}.json").read_text())
     assert result["world"] == portraits.VERSION and result["seeds"] == [0] and f"compare.py {name}" in result["command"]
+    assert result["device"] == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
     return result["runs"]
 
 
@@ -148,7 +173,8 @@ def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monk
         "styles.py small --pairs 8 --images 3 --samples 260")
     counts = {"pairs": 8, "truncation_samples": 260, "noise_portraits": 3, "spikes_portraits": 3}
     assert {key: figures.pop(key) for key in counts} == counts
-    assert set(figures) == set(experiment.PARTS) and set(figures["levels"]) == {"coarse", "middle"}
+    assert set(figures) == {*experiment.PARTS, "levels_of_a"}
+    assert set(figures["levels"]) == set(figures["levels_of_a"]) == {"coarse", "middle"} and "none" in figures["noise"]
     assert [row["psi"] for row in figures["truncation"]] == list(experiment.PSI) and figures["truncation"][0]["recall"] == 0
     assert figures["noise"]["all"]["pixels"] == 0, "its noise strengths are still 0"
     assert figures["spikes"]["b16.conv1"]["peak"] > 1

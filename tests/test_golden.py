@@ -30,11 +30,11 @@ def test_the_fill_rule_reproduces_the_stored_weights():
             assert torch.allclose(tensor, stored[f"{prefix}.{name}"], rtol=0, atol=0 if AVX2 else 3e-4), name
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("plain, frozen", [(True, False), (False, False), (False, True)], ids=["plain", "fast", "frozen"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_generator_matches_the_official_one(name, plain):
+def test_generator_matches_the_official_one(name, plain, frozen):
     info, golden = load(name)
-    G, c = generator(info), golden.get("c")
+    G, c = generator(info).requires_grad_(not frozen), golden.get("c")
     assert G.num_ws == info["config"]["num_ws"] and G.resolution == info["config"]["img_resolution"]
     with torch.no_grad():
         ws = G.mapping(golden["z"], c)[:, None].expand(-1, G.num_ws, -1)

@@ -173,6 +173,22 @@ def test_alpha_may_be_a_tensor_as_in_a_recorded_step(alpha):
     assert torch.allclose(D(images, alpha=torch.tensor(alpha)), D(images, alpha=alpha), atol=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [1.5, -0.1, float("nan"), "0.5", [0.5], torch.tensor(1.5), torch.tensor([0.2, -0.1])])
+def test_an_alpha_that_is_no_share_is_named(alpha):
+    G, D = stylegan.Generator(8, 8, 8, 64, 8), pggan.Discriminator(8, 64, 8)
+    for use in (lambda: G(torch.randn(2, 8), alpha=alpha), lambda: D(torch.randn(2, 3, 8, 8), alpha=alpha),
+                lambda: pggan.Generator(8, 8, 64, 8)(torch.randn(2, 8), alpha=alpha)):
+        with pytest.raises(ValueError, match="alpha is .*; it goes from 0"):
+            use()
+
+
+def test_alpha_is_not_looked_at_where_that_would_wait():
+    G = pggan.Generator(8, 8, 64, 8).to("meta")
+    assert G(torch.randn(2, 8, device="meta"), alpha=torch.tensor(0.5, device="meta")).shape == (2, 3, 8, 8)
+    grow = torch.compile(lambda alpha: pggan.check_growth(G, 8, alpha)[1] + 0, backend="eager", fullgraph=True)
+    assert grow(torch.tensor(1.5)) == 1.5
+
+
 def test_reals_are_averaged_to_the_resolution():
     reals = torch.randint(0, 256, [5, 3, 16, 16], dtype=torch.uint8)
     small = growing.at_resolution(reals, 4, chunk=2)

@@ -35,9 +35,19 @@ def test_a_run_becomes_a_model_with_parts_a_card_and_a_report(tmp_path, monkeypa
     assert all(torch.allclose(shipped[key], last[key], atol=2e-3, rtol=1e-3) for key in last)
     assert zoo.load("small", "4").reached == 4 and 0 < zoo.load("small", "fading").alpha < 1
     assert zoo.load("small", "D").resolution == 8
+    with pytest.raises(ValueError, match='"small" has no part "8"; it has 4, D, G, fading'):
+        zoo.load("small", "8")
     assert [row["images"] for row in training["frechet"]["rows"]] == [16, 32, 48] and training["minutes"] >= 0
     assert [report[:2] for report in reports] == [["report", os.path.relpath(data / "small.safetensors")]]
     assert card["files"]["D"]["sha256"][:12] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, part, there", [("stylegan-portraits-64", "D", "G"), ("judge-portraits-64", "G", "weights")])
+def test_a_part_that_a_model_does_not_have_is_named_with_those_it_has(name, part, there):
+    for load in (zoo.load, zoo.file):
+        with pytest.raises(ValueError, match=f'"{name}" has no part "{part}"; it has {there}$'):
+            load(name, part)
+        assert load(name) is not None and load(name, there) is not None
 
 
 def test_a_run_that_began_with_the_model_continues_its_history(tmp_path, monkeypatch):

@@ -513,6 +513,9 @@ def test_all_three_methods_run_on_a_generator_of_1024_px_and_a_clip_of_the_size_
     statistics = styleclip.Statistics([None if rgb else F.normalize(torch.randn(s.shape[1], 512), dim=1) for s, rgb in zip(styles, torgb)],
                                       [torch.ones(s.shape[1]) for s in styles], {"clip_name": reader.name})
     assert sum(len(changes) for changes in statistics.changes if changes is not None) == 6048
+    assert sum(style.shape[1] for style in styles) == 9088
+    plain, fast = (G.synthesis(w, noise="const", plain=plain) for plain in (True, False))
+    assert (plain - fast).abs().max() < 1e-5 * plain.abs().max()
     direction = styleclip.global_direction(statistics, reader, "a person", "a person with a mohawk", beta=0.1)
     assert 0 < sum(int((d != 0).sum()) for d in direction) < 6048
     assert styleclip.edit(G, styles, direction, 3.0).images.isfinite().all()

@@ -25,20 +25,21 @@ def latents(G, n, seed):
 
 @torch.no_grad()
 def style_levels(G, judge, pairs=1000, seed=0):
-    """StyleGAN §3.1: the layers of one level from B, the others from A. How far does each attribute follow B?
+    """StyleGAN §3.1: the layers of one level from B, the others from A. How far does each attribute follow A, how far B?
 
-    → {level: {attribute: number}}: 1 where all of it goes over from B, 0 where B does not matter, be it that A's value stays or
-    that it is lost. Continuous: the coefficient of B in a linear fit of the mixed portrait on A and B. Discrete: of the pairs
-    that differ, the share with B's value less the share with that of an unrelated portrait in B's place, scaled so that B
-    itself has 1.
+    → {"A": {level: {attribute: number}}, "B": the same}: 1 where all of it goes over from that portrait, 0 where the portrait
+    does not matter. Where both are small, the mixture has lost the attribute. Continuous: the two coefficients in a linear fit
+    of the mixed portrait on A and B. Discrete: of the pairs that differ, the share with B's value less the share with that of an
+    unrelated portrait in B's place, scaled so that B itself has 1; and the same for A.
     """
     a, b = latents(G, pairs, seed), latents(G, pairs, seed + 1)
     read = lambda ws: judges.read(judge, _images(G, ws))
-    of_a, of_b, result = read(a), read(b), {}
+    of_a, of_b, result = read(a), read(b), {"A": {}, "B": {}}
     for level, (first, last) in layers_of(G).items():
         mixed = read(torch.cat([a[:, :first], b[:, first:last], a[:, last:]], dim=1))
-        result[level] = {spec.name: _follows(spec, mixed[spec.name], of_a[spec.name], of_b[spec.name])
-                         for spec in portraits.ATTRIBUTES}
+        for source, other, of_source in (("A", of_b, of_a), ("B", of_a, of_b)):
+            result[source][level] = {spec.name: _follows(spec, mixed[spec.name], other[spec.name], of_source[spec.name])
+                                     for spec in portraits.ATTRIBUTES}
     return result
 
 
@@ -57,8 +58,8 @@ def noise_effects(G, judge, n=200, seed=0):
     """StyleGAN §3.2, Fig. 4 and 5: the noise of some layers is drawn anew, the style stays.
 
     → {layers: {"pixels": deviation of a pixel between two draws, "attributes": {name: change}}} for every layer of ws alone,
-    the levels and all. A change is the share of portraits whose class changes, or the mean change of a continuous
-    attribute in deviations of the world.
+    the levels and all; under "none" the first draw against the same portraits without any noise. A change is the share of
+    portraits whose class changes, or the mean change of a continuous attribute in deviations of the world.
     """
     ws = latents(G, n, seed)
     shapes = _noise_shapes(G)
@@ -70,8 +71,8 @@ def noise_effects(G, judge, n=200, seed=0):
     world = portraits.sample_attributes(10_000, 1)
     before = _images(G, ws, first)
     seen, result = judges.read(judge, before), {}
-    for name, chosen in choices.items():
-        after = _images(G, ws, [second[i] if i in chosen else first[i] for i in range(len(shapes))])
+    for name, chosen in [*choices.items(), ("none", None)]:
+        after = _images(G, ws, "none" if chosen is None else [second[i] if i in chosen else first[i] for i in range(len(shapes))])
         now = judges.read(judge, after)
         result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(), "attributes": {
             spec.name: (now[spec.name] != seen[spec.name]).float().mean().item() if spec.kind == "discrete" else

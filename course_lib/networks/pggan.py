@@ -129,7 +129,8 @@ def fading(alpha):
 
 def check_growth(network, resolution, alpha):
     """The (resolution, alpha) to compute, by default what training has reached. ValueError for a resolution that it has not,
-    or α outside [0, 1]."""
+    or α outside [0, 1]. A tensor on a GPU, or in a step that is compiled, is not looked at: that would wait for the GPU, and
+    cannot be recorded."""
     resolution = network.reached if resolution is None else resolution
     if alpha is None:
         alpha = network.alpha if resolution == network.reached else 1.0
@@ -138,9 +139,19 @@ def check_growth(network, resolution, alpha):
                          f"{', '.join(map(str, network.resolutions))}")
     if resolution > network.reached:
         raise ValueError(f"this network has grown to {network.reached} px; {resolution} px belongs to a later stage")
-    if not isinstance(alpha, torch.Tensor) and not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is {alpha}; it goes from 0, the lower resolution alone, to 1, the higher alone")
+    if not _is_share(alpha):
+        raise ValueError(f"alpha is {alpha!r}; it goes from 0, the lower resolution alone, to 1, the higher alone")
     return resolution, alpha
+
+
+def _is_share(alpha):
+    """Whether α is a number in [0, 1], as far as that can be seen without waiting."""
+    if isinstance(alpha, torch.Tensor):
+        return alpha.device.type != "cpu" or torch.compiler.is_compiling() or bool(((alpha >= 0) & (alpha <= 1)).all())
+    try:
+        return bool(0 <= alpha <= 1)
+    except TypeError:
+        return False
 
 
 def generator_from(tensors, **config):

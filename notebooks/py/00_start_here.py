@@ -148,12 +148,13 @@ plots.show(plots.image_grid(rows, columns=12, labels=[f"step {s}" if s != "real"
 # ## The zoo
 #
 # The networks of this course came out of the same loop, with better networks and more images. `zoo.load` gives you one by
-# its name. The name alone chooses the tier: `"stylegan2-ffhq-1024"` would download NVIDIA's generator of photographs, and every
-# cell that takes a `G` takes it too (on a GPU, if you like to wait less).
+# its name. `GENERATOR` alone chooses the tier: `"stylegan2-ffhq-1024"` would download NVIDIA's generator of photographs, and
+# every cell that takes a `G` takes it too (on a GPU, if you like to wait less).
 
 # %%
 torch.set_grad_enabled(False)
-G = zoo.load("stylegan2-portraits-64")
+GENERATOR = "stylegan2-portraits-64"
+G = zoo.load(GENERATOR)
 z = torch.randn(32, G.z_dim, generator=torch.Generator().manual_seed(1))
 plots.show(plots.image_grid(G(z, noise="const"), columns=8, scale=2),
            alt="Thirty-two portraits drawn by the trained StyleGAN2 from the first latents of a seed, not selected.")

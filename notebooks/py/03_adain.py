@@ -58,7 +58,7 @@ report = json.loads((zoo.DATA / "results" / "stylegan-portraits-64.json").read_t
 plots.show(plots.image_grid(draw(ws), columns=8, scale=1), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
            "and hair, clothes and backgrounds of many colours; eyes, mouths and glasses are drawn, some of them askew.")
 print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet {report['model']['frechet']:.0f}; "
-      f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f}")
+      f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f} ({report['samples']:,} samples, one seed: {report['seeds'][0]})")
 
 # %% [markdown]
 # These eight are chosen: of twelve seeds, this one has the cleanest faces. In other portraits hats and hair smear into each
@@ -230,7 +230,7 @@ def split_style(y):
 ex.split_style.check(split_style)
 
 # %%
-print("entries of the styles over 500 latents (mean ± deviation)")
+print(f"entries of the styles over {len(everyone[0])} latents, one seed: 9 (mean ± deviation)")
 for name, y in zip(names, everyone):
     s, b = y.chunk(2, dim=1)
     print(f"{name:10s} {y.shape[1] // 2:4d} maps   y_s {s.mean():5.2f} ± {s.std():.2f}   y_b {b.mean():5.2f} ± {b.std():.2f}   "
@@ -249,6 +249,7 @@ for name, y in zip(names, everyone):
 # %%
 many = torch.randn(4000, G.z_dim, generator=torch.Generator().manual_seed(2))
 clouds = {"z": ops.pixel_norm(many), "w, untrained": untrained.mapping(many).detach(), "w": G.mapping(many)}
+print(f"{len(many):,} latents, one seed: 2")
 fig, ax = plt.subplots(figsize=(7, 3))
 for name, cloud in clouds.items():
     variance = torch.linalg.svdvals(cloud - cloud.mean(dim=0)).square()
@@ -287,7 +288,8 @@ def update_w_avg(w_avg, w, decay=0.995):
 ex.update_w_avg.check(update_w_avg)
 
 # %%
-models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
+measured = json.loads((zoo.DATA / "results" / "styles.json").read_text())
+models = measured["models"]
 truncated = {name: models[f"{name.lower()}-portraits-64"]["truncation"] for name in ("StyleGAN", "StyleGAN2")}
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.8))
 for (model, rows), line in zip(truncated.items(), ("-", "--")):
@@ -300,6 +302,8 @@ right.set(xlabel="ψ", ylim=(-0.03, 1.03))
 left.legend()
 right.legend(loc="center left")
 plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall; StyleGAN in full lines, StyleGAN2 in dashed ones.")
+print(f"{measured['command']}\n{models['stylegan-portraits-64']['truncation_samples']:,} samples for each ψ; one seed: "
+      f"{measured['seeds'][0]}")
 print("           StyleGAN                      StyleGAN2\n   ψ   frechet  precision  recall     frechet  precision  recall")
 for pair in zip(*truncated.values()):
     print(f"{pair[0]['psi']:5.2f}" + "   ".join(f"{row['frechet']:9.1f} {row['precision']:9.2f} {row['recall']:8.2f}" for row in pair))
@@ -313,7 +317,8 @@ for pair in zip(*truncated.values()):
 # A low ψ buys precision, the share of generated portraits that could be real. It sells variety: recall, the share of real ones
 # that could be generated. StyleGAN2 shows both. Of this lesson's StyleGAN recall is next to nothing at any ψ, so it has little to
 # sell, and only the Fréchet distance tells that something is lost. Of these ψ it is lowest at 1 for both, where they were
-# trained. Beyond it, recall still rises, precision falls faster, and the distance turns.
+# trained. Beyond it, recall still rises, precision falls faster, and the distance turns. The paper gives no number to hold beside
+# this curve: it shows truncation in pictures (App. B, Fig. 8).
 # </details>
 #
 # ## Mixing
@@ -382,10 +387,11 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
 # ## Measured: which attributes follow which layers
 #
 # A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ
-# = 1), and the judge says how far each attribute follows B (`python experiments/styles.py stylegan-portraits-64`). 1 means that
-# it goes over from B entirely, 0 that B does not matter. Beware of the obvious count, "how often does the mixture have B's
+# = 1), and the judge says how far each attribute follows B, and how far A
+# (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). 1 means that it goes over from that portrait
+# entirely, 0 that the portrait does not matter. The paper shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's
 # value?": an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by
-# putting unrelated portraits in B's place (`claims.style_levels`).
+# putting unrelated portraits in B's place, or in A's (`claims.style_levels`).
 #
 # > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard,
 # > glasses), fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will
@@ -396,8 +402,8 @@ groups = ("coarse", "middle", "fine")
 spec_of = {spec.name: spec for spec in portraits.ATTRIBUTES}
 
 
-def groups_and_levels(follows):
-    print("attributes of the   " + "".join(f"{level + ' layers':>16s}" for level in follows))
+def groups_and_levels(follows, source="B"):
+    print(f"how far they follow {source}\nattributes of the   " + "".join(f"{level + ' layers':>16s}" for level in follows))
     for group in groups:
         members = [name for name, spec in spec_of.items() if spec.group == group]
         means = [sum(follows[level][name] for name in members) / len(members) for level in follows]
@@ -405,8 +411,9 @@ def groups_and_levels(follows):
 
 
 follows = models["stylegan-portraits-64"]["levels"]
-print(f"{models['stylegan-portraits-64']['pairs']:,} pairs")
+print(f"StyleGAN, {models['stylegan-portraits-64']['pairs']:,} pairs, one seed: {measured['seeds'][0]}")
 groups_and_levels(follows)
+groups_and_levels(models["stylegan-portraits-64"]["levels_of_a"], "A")
 ordered = sorted(spec_of, key=lambda name: (groups.index(spec_of[name].group), -follows["coarse"][name]))
 fig, ax = plt.subplots(figsize=(7, 6.5))
 for level, color, marker in zip(follows, plots.COLORS, "os^"):
@@ -431,6 +438,10 @@ for level in follows:
 # clear exception. Of the fine group the light follows the coarse layers: it lies over the whole face. The background follows the
 # middle and the fine layers, and skin the coarse and the fine ones alike. Where all three numbers are small (hat, beard, glasses,
 # hair colour, irises), no single level carries the attribute over, or this generator draws it too badly to be read.
+#
+# What does not follow B does not simply stay with A. What the two tables lack to 1 is lost: there the mixture follows neither.
+# With B's coarse or middle layers that is about half of all, and even with B's fine layers, which carry hardly anything over, a
+# quarter to a third of A goes. So many mixtures of this generator are not A with something of B, but a third person.
 # </details>
 #
 # So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they
@@ -443,6 +454,7 @@ for level in follows:
 # %%
 other = models["stylegan2-portraits-64"]["levels"]
 groups_and_levels(other)
+groups_and_levels(models["stylegan2-portraits-64"]["levels_of_a"], "A")
 print("middle layers command most of all: " + ", ".join(f"{name} {other['middle'][name]:.2f}" for name in sorted(
     spec_of, key=lambda name: -other["middle"][name])[:5]))
 G2 = zoo.load("stylegan2-portraits-64")
@@ -458,8 +470,9 @@ plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *
                "the middle ones clothes and backgrounds get other colours; with the fine ones next to nothing changes.")
 
 # %% [markdown]
-# Its coarse layers command nearly everything, colours too, and its fine layers next to nothing. The middle ones have the mouth,
-# and a share of skin and background. Look at the backgrounds: in some mixtures there are two in one picture, in patches.
+# Its coarse layers command nearly everything, colours too, and its fine layers next to nothing: with B's fine layers the mixture
+# stays A. The middle ones have the mouth, and a share of skin and background. With B's coarse or middle layers less is lost than
+# in StyleGAN. Look at the backgrounds: in some mixtures there are two in one picture, in patches.
 #
 # ## Mixing regularization
 #

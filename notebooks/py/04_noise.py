@@ -19,8 +19,8 @@
 # - see in the world itself what is decided and what is chance;
 # - write **add_noise**, and run it in the generator;
 # - write the **deviation of every pixel** over draws of noise, and map where chance rules;
-# - switch the noise of each level off and on;
-# - let the judge say whether noise leaves the person alone.
+# - switch the noise of every level and of every single layer off and on, and draw it anew;
+# - let the judge say, layer by layer, whether noise leaves the person alone, and what is lost without any.
 #
 # About 40 minutes. You need lesson 03.
 
@@ -164,6 +164,7 @@ plots.show(plots.image_grid(torch.cat([draws.mean(dim=0), as_map(deviation), wor
                             labels=["generator, mean", "deviation", "world, mean", "deviation"]),
            alt="Rows: the mean over sixteen draws of noise for six generated people; how far each pixel moves, dark where it moves most, which is "
                "along the rim of the hair, then mouth and brows; and the same for six portraits of the world: hair and freckles alone.")
+print(f"{len(draws)} draws of {draws.shape[1]} portraits; one seed of latents: 13, and of the world's people: 3")
 for name, value in (("generator", deviation), ("world", of_world)):
     top = value.flatten().sort(descending=True).values
     print(f"{name:10s} root mean square {value.square().mean().sqrt():.3f}; a tenth of the pixels holds "
@@ -201,44 +202,89 @@ plots.show(plots.image_grid(torch.cat([kept(chosen) for chosen in choices.values
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Without noise the hair is a smooth cap, and the faces are the same: those the styles decide alone. Coarse noise bends outlines a
+# Without noise the hair is a smooth cap, and the faces look the same: those the styles decide nearly alone. Coarse noise bends outlines a
 # little, too little to see here. The locks come from the middle layers, nearly all of them from one at 32 pixels; the fine layers
 # add a grain.
 # </details>
 
+# %% [markdown]
+# Now do it yourself. `layers` takes all, a level or a single layer; `noise` draws theirs anew, switches it off, or switches all
+# others off. The last row is the difference from the portraits above, four times as strong, as in the world's picture at the
+# beginning.
+
 # %%
-def redrawn(level="all", seed=0):
-    with torch.no_grad():
-        images = drawn(seed, None if level == "all" else set(range(*levels[level])))
-    return plots.image_grid(images, columns=6, scale=2)
+chosen_by = {"all": set(everything)} | {name: set(range(*span)) for name, span in levels.items()} | {
+    name: {i} for i, name in enumerate(names)}
+with torch.no_grad():
+    stored = G.synthesis(ws, noise="const")
 
 
-widgets.explorer(redrawn, level=["all", *levels], seed=widgets.redraw("Draw again"),
-                 alt="Six people; a button draws the noise of the chosen layers anew.")
+@torch.no_grad()
+def redrawn(layers="all", noise="drawn anew", seed=0):
+    chosen = chosen_by[layers]
+    if noise == "drawn anew":
+        now = drawn(seed, chosen)
+    else:
+        off = chosen if noise == "off" else set(everything) - chosen
+        now = G.synthesis(ws, noise=["none" if i in off else "const" for i in everything])
+    rows = torch.cat([stored, now, 1 - 4 * (now - stored).abs()])
+    return plots.image_grid(rows, columns=6, scale=2, labels=["stored noise", f"{layers}: {noise}", "difference"])
+
+
+widgets.explorer(redrawn, layers=list(chosen_by), noise=["drawn anew", "off", "all others off"], seed=widgets.redraw("Draw again"),
+                 delay=0.1, alt="Six people with their stored noise; the same with all noise drawn anew; and the difference, four times as "
+                 "strong, which runs along the rim of the hair, with faint specks in the faces. Controls choose the layers, switch noise off "
+                 "or draw it again.")
 
 # %% [markdown]
 # ## Measured: does the person stay?
 #
-# The noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py`). "Pixels" is the
-# deviation from exercise 2, here over two draws. An attribute's change is the share of portraits whose class changes, or the mean
-# change in standard deviations of the world; the mean over all attributes mixes the two and is good for comparing rows only.
-# Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was trained to a much
-# smaller Fréchet distance.
+# The noise of some layers was drawn anew, and the judge read both pictures
+# (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). "Pixels" is the deviation from exercise 2, here
+# over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard deviations
+# of the world; the mean over all attributes mixes the two and is good for comparing rows only. The row "none" compares a draw with
+# the same portrait without any noise. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for
+# each layer, and was trained to a much smaller Fréchet distance.
+#
+# > **Predict.** Is the row "none" larger than the row "all", or smaller? Two draws lie on two sides of their mean. Where does a
+# > portrait without noise lie?
 
 # %%
-models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
-effects = {name: models[f"{name}-portraits-64"]["noise"] for name in ("stylegan", "stylegan2")}
+styles = json.loads((zoo.DATA / "results" / "styles.json").read_text())
+models = {name: styles["models"][f"{name}-portraits-64"] for name in ("stylegan", "stylegan2")}
+effects = {name: figures["noise"] for name, figures in models.items()}
 mean = lambda change: sum(change["attributes"].values()) / len(change["attributes"])
+print(styles["command"])
+print(f"{models['stylegan']['noise_portraits']} portraits; one seed of latents and noise: {styles['seeds'][0]}")
 print("                           StyleGAN               StyleGAN2\nnoise drawn anew in   pixels   attributes     pixels   attributes")
-for level in ("all", *levels):
+for level in ("all", *levels, "none"):
     print(f"{level:20s}" + "".join(f"{effects[name][level]['pixels']:8.3f} {mean(effects[name][level]):12.3f}  " for name in effects))
+without = effects["stylegan"]["none"]
+print(f"StyleGAN without noise: pixels move {without['pixels'] / effects['stylegan']['all']['pixels']:.2f} times as far as between two draws "
+      f"(StyleGAN2 {effects['stylegan2']['none']['pixels'] / effects['stylegan2']['all']['pixels']:.2f}); StyleGAN's attributes that "
+      "change most: " + ", ".join(f"{key} {value:.2f}" for key, value in sorted(without["attributes"].items(), key=lambda item: -item[1])[:3]))
 everywhere = effects["stylegan"]["all"]["attributes"]
 for kind, unit in (("continuous", "standard deviations"), ("discrete", "share of portraits")):
     ranked = sorted((spec.name for spec in portraits.ATTRIBUTES if spec.kind == kind), key=lambda key: -everywhere[key])
     print(f"StyleGAN, all noise, {unit}: most " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in ranked[:3])
           + "; least " + ", ".join(f"{key} {everywhere[key]:.2f}" for key in ranked[-3:]))
 strongest = max(range(G.num_ws), key=lambda i: effects["stylegan"][f"layer {i}"]["pixels"])
-print(f"the layer whose noise moves most pixels: {names[strongest]}")
+print(f"the layer whose noise moves pixels furthest: {names[strongest]}")
+
+# %%
+of_layer = {"StyleGAN": ("stylegan", names), "StyleGAN2": ("stylegan2", names[1:])}      # StyleGAN2 begins with one layer at 4 px
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
+for ax, what, value in zip(axes, ("deviation of a pixel", "mean change of the attributes"), (lambda change: change["pixels"], mean)):
+    for (label, (model, layers)), shift in zip(of_layer.items(), (-0.2, 0.2)):
+        moved = [value(effects[model][f"layer {i}"]) for i in range(len(layers))]
+        ax.barh([names.index(name) + shift for name in layers], moved, 0.4, label=label)
+    ax.set(xlabel=what, yticks=range(len(names)), yticklabels=names)
+    ax.grid(axis="y", visible=False)
+axes[0].invert_yaxis()
+axes[1].legend(loc="upper right")
+plots.show(fig, alt="Bars for every layer whose noise alone is drawn anew, in StyleGAN and StyleGAN2: how far a pixel moves, and how much the "
+                    "attributes change. In StyleGAN the first layer at 32 px has by far the longest bars in both, then come the first at 64 px and "
+                    "the two at 4 px. StyleGAN2's bars are next to nothing, but for a short one at the first layer at 64 px.")
 
 # %% [markdown]
 # <details><summary><b>Reading it</b></summary>
@@ -246,22 +292,31 @@ print(f"the layer whose noise moves most pixels: {names[strongest]}")
 # In the StyleGAN of this lesson noise leaves most of the person alone: background, clothes, light, skin and length of hair hardly
 # change. Nose, smile and brows do, by a part of the deviation between people. In some portraits the judge reads another texture
 # of hair, other freckles or other glasses. All of these are a few pixels wide; this generator leaves some of them to chance. Most
-# of that is the doing of one layer at 32 pixels.
+# of that is the doing of one layer at 32 pixels, in pixels and in attributes; the first layer at 64 pixels and the two at 4 come
+# next, and the last layer does next to nothing.
+#
+# Without noise pixels move less far than between two draws. Two draws differ by $\sqrt 2$ times as much as each of them differs
+# from their mean, so if a portrait without noise were exactly that mean, the ratio would be 0.71; it is about that, in both
+# networks. Yet in StyleGAN the attributes change *more*, the texture of hair most of all. The mean of many draws is not one of
+# them: it has no locks, and the judge reads that. It seems that such an attribute needs noise, any noise, to be drawn at all.
 #
 # In StyleGAN2, which draws much better faces, noise moves hardly a pixel, and next to no attribute: less, even, than the world
-# itself moves between two draws. It draws freckles and strands of hair without it. So the paper's claim shows in one of the two,
+# itself moves between two draws. The little there is comes from its first layer at 64 pixels. It draws freckles and strands of
+# hair without noise. So the paper's claim shows in one of the two,
 # with a blemish, and the better one can do without noise: what chance decides is a small part of this world.
 # </details>
 #
 # In the paper (Fig. 4 and 5) noise moves hair, stubble, freckles and pores, and leaves identity and pose alone; without noise,
 # pictures look "painterly"; coarse noise makes large curls, fine noise fine ones. FID falls from 5.07 to 5.06 on CelebA-HQ and
-# from 4.88 to 4.42 on FFHQ when noise is added (Table 1, as reported there).
+# from 4.88 to 4.42 on FFHQ when noise is added (Table 1, as reported there). How far pixels or attributes move it shows in
+# pictures, without a number.
 #
 # ## Summary
 #
 # - A generator needs random numbers for detail that nothing decides; noise inputs save it from making them out of the latent.
 # - Each feature map learns how much noise it takes, beginning with none.
-# - A map of the deviation over draws shows where chance rules; the judge shows whether the person stays.
+# - A map of the deviation over draws shows where chance rules; the judge shows whether the person stays. Here one layer of ten
+#   does most of it.
 #
 # **Read next**: §3.2 of the StyleGAN paper; `Layer` in `course_lib/networks/stylegan.py`. [Lesson 05](05_demodulation.ipynb)
 # moves noise and bias to where they cannot disturb the style.

@@ -354,13 +354,20 @@ for name, (predicted, measured) in rows.items():
 #   changes neither of these two);
 # - the place where *all* maps together are loudest: the norm of its features over the mean norm of all places.
 #
+# Both have the same number of maps in every layer and learnt from the same world, but not from equally many images: the first
+# line printed below gives both counts. So the table compares two networks as they are, and not the normalisation alone.
+#
 # > **Predict.** The spike of 300 deviations above would read as about 30, once it has been counted into the deviation. Will
 # > AdaIN's maps have such places? And will they lie on top of each other?
 
 # %%
-models = json.loads((zoo.DATA / "results" / "styles.json").read_text())["models"]
+result = json.loads((zoo.DATA / "results" / "styles.json").read_text())
+models = result["models"]
 spikes = {name: figures["spikes"] for name, figures in models.items()}
-print(f"{models['stylegan-portraits-64']['spikes_portraits']} portraits")
+seen = {model: zoo.cards()[f"{model.lower()}-portraits-64"]["images"] for model in ("StyleGAN", "StyleGAN2")}
+print("images seen in training: " + ", ".join(f"{model} {images:,}" for model, images in seen.items())
+      + f" ({seen['StyleGAN2'] / seen['StyleGAN']:.1f} times as many)")
+print(f"{models['stylegan-portraits-64']['spikes_portraits']} portraits, one seed: {result['seeds'][0]}")
 print(f"{'':10s}" + "".join(f"{title:^24s}" for title in ("loudest place of a map", "maps with 20 or more", "loudest norm / mean norm")))
 print(f"{'':10s}" + f"{'StyleGAN':>12s}{'StyleGAN2':>12s}" * 3)
 for name in spikes["stylegan-portraits-64"]:
@@ -441,14 +448,15 @@ plots.show(plots.image_grid(torch.cat(rows), columns=8, scale=2, labels=["as it 
 # backgrounds change less, and turn a little *paler* instead.
 # </details>
 #
-# Is it a droplet? Half of one. It is loud in many maps at once, it grows from layer to layer, and the picture depends on it.
-# But the paper's droplet is a blob where none belongs, in almost every image. These spots sit on the eyes, where a portrait has
-# strong contrasts anyway, and you cannot tell from this whether they are loud *in order to* set the volume. (Two of the eight
-# do have a coloured blob beside them. Its features are loud too, but much less than the eyes, and most portraits have none.
-# StyleGAN2 draws such a cloud now and then as well, in the third row of lesson 00's sheet.)
+# Does a droplet appear at 64 pixels, then? No: neither network draws the paper's droplet, a blob where none belongs, in almost
+# every image. StyleGAN has half of one. A few places are loud in many maps at once, more so from layer to layer, and the picture
+# depends on them. But they sit on the eyes, where a portrait has strong contrasts anyway, and you cannot tell from this whether
+# they are loud *in order to* set the volume. (Two of the eight do have a coloured blob beside them. Its features are loud too,
+# but much less than the eyes, and most portraits have none. StyleGAN2 draws such a cloud now and then as well, in the third row
+# of lesson 00's sheet.)
 #
-# Our two networks also differ in more than the normalisation. The paper changes that alone (config B), at 1024 pixels, in wider
-# networks and with many times as many images. It finds real blobs, and they go.
+# Our two networks also differ in more than the normalisation, and StyleGAN saw fewer images. The paper changes the normalisation
+# alone (config B), at 1024 pixels, in wider networks and with many times as many images. It finds real blobs, and they go.
 #
 # ## Measured: who paints the picture?
 #

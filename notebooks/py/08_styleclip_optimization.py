@@ -368,7 +368,7 @@ plots.show(fig, alt="Three plots: the share that shows the wish, the share of sa
 # %% [markdown]
 # Three times the learning rate, near the published 0.1, grants a little more, moves the rest much farther and loses half of the
 # persons. A larger $\lambda_{L2}$ keeps the rest and, in the end, costs wishes. Without $\lambda_{ID}$ hardly anyone stays the same
-# person; a larger one keeps a little more of the rest, and costs wishes. (Sixteen portraits for each of three sentences are few: take
+# person; 0.01 keeps two of three, 0.05 all, and beyond that it keeps a little more of the rest, and costs wishes. (Sixteen portraits for each of three sentences are few: take
 # no small difference seriously.) The right weights belong to a generator; the published ones are for another.
 #
 # ## Summary
