@@ -1,14 +1,14 @@
-"""Images of StyleGAN2: this library's path against the plain one, in one run, with the same weights.
+"""Images of StyleGAN2: this library's path against two plain ones, in one run, with the same weights.
 
     python benchmarks/inference.py --out data/results/inference.json                                       # one image, two CPU cores
     python benchmarks/inference.py --batches 1 2 4 8 16 --config "1024 px, config F" --repeats 3
-    python benchmarks/inference.py --batches 32 --config "1024 px, config F" --repeats 1 --alone           # where the plain path does not fit
+    python benchmarks/inference.py --batches 32 --config "1024 px, config F" --repeats 1 --alone           # where the plain paths do not fit
     python benchmarks/inference.py --device cuda --batches 1 4 16 32 --dtype bfloat16 --out data/results/inference-gpu.json
 
-The plain path is the reference form of the official code: weights modulated per image, a grouped convolution, zeros inserted
-and filtered by upfirdn2d. The two take turns; each figure is the median. Memory is what this library's path adds at most to the
-weights and, on a CPU, to the forms of them that it keeps from the first image on: on a GPU what PyTorch has allocated, on a CPU
-what the process holds (on Linux).
+Plain: weights modulated per image, zeros inserted and filtered by upfirdn2d, a grouped convolution. Official: the reference form of
+the official code, which goes up by a grouped transposed convolution before the filter. The three take turns; each figure is the
+median. Memory is what this library's path adds at most to the weights and, on a CPU, to the forms of them that it keeps from the
+first image on: on a GPU what PyTorch has allocated, on a CPU what the process holds (on Linux).
 """
 import argparse
 import json
@@ -21,8 +21,9 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
-from course_lib import portraits
+from course_lib import ops, portraits
 from course_lib.networks import stylegan2
 
 CONFIGS = {"pocket 64 px": dict(resolution=64, channel_base=4096, channel_max=256, z_dim=256, w_dim=256),
@@ -39,26 +40,42 @@ def generator(options, device):
     return G.to(device)
 
 
+def transposed(x, weight, kernel=None, up=1, down=1, padding=0, groups=1, mirror=False, resample=ops.conv2d_resample):
+    """`ops.conv2d_resample` as the official code computes it: a transposed convolution goes up, and then comes the filter."""
+    if up == 1:
+        return resample(x, weight, kernel, up, down, padding, groups, mirror)
+    weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    return ops.upfirdn2d(F.conv_transpose2d(x, weight.to(x.dtype), stride=2, groups=groups), kernel, padding=1, gain=4)
+
+
+PATHS = {"plain": ops.conv2d_resample, "official": transposed, "ours": None}
+
+
 @torch.no_grad()
 def measure(G, batch, repeats, dtype, device, alone=False):
-    """Milliseconds per image of both paths, their difference relative to the largest value, and the memory of the fast one; alone: of
-    the fast one only."""
+    """Milliseconds per image of every path, the largest difference relative to the largest value, and the memory of ours; alone: ours
+    only."""
     w = G.mapping(torch.randn(batch, G.z_dim, generator=torch.Generator().manual_seed(batch)).to(device))
-    draw = lambda plain: G.synthesis(w, noise="const", plain=plain, dtype=None if device.type == "cpu" else dtype)
-    times, images = {True: [], False: []}, {}
+    paths = ["ours"] if alone else list(PATHS)
+    times, images = {path: [] for path in paths}, {}
+
+    def draw(path):
+        ops.conv2d_resample = PATHS[path] or PATHS["plain"]
+        return G.synthesis(w, noise="const", plain=path != "ours", dtype=None if device.type == "cpu" else dtype)
+
     for _ in range(repeats + 2):
-        for plain in (False,) if alone else (True, False):
+        for path in paths:
             began = _now(device)
-            images[plain] = draw(plain)
-            times[plain].append(1000 * (_now(device) - began) / batch)
-    fast = statistics.median(times[False][2:])
-    row = {"batch": batch, "ms": round(fast, 2), "img_per_s": round(1000 / fast, 1)}
-    if not alone:
-        difference = ((images[True] - images[False]).abs().max() / images[True].abs().max()).item()
-        plain = statistics.median(times[True][2:])
-        row |= {"plain_ms": round(plain, 2), "ratio": round(plain / fast, 2), "difference": float(f"{difference:.1e}")}
+            images[path] = draw(path)
+            times[path].append(1000 * (_now(device) - began) / batch)
+    median = {path: statistics.median(times[path][2:]) for path in paths}
+    row = {"batch": batch, "ms": round(median["ours"], 2), "img_per_s": round(1000 / median["ours"], 1)}
+    for path in paths[:-1]:
+        difference = ((images[path] - images["ours"]).abs().max() / images[path].abs().max()).item()
+        row |= {f"{path}_ms": round(median[path], 2), f"{path}_ratio": round(median[path] / median["ours"], 2),
+                f"{path}_difference": float(f"{difference:.1e}")}
     images.clear()
-    return row | {"gib": round(memory(lambda: draw(False), device), 3)}
+    return row | {"gib": round(memory(lambda: draw("ours"), device), 3)}
 
 
 def memory(function, device):

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from . import portraits, zoo
+from . import download, portraits, zoo
 from .networks.layers import fill
 
 POCKET = dict(image_size=64, width=24, layers=(1, 1, 1, 1), text_width=128, text_layers=3, embed_dim=192, context=48)
@@ -58,7 +58,8 @@ class Clip(nn.Module):
 
 
 def load(name_or_path="clip-portraits", device="cpu"):
-    """A Clip by zoo name, by file, or "architecture/pretrained" of open_clip, which downloads the weights once."""
+    """A Clip by zoo name, by file, or "architecture/pretrained" of open_clip, whose weights are downloaded once to
+    `download.cache()`."""
     name = str(name_or_path)
     if name in zoo.cards() or Path(name).is_file():
         network = zoo.load(name, device=device)
@@ -76,8 +77,9 @@ def load(name_or_path="clip-portraits", device="cpu"):
 def open_clip_model(architecture, pretrained=None):
     """Any model of open_clip, with its own image size, mean, deviation, resampling and tokenizer.
 
-    pretrained: a tag of open_clip, or None for random weights. Raises ValueError for an unknown name and OSError when the
-    weights cannot be had.
+    pretrained: a tag of open_clip, or None for random weights. "openai" is OpenAI's own TorchScript file, compared with the
+    sha256 in its address before it is read; only its tensors are used. The other tags are fetched by open_clip, to the same
+    folder. Raises ValueError for an unknown name or wrong bytes and OSError when the weights cannot be had.
     """
     import open_clip
     if architecture not in open_clip.list_models():
@@ -87,19 +89,33 @@ def open_clip_model(architecture, pretrained=None):
     if pretrained is not None and pretrained not in tags:
         near = difflib.get_close_matches(pretrained, tags, 3) or tags[:6]
         raise ValueError(f'{architecture} has no weights "{pretrained}"; open_clip knows {", ".join(near)} and others')
-    # The weights of some tags were trained with another activation than their architecture names.
-    quick = bool(pretrained and open_clip.get_pretrained_cfg(architecture, pretrained).get("quick_gelu"))
-    try:
-        model = open_clip.create_model(architecture, pretrained, force_quick_gelu=quick)
-    except (OSError, RuntimeError) as error:
-        raise OSError(f'open_clip could not fetch "{architecture}/{pretrained}" ({str(error).splitlines()[0][:120]}); run this '
-                      "once with a connection, and it stays in open_clip's cache") from None
+    source = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
+    url = source.get("url", "")
+    if sha256 := re.search(r"/([0-9a-f]{64})/[^/]+$", url):
+        file = download.fetch(url, sha256=sha256[1])
+        model = open_clip.load_openai_model(str(file), "fp32", "cpu")           # with QuickGELU, as it was trained
+    else:
+        model = _created(architecture, pretrained, source)
     own = open_clip.get_model_preprocess_cfg(model)
     size = own["size"] if isinstance(own["size"], int) else own["size"][0]
     interpolation = "bilinear" if own.get("interpolation") == "bilinear" else "bicubic"
     network = Clip(model, open_clip.get_tokenizer(architecture), f"{architecture}/{pretrained}", size, own["mean"], own["std"],
                    interpolation)
     return network.eval().requires_grad_(False)
+
+
+def _created(architecture, pretrained, source):
+    """A model of open_clip with random weights or those of a tag, which open_clip fetches itself."""
+    import open_clip
+    try:
+        # The weights of some tags were trained with another activation than their architecture names.
+        return open_clip.create_model(architecture, pretrained, force_quick_gelu=bool(source.get("quick_gelu")),
+                                      cache_dir=str(download.cache()))
+    except (OSError, RuntimeError) as error:
+        hub, reason = source.get("hf_hub"), str(error).splitlines()[0][:120]
+        place = f"huggingface.co/{hub.rstrip('/')}" if hub else source.get("url")
+        raise OSError(f'open_clip could not fetch "{architecture}/{pretrained}" from {place} ({reason}); run this once with a '
+                      f"connection, and it stays in {download.cache()}, or copy that folder from another machine") from None
 
 
 def pocket(words, image_size, width, layers, text_width, text_layers, embed_dim, context):

@@ -17,20 +17,24 @@ def cache():
     return Path(os.environ.get("COURSE_CACHE") or Path.home() / ".cache" / "stylegan-course")
 
 
-def fetch(url, path, sha256=None, tries=5, timeout=30, wait=1.0, progress=True):
-    """Download `url` to `path`, unless it is there already, and return the path.
+def fetch(url, path=None, sha256=None, tries=5, timeout=30, wait=1.0, progress=True):
+    """Download `url` to `path`, or under its own name to `cache()`, unless it is there already, and return the path.
 
     A break is continued where it stopped, now (`tries` times) or by a later call: the part stands beside it as `….partial`.
     The file takes its place only when it is whole and, where a hash is known, has that hash. Where none is, the hash of the
-    first download is kept in `….sha256`, and later ones must have it too. Raises OSError without a net, ValueError for
-    wrong bytes; both messages say what to do by hand.
+    first download is kept in `….sha256`, and later ones must have it too. A file that was put there by hand is compared
+    with a known hash. Raises OSError without a net, ValueError for wrong bytes; both messages say what to do by hand.
     """
-    path = Path(path)
+    path = Path(path or cache() / url.rsplit("/")[-1])
+    partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".sha256")
+    kept = note.read_text().split()[0] if note.exists() else None
     if path.exists():
+        if sha256 and kept != sha256 and (found := _sha256(path)) != sha256:
+            raise ValueError(f"{path} is not the file at {url} (sha256 {found[:12]}…, expected {sha256[:12]}…); delete it, "
+                             "and the next call downloads the right one")
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".sha256")
-    sha256 = sha256 or (note.read_text().split()[0] if note.exists() else None)
+    sha256 = sha256 or kept
     for attempt in range(tries):
         try:
             whole, problem = _receive(url, partial, bool(sha256), timeout, progress), "the connection broke off"
@@ -51,9 +55,9 @@ def fetch(url, path, sha256=None, tries=5, timeout=30, wait=1.0, progress=True):
 def _receive(url, partial, checked, timeout, progress):
     """Append what is missing to the part; whether it is then as long as the server says the file is."""
     have = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "stylegan-course", **({"Range": f"bytes={have}-"} if have else {})})
+    headers = {"User-Agent": "stylegan-course", **({"Range": f"bytes={have}-"} if have else {})}
     try:
-        response = urllib.request.urlopen(request, timeout=timeout)
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
@@ -79,12 +83,16 @@ def _receive(url, partial, checked, timeout, progress):
 
 def _accept(url, partial, path, note, sha256):
     """Give the whole file its name, if it has the right hash."""
-    with open(partial, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _sha256(partial)
     if sha256 and found != sha256:
         partial.unlink()
-        raise ValueError(f"what came from {url} is not the expected file (sha256 {found[:12]}…, expected {sha256[:12]}…), and was "
-                         f"removed. Try again later, or fetch it by other means and put it at {path}")
+        raise ValueError(f"what came from {url} is not the expected file (sha256 {found[:12]}…, expected {sha256[:12]}…), and "
+                         f"was removed. Try again later, or fetch it by other means and put it at {path}")
     note.write_text(f"{found}  {path.name}\n")
     os.replace(partial, path)
     return path
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

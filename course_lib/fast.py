@@ -42,7 +42,7 @@ def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=N
         y.mul_((style.square() @ energy + 1e-8).rsqrt()[:, :, None, None] * gain).add_((bias * gain)[:, None, None])
     elif x.shape[2] * x.shape[3] * up ** 2 > weight[0].numel():
         weights = ops.demodulate(ops.modulate(weight, style)) * gain
-        y = torch.cat([_resampled(x[i:i + 1], weights[i], bias * gain, up, kernel) for i in range(len(x))])
+        y = _joined([_resampled(x[i:i + 1], weights[i], bias * gain, up, kernel) for i in range(len(x))])
     else:
         y = modulated_conv2d(x, weight, style, up=up, padding=1, kernel=kernel)
         y.mul_(gain).add_((bias * gain)[:, None, None])
@@ -93,7 +93,12 @@ def _resampled(x, weight, bias, up, kernel):
 
 def to_rgb(x, weight, style, bias):
     """A modulated 1×1 convolution without demodulation, the style in each image's weight."""
-    return torch.cat([F.conv2d(x[i:i + 1], weight * style[i][:, None, None], bias) for i in range(len(x))])
+    return _joined([F.conv2d(x[i:i + 1], weight * style[i][:, None, None], bias) for i in range(len(x))])
+
+
+def _joined(parts):
+    """One batch; of one part without the copy that torch.cat makes."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def conv2d_resample(x, weight, kernel=None, up=1, down=1, padding=0, mirror=False):

@@ -64,15 +64,18 @@ def tiled_conv2d(x, matrices):
     """
     h, w = x.shape[2:]
     rows = 4 * max(1, 512 // w)
-    parts = F.pad(x, [1, 1, 1, 1]).split(max(1, 2048 // (h * w)))                      # several images, or strips of one
-    pixels = torch.cat([_strip(part[:, :, y:y + rows + 2], matrices) for part in parts for y in range(0, h, rows)])
-    return pixels.view(len(x), h, w, -1).permute(0, 3, 1, 2)
+    images = max(1, 2048 // (h * w))                                                   # at a time, or strips of one
+    padded, pixels = F.pad(x, [1, 1, 1, 1]), x.new_empty(len(x), h, w, matrices.shape[2])
+    for part, out in zip(padded.split(images), pixels.split(images)):
+        for y in range(0, h, rows):
+            _strip(part[:, :, y:y + rows + 2], matrices, out[:, y:y + rows])
+    return pixels.permute(0, 3, 1, 2)
 
 
-def _strip(x, matrices):
-    """[N, I, H + 2, W + 2] → [N·H·W, O]."""
+def _strip(x, matrices, out):
+    """[N, I, H + 2, W + 2], into out [N, H, W, O]."""
     n, c, h, w = len(x), x.shape[1], x.shape[2] // 4, x.shape[3] // 4
     tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 0, 2, 3, 1).reshape(36, -1)
     products = (B.to(x) @ tiles).view(36, -1, c) @ matrices
     pixels = (A.to(x) @ products.view(36, -1)).view(4, 4, n, h, w, -1)
-    return pixels.permute(2, 3, 0, 4, 1, 5).reshape(n * h * w * 16, -1)
+    out.unflatten(1, (h, 4)).unflatten(3, (w, 4)).copy_(pixels.permute(2, 3, 0, 4, 1, 5))

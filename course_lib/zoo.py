@@ -51,8 +51,6 @@ def load(name_or_path, part=None, device="cpu"):
             raise FileNotFoundError(f'"{name}" is neither a file nor a model of the course; these are: '
                                     f'{", ".join([*names(), *FULL])}')
     kind, tensors, config, _ = contents(path).read(part)
-    if kind not in BUILDERS:
-        raise ValueError(f'{path.name} holds a network of kind "{kind}"; this version knows {", ".join(BUILDERS)}')
     return _build(path, kind, tensors, config).to(device).eval().requires_grad_(False)
 
 
@@ -84,10 +82,22 @@ def _safetensors(path):
 
 @zoo_formats.guarded
 def _build(path, kind, tensors, config):
-    """The network; first one without memory, so that no file can ask for more than its tensors fill."""
-    with torch.device("meta"):
-        BUILDERS[kind]({key: t.to("meta") for key, t in tensors.items()}, **config)
+    check(kind, tensors, config)
     return BUILDERS[kind](tensors, **config)
+
+
+def check(kind, tensors, config):
+    """Build a network without memory: an error says which tensor is missing or misshapen, and no file can ask for more
+    than its tensors fill."""
+    if kind not in BUILDERS:
+        raise ValueError(f'it holds a network of kind "{kind[:80]}"; this version knows {", ".join(BUILDERS)}')
+    if kind in GANS:
+        zoo_formats.layouts.check(tensors, config, GANS[kind])
+    try:
+        with torch.device("meta"):
+            BUILDERS[kind]({key: t.to("meta") for key, t in tensors.items()}, **config)
+    except KeyError as error:
+        raise ValueError(f"its tensor {error} is missing") from None
 
 
 def verify(path, sha256):
@@ -168,6 +178,10 @@ BUILDERS = {"stylegan2-G": generator_from_nvidia, "stylegan2-D": discriminator_f
             "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
             "oracle": judges.from_tensors, "judge": judges.from_tensors, "identity": judges.identity_from,
             "clip": _from(".clip"), "mapper": _from(".styleclip.mapper")}
+
+# The kinds of generators and discriminators, and a tensor that each has.
+GANS = {"stylegan2-G": "synthesis.b4.conv1.weight", "stylegan2-D": "b4.conv.weight", "stylegan-G": "synthesis.b4.torgb.weight",
+        "stylegan-D": "b4.fromrgb.weight", "pggan-G": "b4.torgb.weight", "pggan-D": "b4.fromrgb.weight"}
 
 if __name__ == "__main__":
     from .zoo_formats.cli import main

@@ -1,9 +1,14 @@
-"""Mutated and crafted files, read in one process under limits: python fuzz_formats.py FOLDER COUNT [SEED].
+"""Mutated and crafted files, described, converted and loaded in one process under limits:
+
+python tests/fuzz_formats.py --files 2400 --out data/results/fuzz_formats.json
 
 Prints one line of JSON. A file may be read or refused with one line; anything else is unexpected: another exception, a
-process or a program started, an unpickler at work, a network bigger than its file, a file that takes seconds.
+process or a program started, an unpickler at work, a control character printed, a damaged file written, a network bigger
+than its file, a file that takes seconds.
 """
+import argparse
 import collections
+import contextlib
 import io
 import json
 import os
@@ -13,15 +18,18 @@ import resource
 import signal
 import struct
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
 
+import safetensors.torch as safetensors_torch
 import torch
 
 import official_files as files
 from course_lib import zoo, zoo_formats
 from course_lib.networks import stylegan2
+from course_lib.zoo_formats import cli
 
 FORBIDDEN = {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "subprocess.Popen", "exec", "import",
              "socket.connect", "shutil.rmtree", "ctypes.dlopen", "urllib.Request"}
@@ -61,9 +69,27 @@ def wrapped(rng, value):
     """A value somewhere in a file: alone, in a snapshot, as a state, a weight, a name, a variable."""
     network = name("dnnlib.tflib.network Network") + b")\x81"
     return b"\x80\x04" + rng.choice([
-        value, entry("G_ema", value), entry("G_ema", module(value)), entry("G", module(entry("_parameters", entry("w", value)))),
+        value, weight(value), weight(value),
+        entry("G_ema", value), entry("G_ema", module(value)), entry("G", module(entry("_parameters", entry("w", value)))),
         entry("G_ema", module(entry("_modules", entry("synthesis", value)))), b"}" + value + b"Ns", b"(" + value * 3 + b"t",
         network + value + b"b", network + entry("variables", b"](" + text("x") + value + b"\x86e") + b"b", value + b"}b"]) + b"."
+
+
+def weight(value):
+    """A snapshot in which the value stands where a tensor is expected."""
+    synthesis = module(entry("_modules", entry("b4", module(b"}"))), "SynthesisNetwork")
+    parts = text("_parameters") + entry("w", value) + text("_modules") + entry("synthesis", synthesis)
+    return entry("G_ema", module(b"}(" + parts + b"u"))
+
+
+def deep(n=300_000):
+    """A tuple in a tuple in a tuple, …"""
+    return b")" + b"\x85" * n
+
+
+def laughs(n=45):
+    """A tuple of pairs, each of the one before it, twice: 2ⁿ visits for one who looks at every element."""
+    return b"()q\x00" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(n)) + b"t"
 
 
 def tensor(data, size, stride, offset=b"K\x00"):
@@ -81,7 +107,8 @@ def stream(count=4, kind="FloatStorage", declared=None):
 
 
 def array(shape, code="f4", data=b"\0" * 16):
-    kind = call("numpy dtype", text(code), b"\x89", b"\x88") + b"(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    code = code if type(code) is bytes else text(code)
+    kind = call("numpy dtype", code, b"\x89", b"\x88") + b"(K\x03" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     size = b"(" + b"".join(b"\x8a\x08" + struct.pack("<q", n) for n in shape) + b"t"
     return (call("numpy.core.multiarray _reconstruct", name("numpy ndarray"), b"K\x00\x85", b"C\x01b")
             + b"(K\x01" + size + kind + b"\x89C" + bytes([len(data)]) + data + b"tb")
@@ -91,7 +118,7 @@ def crafted(rng, canary):
     """One hostile file, of a kind that `rng` chooses."""
     big = rng.choice([2 ** 31 - 1, 2 ** 33, 2 ** 40, 2 ** 62])
     command, many = text(f"touch {canary}"), rng.choice([1000, 30_000, 300_000])
-    laughs = b"]\x94" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e\x94" for i in range(60))
+    lists = b"]\x94" + b"".join(b"](h" + bytes([i]) + b"h" + bytes([i]) + b"e\x94" for i in range(60))
     twins = module(b"}\x94", "FullyConnectedLayer") + b"\x94" + b"".join(
         module(entry("_modules", b"}(" + text("a") + b"j" + struct.pack("<I", i) + text("b") + b"j" + struct.pack("<I", i) + b"u"))
         + b"q" + bytes([i + 1]) for i in range(100, 140)).replace(b"j" + struct.pack("<I", 100), b"h\x01")
@@ -109,10 +136,15 @@ def crafted(rng, canary):
         lambda: b"\x80\x04" + name("torch._utils _rebuild_parameter") * (many // 4) + b"N" + b"\x85R" * (many // 4) + b".",
         lambda: b"\x80\x04}(" + b"".join(b"\x8a\x10" + (i * (2 ** 61 - 1)).to_bytes(16, "little") + b"N" for i in range(min(many, 90_000))) + b"u.",
         lambda: b"\x80\x04" + module(b"}(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(min(many, 90_000))) + b"u\x94") + b".",
-        lambda: b"\x80\x04" + module(entry("_init_kwargs", laughs)) + b".",
+        lambda: b"\x80\x04" + module(entry("_init_kwargs", lists)) + b".",
         lambda: b"\x80\x04N" + (name("numpy dtype") + b"N\x85R") * many + b".",
         lambda: wrapped(rng, b"]\x94h\x00a"), lambda: wrapped(rng, b"}\x94" + text("a") + b"h\x00s"),
-        lambda: wrapped(rng, b"]\x94h\x00\x85a"), lambda: wrapped(rng, laughs),
+        lambda: wrapped(rng, b"]\x94h\x00\x85a"), lambda: wrapped(rng, lists),
+        lambda: b"\x80\x04" + weight(array([1], deep(many), b"\0" * 4)) + b".",
+        lambda: b"\x80\x04" + weight(array([1], laughs(), b"\0" * 4)) + b".",
+        lambda: wrapped(rng, array([1], rng.choice([deep(), laughs()]))),
+        lambda: b"\x80\x04" + long_names(min(many, 30_000)) + b".",
+        lambda: crowded(many), lambda: layers(min(many, 9000)), lambda: safetensors(rng), lambda: safetensors(rng),
         lambda: b"\x80\x04}\x94" + entry("x", text("G_ema")) + module(b"h\x00") + text("_modules") + b"h\x00s.",
         lambda: b"\x80\x04" + twins + entry("G_ema", b"h\x8b") + b".",
         lambda: wrapped(rng, b"}\x94" + text("_modules") + b"}" + text("a") + module(b"h\x00") + b"ss"),
@@ -165,6 +197,45 @@ def zipped(rng, canary):
         archive.writestr("archive/data.pkl", bomb)
         archive.writestr("archive/data/0", bytes(rng.choice([16, 10_000_000])))
     return out.getvalue()
+
+
+def crowded(many):
+    """A .pt file with thousands of entries, all of them the same nothing."""
+    entries = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 3, 20, 0, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    head, size = b"PK\3\4" + bytes(26), many * len(entries)
+    big = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, many, many, size, len(head))
+    return (head + entries * many + big + struct.pack("<4sLQL", b"PK\6\7", 0, len(head) + size, 1)
+            + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xffff, 0xffff, 2 ** 32 - 1, 2 ** 32 - 1, 0))
+
+
+def layers(n):
+    """A rosinality file whose mapping has n layers, all on the same numbers."""
+    state, out = zoo_formats.layouts.write(GENERATOR, zoo_formats.layouts.rosinality_generator([4, 8], 2)), io.BytesIO()
+    state |= {f"style.{i}.{field}": state[f"style.2.{field}"] for i in range(3, n) for field in ("weight", "bias")}
+    torch.save({"g_ema": state}, out)
+    return out.getvalue()
+
+
+def long_names(n):
+    """n layers that share a parameter with a name of 65,000 letters: together their names are far longer than the file."""
+    layer = module(entry("_parameters", entry("w" * 65_000, array([1], "i1", b"\0"))), "Layer") + b"q\x01"
+    many = b"(" + text("a") + layer + b"".join(text(str(i)) + b"h\x01" for i in range(n)) + b"u"
+    synthesis = module(entry("_modules", b"}(" + text("b4") + module(b"}") + b"u"), "SynthesisNetwork")
+    return entry("G_ema", module(entry("_modules", b"}" + many + text("synthesis") + synthesis + b"s")))
+
+
+def safetensors(rng):
+    """A network in this library's own format whose metadata or shapes are hostile."""
+    kind = rng.choice(["stylegan2-G", "stylegan2-G", "stylegan2-D", "pggan-G", "stylegan-D", "evil\x1b[31m\nline", "x" * 100_000])
+    state = dict(GENERATOR)
+    for key in rng.sample(sorted(state), rng.choice([0, 1])):
+        state[key] = torch.zeros(rng.choice([[], [0], [4], [1, 2, 3], [4, 4]]))
+    if rng.random() < 0.3:
+        del state[rng.choice(sorted(state))]
+    config = rng.choice(["{}", "[]", "[" * 100_000, '{"conv_clamp": "a"}', '{"conv_clamp": 1e300}', '{"\\u001b[31m": 1}',
+                         '{"channels": {}}', "1" * 9000])
+    tensors = {key: value.contiguous() for key, value in state.items()}
+    return safetensors_torch.save(tensors, {"kind": kind, "config": config})
 
 
 def widths(rng):
@@ -227,18 +298,33 @@ def seeds(folder):
     torch.save(torch.load(folder / "rosinality", weights_only=True), folder / "legacy", _use_new_zipfile_serialization=False)
     kwargs = {"resolution": 8, "mapping_lrmul": 0.01}
     G, D = (files.tf_network(part, files.tf_variables(state), kwargs) for part, state in [("G", GENERATOR), ("D", DISCRIMINATOR)])
-    return found + [(folder / "legacy").read_bytes(), files.dump((G, D, G), 4)]
+    zoo.save(folder / "ours", GENERATOR, "stylegan2-G", config={"conv_clamp": 256})
+    return found + [(folder / name).read_bytes() for name in ("legacy", "ours")] + [files.dump((G, D, G), 4)]
 
 
-def attempt(path):
-    """"valid", "refused", or what happened instead."""
+def attempt(path, target="safetensors"):
+    """"valid", "refused", or what happened instead; the file is described, converted and loaded."""
+    out, refusals = path.with_name(f"out.{target}"), []
     try:
-        for part in zoo.contents(path).parts:
-            zoo.load(path, part)
+        for arguments in (["info", str(path)], ["convert", str(path), str(out), "--to", target, "--drop-clamp"]):
+            printed = io.StringIO()
+            try:
+                with contextlib.redirect_stdout(printed):
+                    cli.main(arguments)
+            except SystemExit as error:
+                refusals.append(str(error))
+            if not printed.getvalue().replace("\n", "").isprintable() or printed.getvalue().count("\n") > 10:
+                return f"printed {printed.getvalue()[:200]!r}"
+        try:
+            for part in zoo.contents(path).parts:
+                zoo.load(path, part)
+        except (ValueError, FileNotFoundError) as error:
+            refusals.append(str(error))
+            return next((f"unclear: {line[:200]!r}" for line in refusals if not line.isprintable() or not 20 < len(line) < 600),
+                        "wrote a damaged file" if out.exists() else "refused")
+        if out.exists():
+            zoo.load(out)
         return "valid"
-    except (ValueError, FileNotFoundError) as error:
-        line = str(error)
-        return "refused" if "\n" not in line and 20 < len(line) < 500 else f"unclear: {line[:200]!r}"
     except Exception as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
 
@@ -248,6 +334,8 @@ def alarm(*_):
 
 
 def main(folder, count, seed=0):
+    """The outcome of `count` files, as a dictionary."""
+    torch.set_num_threads(1)
     sound, canary, heard, watching = seeds(folder), folder / "canary", [], []
 
     def hook(event, arguments):
@@ -256,7 +344,9 @@ def main(folder, count, seed=0):
     path = folder / "file.pkl"
     for data in sound:
         path.write_bytes(data)
-        assert attempt(path) == "valid", zoo.contents(path)
+        for target in zoo_formats.TARGETS:
+            assert attempt(path, target) == "valid", zoo.contents(path)
+            path.with_name(f"out.{target}").unlink(missing_ok=True)
     b"a".decode("cp437")                  # zipfile imports this codec for names in old zip files
     sys.addaudithook(hook)
     watching.append(True)
@@ -274,12 +364,14 @@ def main(folder, count, seed=0):
         rng = random.Random(f"{seed} {number}")
         data = crafted(rng, canary) if number % 2 else mutated(rng, rng.choice(sound))
         path.write_bytes(data)
+        target = rng.choice(zoo_formats.TARGETS)
         start = time.process_time()
         signal.alarm(30)
         watching.append(True)
-        result = attempt(path)
+        result = attempt(path, target)
         watching.clear()
         signal.alarm(0)
+        path.with_name(f"out.{target}").unlink(missing_ok=True)
         slowest = max(slowest, time.process_time() - start)
         if os.environ.get("FORMAT_FUZZ_SHOW"):
             print(number, result, f"{time.process_time() - start:.2f} s", data[:60], file=sys.stderr)
@@ -288,12 +380,23 @@ def main(folder, count, seed=0):
             heard.clear()
         results[result if result in ("valid", "refused") else "unexpected"] += 1
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(json.dumps({"files": count, "valid": results["valid"], "refused": results["refused"], "unexpected": unexpected[:20], "slowest": slowest, "megabytes": grown}))
+    print(*unexpected[:20], sep="\n", end="", file=sys.stderr)
+    return {"files": count, "seed": seed, "valid": results["valid"], "refused": results["refused"], "unexpected": len(unexpected),
+            "slowest_s": round(slowest, 2), "most_memory_mb": round(grown)}
 
 
 torch.manual_seed(0)
-torch.set_num_threads(1)
 GENERATOR = stylegan2.Generator(8, z_dim=4, w_dim=4, channels={4: 4, 8: 4}, mapping_layers=2).state_dict()
 DISCRIMINATOR = stylegan2.Discriminator(8, channels={4: 4, 8: 4}).state_dict()
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), *map(int, sys.argv[3:]))
+    parser = argparse.ArgumentParser(description="Reads hostile files and says what they did.")
+    parser.add_argument("--files", type=int, default=200, help="how many")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="a JSON file for the outcome")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = main(Path(folder), options.files, options.seed)
+    print(json.dumps(outcome))
+    if options.out:
+        command = "python " + " ".join(["tests/fuzz_formats.py", *sys.argv[1:]])
+        options.out.write_text(json.dumps({"command": command} | outcome, indent=1) + "\n")

@@ -162,7 +162,8 @@ def test_a_name_that_is_no_clip_model_says_what_to_do(tmp_path):
         clip.load("ViT-B-32/opena")
 
 
-def test_weights_of_openai_get_their_own_activation_and_a_failed_download_is_one_sentence(monkeypatch):
+def test_weights_of_the_hub_get_their_own_activation_and_a_failed_download_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path))
     asked = []
 
     def create_model(*arguments, **options):
@@ -170,11 +171,13 @@ def test_weights_of_openai_get_their_own_activation_and_a_failed_download_is_one
         raise RuntimeError("no route to host\nmore")
 
     monkeypatch.setattr(open_clip, "create_model", create_model)
-    for name, quick in (("ViT-B-32/openai", True), ("ViT-B-32/laion2b_s34b_b79k", False)):
-        with pytest.raises(OSError, match=f'could not fetch "{name}" \\(no route to host\\); run this once with a connection') as error:
+    for name, quick, hub in (("ViT-B-32/laion400m_e32", True, "timm/"), ("ViT-B-32/laion2b_s34b_b79k", False, "laion/")):
+        message = (f'could not fetch "{name}" from huggingface.co/{hub}.* \\(no route to host\\); run this once with a connection, '
+                   f"and it stays in {tmp_path}, or copy")
+        with pytest.raises(OSError, match=message) as error:
             clip.load(name)
         assert "\n" not in str(error.value)
-        assert asked[-1] == (tuple(name.split("/")), {"force_quick_gelu": quick})
+        assert asked[-1] == (tuple(name.split("/")), {"force_quick_gelu": quick, "cache_dir": str(tmp_path)})
 
 
 def test_a_model_of_open_clip_has_the_same_interface():

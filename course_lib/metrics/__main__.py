@@ -45,11 +45,15 @@ def main(arguments=None):
         add("--judge", default="judge-portraits-64", help="the network that reads attributes")
     if not reporting and not blurring:
         add("--epsilon", type=float, default=1e-4, help="step of ppl; below 0.001 in float64")
-        add("--lpips", nargs=2, metavar=("LINEAR", "VGG"), help="weights of LPIPS, the distance of ppl instead of the oracle's")
-        add("--inception", help="TorchScript file of fid")
+        add("--lpips", nargs="+", metavar="FILE", help="weights of LPIPS, the distance of ppl instead of the oracle's: "
+            "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once")
+        add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once")
     add("--out", type=Path, required=reporting, help="JSON file for the figures")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(arguments[reporting or blurring:])
+    files = getattr(args, "lpips", None)
+    if files and len(files) != 2 and files != ["download"]:
+        parser.error("--lpips takes two files, vgg.pth and vgg16-397923af.pth, or the word download")
     try:
         if blurring:
             figures = generators.blur_curve(zoo.load(args.oracle, device=args.device), args.samples)
@@ -61,9 +65,9 @@ def main(arguments=None):
         else:
             judge = zoo.load(args.judge, device=args.device) if "separability" in args.metrics else None
             figures = evaluation.evaluate(G, oracle, args.metrics, args.samples, args.seed, args.psi, judge,
-                                          lpips_distance(*args.lpips) if args.lpips else None, args.inception, args.epsilon,
+                                          lpips_distance(*files) if files else None, args.inception, args.epsilon,
                                           progress=True)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(_tables(figures) if reporting else evaluation.table(figures))
     result = _write(args, arguments, {"psi": args.psi, **figures}, [args.seed])

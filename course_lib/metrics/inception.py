@@ -1,16 +1,26 @@
-"""The Inception features of the published FID, from a file that you fetch yourself."""
+"""The Inception features of the published FID, from a file that you fetch yourself or have fetched."""
 from pathlib import Path
 
 import torch
 
+from .. import download
+
 SOURCE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+# NVIDIA gives no hash; this one is as other projects record it.
+SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 
 
 def load_inception(path, device="cpu"):
-    """The TorchScript network of the published FID. TorchScript runs what the file says: take it from its source only."""
+    """The TorchScript network of the published FID. TorchScript runs what the file says: take it from its source only.
+
+    path: your copy of the file, or "download", which fetches it (96 MB) to `download.cache()`, once, and compares its sha256.
+    """
+    if path == "download":
+        path = download.fetch(SOURCE, sha256=SHA256)
     if path is None or not Path(path).is_file():
         raise FileNotFoundError(f"{path or 'a file of Inception weights'} is missing. The FID needs inception-2015-12-05.pt: "
-                                f"fetch {SOURCE} and pass its path (--inception FILE); without it, use frechet")
+                                f"fetch {SOURCE} and pass its path (--inception FILE), or pass \"download\" (--inception "
+                                f"download) to have it fetched to {download.cache()}; without it, use frechet")
     try:
         return torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:

@@ -10,9 +10,14 @@ import torch
 import torch.nn.functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
-from .. import zoo
+from .. import download, zoo
 
 LPIPS_TAPS = (3, 8, 15, 22, 29)                 # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
+# Where the files of LPIPS are, and their sha256: torchvision gives its first 8 digits, the rest is as other projects record it.
+LINEAR = ("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
+          "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868")
+VGG = ("https://download.pytorch.org/models/vgg16-397923af.pth",
+       "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0")
 
 
 def oracle_distance(oracle):
@@ -30,12 +35,15 @@ def oracle_distance(oracle):
     return distance
 
 
-def lpips_distance(linear, vgg):
-    """LPIPS with VGG16 (Zhang et al. 2018, eq. 1), version 0.1, from two local files; nothing is downloaded.
+def lpips_distance(linear, vgg=None):
+    """LPIPS with VGG16 (Zhang et al. 2018, eq. 1), version 0.1, from two local files.
 
     linear: the `vgg.pth` of the LPIPS package (`weights/v0.1/vgg.pth`). vgg: torchvision's `vgg16-397923af.pth`. Both
-    may be safetensors. Images larger than 256 px are averaged down to 256 px first, as in the published PPL.
+    may be safetensors. `lpips_distance("download")`, and nothing else, fetches the two (553 MB) to `download.cache()`, once,
+    and compares their sha256. Images larger than 256 px are averaged down to 256 px first, as in the published PPL.
     """
+    if linear == "download":
+        linear, vgg = (download.fetch(url, sha256=sha256) for url, sha256 in (LINEAR, VGG))
     layers = make_layers(cfgs["D"])[:LPIPS_TAPS[-1] + 1].eval().requires_grad_(False)
     layers.load_state_dict(_tensors(vgg, {f"features.{key}": t.shape for key, t in layers.state_dict().items()}))
     widths = {f"lin{i}.model.1.weight": (1, layers[tap - 1].out_channels, 1, 1) for i, tap in enumerate(LPIPS_TAPS)}
@@ -70,10 +78,11 @@ def _unit_difference(x, y):
 
 def _tensors(path, shapes):
     """The named tensors of a safetensors or a weights-only torch file, without the prefix `features.`."""
+    if path is None or not Path(path).is_file():
+        raise FileNotFoundError(f'{path or "a file of LPIPS"} is missing. LPIPS needs vgg.pth and vgg16-397923af.pth: fetch '
+                                f'{LINEAR[0]} and {VGG[0]} and pass their paths, or pass "download" (--lpips download) to have '
+                                f'them fetched to {download.cache()}')
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing. LPIPS needs vgg.pth of the LPIPS package (github.com/richzhang/"
-                                "PerceptualSimilarity, lpips/weights/v0.1) and torchvision's vgg16-397923af.pth")
     try:
         found = zoo.read(path)[0] if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:

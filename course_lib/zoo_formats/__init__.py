@@ -4,6 +4,7 @@
 """
 import functools
 import mmap
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from . import nvidia, rosinality, tensorflow, tensors
 from .restricted import FormatError, Limits, parse
 
 TARGETS = "safetensors", "rosinality", "tensorflow"
-DAMAGE = (KeyError, IndexError, EOFError, TypeError, AttributeError, RuntimeError, OverflowError, RecursionError, MemoryError)
+DAMAGE = (KeyError, IndexError, EOFError, TypeError, AttributeError, RuntimeError, OverflowError, RecursionError, MemoryError,
+          struct.error)
 
 
 class Network(NamedTuple):
@@ -37,23 +39,23 @@ class Contents(NamedTuple):
         return self.parts[part]()
 
 
-def guarded(function):
+def guarded(function, done="read", damage="it is damaged, or not a file of networks"):
     """Turn whatever a damaged file makes of `function(path, …)` into one FormatError that names the file."""
     @functools.wraps(function)
-    def call(path, *args):
+    def call(path, *args, **options):
         try:
-            return function(path, *args)
+            return function(path, *args, **options)
         except ValueError as error:
-            raise FormatError(f"{Path(path).name} cannot be read: {_line(error)}") from None
+            raise FormatError(f"{Path(path).name} cannot be {done}: {one_line(error)}") from None
         except DAMAGE as error:
-            raise FormatError(f"{Path(path).name} cannot be read: it is damaged, or not a file of networks "
-                              f"({type(error).__name__}: {_line(error)[:80]})") from None
+            raise FormatError(f"{Path(path).name} cannot be {done}: {damage} "
+                              f"({type(error).__name__}: {one_line(error, 80)})") from None
     return call
 
 
-def _line(error):
-    """A message in one line: what it quotes may come from the file."""
-    return "".join(c if c.isprintable() else " " for c in str(error)[:300])
+def one_line(text, most=300):
+    """A message in one line of printable characters: what it quotes may come from the file."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:most])
 
 
 @guarded
@@ -91,18 +93,20 @@ def _network(path, size, function):
     return Network(*function(limits=Limits(size)))
 
 
+@functools.partial(guarded, done="written", damage="its networks are damaged")
 def export(path, networks, target, drop_clamp=False):
     """Write {"G_ema", "G", "D": Network} to a new file: "rosinality" for a .pt, "tensorflow" for a tuple (G, D, Gs)."""
     path = Path(path)
     networks = {part: network[:3] for part, network in networks.items()}
+    if target == "tensorflow":
+        content = tensorflow.write(networks)
+    elif target == "rosinality":
+        content = rosinality.checkpoint(networks, drop_clamp)
+    else:
+        raise FormatError(f'"{target}" is no format; choose one of {", ".join(TARGETS)}')
     with open(path, "xb") as file:
         try:
-            if target == "tensorflow":
-                file.write(tensorflow.write(networks))
-            elif target == "rosinality":
-                torch.save(rosinality.checkpoint(networks, drop_clamp), file)
-            else:
-                raise FormatError(f'"{target}" is no format; choose one of {", ".join(TARGETS)}')
+            file.write(content) if target == "tensorflow" else torch.save(content, file)
         except BaseException:
             path.unlink()
             raise

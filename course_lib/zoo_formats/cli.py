@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from .. import zoo
-from . import TARGETS, export
+from . import TARGETS, export, guarded, one_line
 
 
 def main(arguments=None):
@@ -27,22 +27,30 @@ def main(arguments=None):
     try:
         describe(options.file) if options.command == "info" else convert(options)
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {one_line(error, 600)}")
 
 
 def describe(path):
     contents = zoo.contents(path)
-    print(f"{Path(path).name}: {contents.format}")
+    lines = [f"{Path(path).name}: {contents.format}"]
     for part in contents.parts:
-        kind, tensors, config, built_with = contents.read(part)
-        count = sum(t.numel() for t in tensors.values())
-        print(f"  {part}: {kind}, {sizes(kind, tensors)}{count:,} numbers in {len(tensors)} tensors")
-        for name, values in (("config", config), ("built with", built_with)):
-            if values:
-                print(f"    {name}: {json.dumps(values)[:1000]}")
+        lines += summary(path, part, contents.read(part))
+    print("\n".join(one_line(line, 1100) for line in lines))
 
 
-def sizes(kind, tensors):
+@guarded
+def summary(path, part, network):
+    """What `info` says about one network; the tensors of a GAN must fit together."""
+    kind, tensors, config, built_with = network
+    known, count = kind in zoo.GANS, sum(t.numel() for t in tensors.values())
+    if known:
+        zoo.check(kind, tensors, config)
+    lines = [f"  {part}: {kind[:80]}, {sizes(tensors) if known else ''}{count:,} numbers in {len(tensors)} tensors"]
+    options = {"config": config, "built with": built_with}
+    return lines + [f"    {name}: {json.dumps(values)[:1000]}" for name, values in options.items() if values]
+
+
+def sizes(tensors):
     """The sizes that matter, read off a StyleGAN or PGGAN network's tensors."""
     blocks = [int(part[1:]) for name in tensors for part in name.split(".") if part[:1] == "b" and part[1:].isdecimal()]
     text = f"{max(blocks)} px, " if blocks else ""
@@ -52,11 +60,18 @@ def sizes(kind, tensors):
     return text + (f"{embed.shape[1]} classes, " if embed is not None else "")
 
 
+@guarded
+def checked(path, network):
+    """The network, once it is known that it can be built."""
+    zoo.check(*network[:3])
+    return network
+
+
 def convert(options):
     networks, out = {}, Path(options.out)
     for source in options.source:
         contents = zoo.contents(source)
-        networks = {part: contents.read(part) for part in contents.parts} | networks
+        networks = {part: checked(source, contents.read(part)) for part in contents.parts} | networks
     if "G_ema" not in networks and "G" in networks:
         networks["G_ema"] = networks.pop("G")
     if out.exists():

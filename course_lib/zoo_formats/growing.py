@@ -8,6 +8,7 @@ import re
 import torch
 
 from ..networks import pggan, stylegan
+from .layouts import mapping_layers
 
 STYLEGAN_FUSED_FROM = 128
 PGGAN_G = {"Dense": "dense", "Conv": "b{r}.conv1", "Conv0": "b{r}.conv0", "Conv0_up": "b{r}.conv0", "Conv1": "b{r}.conv1",
@@ -34,6 +35,7 @@ def stylegan_generator(variables):
     for name, value in variables.items():
         if match := re.fullmatch(r"G_mapping/Dense(\d+)/(weight|bias)", name):
             tensors[f"mapping.fc{match[1]}.{match[2]}"] = _tensor(value).t()
+    mapping_layers(sum(name.startswith("mapping.fc") for name in tensors) // 2)
     return stylegan.generator_from(tensors | {"mapping.w_avg": _tensor(variables["dlatent_avg"])})
 
 
@@ -51,7 +53,7 @@ def _translate(variables, layers):
             layer, r, field = match[1], final >> int(match[2]), match[3]
         elif match := re.fullmatch(r"(\d+)x\1/(\w+)/(.+)", name):
             layer, r, field = match[2], int(match[1]), match[3]
-        elif match := re.fullmatch(r"noise(\d+)", name):
+        elif match := re.fullmatch(r"noise(\d\d?)", name):
             i = int(match[1])
             tensors[f"synthesis.b{4 << i // 2}.conv{i % 2}.noise_const"] = value[0, 0]
             continue

@@ -60,6 +60,30 @@ def count(names, pattern):
     return sum(re.fullmatch(pattern, name) is not None for name in names)
 
 
+def mapping_layers(n):
+    """n, unless no mapping network has so many layers."""
+    if n > 64:
+        raise FormatError(f"it has {n:,} mapping layers; networks of StyleGAN have 8, and at most 64 are read")
+    return n
+
+
+def check(tensors, config, needed):
+    """Refuse what no builder of a GAN can read sizes off: tensors of too few sizes, too many layers, odd resolutions."""
+    if needed not in tensors:
+        raise FormatError(f"its tensor '{needed}' is missing")
+    for name, value in config.items():
+        if not isinstance(value, (int, float, type(None))):
+            raise FormatError(f"its {name[:80]} is {ascii(value)[:80]}; it should be a number")
+    mapping_layers(sum(name.startswith("mapping.fc") for name in tensors) // 2)
+    sizes = {match[1] for name in tensors if (match := re.match(r"(?:synthesis\.)?b(\d+)\.", name))}
+    if odd := sorted(sizes - {str(2 ** i) for i in range(2, 11)}):
+        raise FormatError(f"it has layers at {odd[0][:20]} px; networks have them at 4, 8, 16, … 1024 px")
+    for name, t in tensors.items():
+        least = {"weight": 2, "bias": 1, "w_avg": 1}.get(name.rpartition(".")[2], 0)
+        if t.ndim < least:
+            raise FormatError(f"{name[:80]} has shape {list(t.shape)}; it needs {least} or more sizes")
+
+
 def tensorflow_generator(sizes, layers, labels):
     """Official TensorFlow variables: up-convolutions mirrored, style biases less one."""
     pairs = [("mapping.w_avg", "dlatent_avg", "same"), ("synthesis.b4.const", "synthesis/4x4/Const/const", "[1, …]")]

@@ -8,6 +8,7 @@ import itertools
 import torch
 
 from ..ops import resample_kernel
+from . import layouts
 from .restricted import FormatError, LongText, Record
 from .tensors import ARRAYS, REBUILD, SCALAR, is_record, number, tensor
 
@@ -31,6 +32,7 @@ def convert(record, limits):
     if kind is None or ("synthesis.b4" if kind == "stylegan2-G" else "b4") not in modules:
         what = "StyleGAN3 network" if "synthesis.input" in modules else f"network of class {ascii(class_name(record))}"
         raise FormatError(f"a {what} is not supported; StyleGAN2 generators and discriminators are")
+    layouts.mapping_layers(sum(path.startswith("mapping.fc") for path in modules))
     config = {"conv_clamp": _checked(modules, limits)}
     if kind == "stylegan2-D":
         mbstd = modules.get("b4.mbstd", {})
@@ -41,6 +43,9 @@ def convert(record, limits):
     for path, state in modules.items():
         for name, value in itertools.chain(_dict(state, "_parameters").items(), _dict(state, "_buffers").items()):
             limits.step()
+            limits.produce(len(path))
+            if type(name) is not str or len(name) > 100:
+                raise FormatError("a tensor's name is no short string")
             if value is None:
                 continue
             found = tensor(value, limits).float()
@@ -52,7 +57,7 @@ def convert(record, limits):
 
 
 def group_size(value):
-    if type(value) is not int or value < 1:
+    if type(value) is not int or not 1 <= value < 2 ** 31:
         raise FormatError("a discriminator whose minibatch statistics have no fixed group size is not supported")
     return value
 
@@ -105,10 +110,10 @@ def _checked(modules, limits):
 
 def _same(values, what, limits):
     """The one number, or None, that all values are."""
-    values = {None if value is None else number(value, limits) for value in values}
-    if len(values) > 1:
+    values = [None if value is None else number(value, limits) for value in values]
+    if any(value != values[0] for value in values):
         raise FormatError(f"a network with different values of {what} is not supported")
-    return values.pop() if values else None
+    return values[0] if values else None
 
 
 def _speed(path, state, limits):
@@ -127,11 +132,20 @@ def plain(value, limits, depth=0):
     if depth > 6:
         return "…"
     if type(value) is dict:
-        return {str(key)[:100]: plain(item, limits, depth + 1) for key, item in itertools.islice(value.items(), 50)}
+        return {_short(str(key)[:100], limits): plain(item, limits, depth + 1)
+                for key, item in itertools.islice(value.items(), 50)}
     if type(value) in (list, tuple):
         return [plain(item, limits, depth + 1) for item in value[:50]]
     if type(value) is Record:
         return f"<{value.name}>"
     if type(value) in (LongText, memoryview):
         return f"<{len(value.view if type(value) is LongText else value):,} bytes>"
-    return value[:200] if type(value) is str else value if type(value) in (int, float, bool, type(None)) else "?"
+    if type(value) is str:
+        return _short(value[:200], limits)
+    small = type(value) is int and abs(value) < 2 ** 63
+    return value if small or type(value) in (float, bool, type(None)) else "?"
+
+
+def _short(text, limits):
+    limits.produce(len(text))
+    return text

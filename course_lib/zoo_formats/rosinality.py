@@ -34,7 +34,7 @@ def convert(state, limits, storages, latent_avg=None):
         blocks = layouts.count(theirs, r"convs\.\d+\.skip\.1\.weight")
         return "stylegan2-D", layouts.read(theirs, layouts.rosinality_discriminator(sizes(blocks))), {}, {}
     blocks = layouts.count(theirs, r"to_rgbs\.\d+\.bias")
-    layers = layouts.count(theirs, r"style\.\d+\.weight")
+    layers = layouts.mapping_layers(layouts.count(theirs, r"style\.\d+\.weight"))
     tensors = layouts.read(theirs, layouts.rosinality_generator(sizes(blocks), layers))
     average = mean_latent(tensors, layers) if latent_avg is None else tensor(latent_avg, limits, storages)
     return "stylegan2-G", tensors | {"mapping.w_avg": average.float().reshape(-1)}, {}, {}
@@ -50,6 +50,8 @@ def mean_latent(tensors, layers, n=4096):
     """The mean w of n latents. Training checkpoints do not store it, and their scripts estimate it in this way too."""
     z_dim, generator = tensors["mapping.fc0.weight"].shape[1], torch.Generator().manual_seed(0)
     widest = max(max(tensors[f"mapping.fc{i}.weight"].shape) for i in range(layers))
+    if widest > 4096:
+        raise FormatError(f"its mapping layers are {widest:,} wide; those of StyleGAN2 are 512, and at most 4,096 are read")
     total, chunk = 0, max(1, min(n, 2 ** 22 // widest))
     for start in range(0, n, chunk):
         w = ops.pixel_norm(torch.randn(min(chunk, n - start), z_dim, generator=generator))

@@ -47,9 +47,9 @@ def _variables(record, limits, prefix="", depth=0):
         raise FormatError("a component of a network is no network, or there are too many levels of them")
     for name, value in _own(record):
         limits.step()
-        limits.produce(len(prefix))
         if len(name) > 200:
             raise FormatError("a variable's name is no short string")
+        limits.produce(len(prefix) + len(name))
         yield prefix + name, value
     for name, component in _field(record, "components", dict).items():
         if type(name) is not str or len(name) > 100:
@@ -98,12 +98,14 @@ def convert(record, limits, generator=None):
     config = {"conv_clamp": None if kwargs.get("conv_clamp") is None else number(kwargs["conv_clamp"], limits)}
     if kind == "stylegan2-G":
         pairs = layouts.tensorflow_generator(
-            layouts.resolutions(theirs, r"synthesis/(\d+)x\1/Conv"), layouts.count(theirs, r"mapping/Dense\d+/weight"),
+            layouts.resolutions(theirs, r"synthesis/(\d+)x\1/Conv"),
+            layouts.mapping_layers(layouts.count(theirs, r"mapping/Dense\d+/weight")),
             "mapping/LabelEmbed/weight" in theirs)
         speed = number(kwargs.get("mapping_lrmul", 0.01), limits)
     else:
         pairs = layouts.tensorflow_discriminator(
-            layouts.resolutions(theirs, r"(\d+)x\1/Conv"), layouts.count(theirs, r"Mapping\d+/weight"), "LabelEmbed/weight" in theirs)
+            layouts.resolutions(theirs, r"(\d+)x\1/Conv"), layouts.mapping_layers(layouts.count(theirs, r"Mapping\d+/weight")),
+            "LabelEmbed/weight" in theirs)
         speed = number(kwargs.get("mapping_lrmul", 0.1), limits)
         config["group_size"] = group_size(kwargs.get("mbstd_group_size", 4))
     tensors = layouts.read(theirs, pairs)
@@ -153,7 +155,7 @@ def _network(part, kind, tensors, config):
         theirs = layouts.write(tensors, layouts.tensorflow_generator(sizes, layers, embed is not None))
     else:
         kwargs = shared | {"num_channels": tensors[f"b{top}.fromrgb.weight"].shape[1], "architecture": "resnet",
-                           "mbstd_group_size": config.get("group_size", 4), "mbstd_num_features": 1}
+                           "mbstd_group_size": group_size(config.get("group_size", 4)), "mbstd_num_features": 1}
         theirs = layouts.write(tensors, layouts.tensorflow_discriminator(sizes, layers, embed is not None))
     components = {name: _state(f"G_{name}", {}, {key.removeprefix(f"{name}/"): t for key, t in theirs.items()
                                                 if key.startswith(f"{name}/")})

@@ -26,6 +26,7 @@ REBUILD = {"torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor_v2"}
 OBJECTS = {*STORAGES, *REBUILD, *ARRAYS, "collections OrderedDict", "builtins set", "__builtin__ set", "argparse Namespace"}
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001        # of the legacy layout
 MAGIC_START = b"\x80\x02\x8a\x0a" + MAGIC.to_bytes(10, "little")
+DIRECTORY = 2 ** 20             # bytes of a zip file's directory: about 10,000 entries
 
 
 def is_record(value, *names):
@@ -143,6 +144,10 @@ def _kinds(value, limits):
 
 def zip_stream(data, allowed, limits):
     """The object and {key: bytes} of a torch.save file since PyTorch 1.6, of which nothing is compressed."""
+    size = directory_size(data)
+    if size > DIRECTORY:
+        raise FormatError(f"its zip directory has {size:,} bytes; that of a PyTorch file has at most {DIRECTORY:,}")
+    limits.step(size // 10)
     try:
         if isinstance(data.obj, mmap.mmap) and len(data.obj) == len(data):
             entries = zipfile.ZipFile(data.obj).infolist()
@@ -161,17 +166,30 @@ def zip_stream(data, allowed, limits):
         if entry.file_size > len(data) - start:
             raise FormatError(f"a zip entry in it declares {entry.file_size:,} bytes, which are not there")
         found[entry.filename.partition("/")[2]] = data[start:start + entry.file_size]
-    if "data.pkl" not in found or bytes(found.get("byteorder", b"little")) != b"little":
+    if "data.pkl" not in found or found.get("byteorder", b"little") != b"little":
         raise FormatError("it is a zip file, but none that PyTorch writes on a little-endian machine")
     value, _ = parse(found["data.pkl"], allowed, limits, persistent=True)
     return value, {name[5:]: view for name, view in found.items() if name.startswith("data/")}
 
 
+def directory_size(data):
+    """The bytes of a zip file's directory, from its last 22 bytes, or the 64-bit record before them (56 and 20 bytes)."""
+    end = bytes(data[-98:])
+    if end[-22:-18] != b"PK\5\6" or end[-2:] != b"\0\0":
+        raise FormatError("it is no complete zip file: it does not close with an end record without comment")
+    if end[-42:-38] != b"PK\6\7":
+        return struct.unpack("<I", end[-10:-6])[0]
+    if end[:4] != b"PK\6\6":
+        raise FormatError("it is no complete zip file: its 64-bit end record is missing")
+    return struct.unpack("<Q", end[40:48])[0]
+
+
 def dtype(value):
     """A little-endian numpy dtype of numbers, from its record."""
-    if is_record(value, "numpy dtype") and value.args and value.args[0] in CODES and type(value.state) is tuple:
-        if len(value.state) > 1 and value.state[1] in ("<", "|"):
-            return np.dtype(value.state[1] + value.args[0] if value.state[1] == "<" else value.args[0])
+    if is_record(value, "numpy dtype") and value.args and type(value.state) is tuple and len(value.state) > 1:
+        code, order = value.args[0], value.state[1]
+        if type(code) is str and code in CODES and order in ("<", "|"):         # a deep tuple has no cheap hash
+            return np.dtype(order + code if order == "<" else code)
     raise FormatError("an array's dtype is none of little-endian numbers")
 
 
