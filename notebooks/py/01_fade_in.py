@@ -12,8 +12,8 @@
 # # 01 · Fade in: a generator that grows
 #
 # > **The claim** (PGGAN; Karras et al. 2018, §2): start at 4×4 pixels, where a GAN is easy to train, and add layers until the
-# > image is large. Fade every new block in, so that it does not destroy what the layers below have learnt. Training becomes stable,
-# > and two to six times faster.
+# > image is large. Fade every new block in, so that it does not destroy what the layers below have learnt. Training becomes
+# > stable, and two to six times faster.
 #
 # You will
 #
@@ -62,12 +62,12 @@ plots.show(plots.image_grid(torch.cat([enlarged(ops.downscale2d(full, 64 // r)) 
 # <details><summary><b>Answer</b></summary>
 #
 # At 64 pixels: every hair and every edge can be wrong. At 4 pixels there is little to see but colours. The generator learns from
-# the critic's gradient. A critic that has found one sure sign says nothing about all the rest. So at full size the generator has to
-# learn everything at once from a critic that is far ahead of it; the authors add that large images force small batches.
+# the critic's gradient. A critic that has found one sure sign says nothing about all the rest. So at full size the generator has
+# to learn everything at once from a critic that is far ahead of it; the authors add that large images force small batches.
 # </details>
 #
-# PGGAN asks for one thing after the other. It trains a generator and a critic at 4 pixels, then gives both a block for 8 pixels, and
-# so on; all layers go on learning. Here is the generator at the end of each stage, always for the same eight latents $z$.
+# PGGAN asks for one thing after the other. It trains a generator and a critic at 4 pixels, then gives both a block for 8 pixels,
+# and so on; all layers go on learning. Here is the generator at the end of each stage, always for the same eight latents $z$.
 
 # %%
 names = {4: "4", 8: "8", 16: "16", 32: "32", 64: "G"}
@@ -89,13 +89,13 @@ for r in sizes[1:]:
     print(f"{r:2d} px, averaged down to {r // 2:2d} px: correlation with the stage before {alike:.2f}")
 
 # %% [markdown]
-# A latent mostly keeps its person from one stage to the next, because the layers below stay. How α got into this
-# is what comes now.
+# A latent mostly keeps its person from one stage to the next, because the layers below stay. How α got into this is what comes
+# now.
 #
 # ## A new block, at once
 #
-# Take the stage of 32 pixels and put a block for 64 on top, with random weights, as training does. The picture now comes out of the
-# new block.
+# Take the stage of 32 pixels and put a block for 64 on top, with random weights, as training does. The picture now comes out of
+# the new block.
 
 # %%
 def with_a_new_block(resolution):
@@ -114,23 +114,24 @@ plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64],
                "which outlines of the portraits remain.")
 
 # %% [markdown]
-# The outlines are still there, for even a random block passes on what it gets. But the colours are gone, because with a new block comes
-# a new layer that turns features into RGB. The critic has a new block as well. Now both take large steps to put their new layers in
-# order, and the gradients of these steps run through all the layers below.
+# The outlines are still there, for even a random block passes on what it gets. But the colours are gone, because with a new block
+# comes a new layer that turns features into RGB. The critic has a new block as well. Now both take large steps to put their new
+# layers in order, and the gradients of these steps run through all the layers below.
 #
 # ## The fade
 #
-# So keep the old way to RGB for a while, and mix. Let $\text{RGB}_{32}$ and $\text{RGB}_{64}$ be the layers that turn the features of a
-# block into colours:
+# So keep the old way to RGB for a while, and mix. Let $\text{RGB}_{32}$ and $\text{RGB}_{64}$ be the layers that turn the
+# features of a block into colours:
 #
 # $$\text{image} = (1-\alpha)\cdot \text{up}\big(\text{RGB}_{32}(x_{32})\big) + \alpha\cdot\text{RGB}_{64}(x_{64})
 # \qquad\text{(PGGAN, Fig. 2)}$$
 #
-# $\text{up}$ repeats every pixel in both directions. At $\alpha = 0$ the network draws what it drew before, and the new block is not heard
-# at all. Then α rises to 1 in a straight line over 600,000 images, and the old way is thrown away.
+# $\text{up}$ repeats every pixel in both directions. At $\alpha = 0$ the network draws what it drew before, and the new block is
+# not heard at all. Then α rises to 1 in a straight line over 600,000 images, and the old way is thrown away.
 #
-# The critic mirrors this. (*Critic* is what a discriminator is called when its last number is not squeezed into a probability; lesson 02
-# has its loss.) While it fades, it looks at the image twice: through its new block, and, averaged down, through its old way in:
+# The critic mirrors this. (*Critic* is what a discriminator is called when its last number is not squeezed into a probability;
+# lesson 02 has its loss.) While it fades, it looks at the image twice: through its new block, and, averaged down, through its old
+# way in:
 #
 # $$h_{32} = (1-\alpha)\cdot \text{fromRGB}_{32}\big(\text{down}(\text{image})\big) + \alpha\cdot\text{block}_{64}\big(\text{fromRGB}_{64}(\text{image})\big)$$
 #
@@ -138,10 +139,10 @@ plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64],
 #
 # ### Exercise 1 · fade_in
 #
-# `low` is $[N, C, H, W]$ and `high` $[N, C, 2H, 2W]$; `alpha` is a number or a tensor without dimensions. Return the mixture, in the size of
-# `high`. Repeat pixels, do not interpolate. You may call `ops.upscale2d`. Both inputs come out of layers that learn, so the gradient
-# must reach both, and the result is a new tensor at every α. (The check shows your function in the *trained* generator of 64 pixels, at several
-# α. Not all of its pictures are pretty; why, you will see further down.)
+# `low` is $[N, C, H, W]$ and `high` $[N, C, 2H, 2W]$; `alpha` is a number or a tensor without dimensions. Return the mixture, in
+# the size of `high`. Repeat pixels, do not interpolate. You may call `ops.upscale2d`. Both inputs come out of layers that learn,
+# so the gradient must reach both, and the result is a new tensor at every α. (The check shows your function in the *trained*
+# generator of 64 pixels, at several α. Not all of its pictures are pretty; why, you will see further down.)
 
 # %%
 def fade_in(low, high, alpha):
@@ -178,14 +179,15 @@ print(f"portraits of the world             {full.std():9.2f}")
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# You get the same people in glaring colours, with two to four times the deviation. Towards the end of its fade $\text{RGB}_{16}$ was heard
-# only with the small weight $1-\alpha$: what it adds has to be loud to be heard, and nobody minds. Since then nobody has corrected it at all,
-# while the layers below went on learning. And in the middle of a fade both ways share the work, so neither is right alone. So α is no
-# slider for your taste: a network is right at the α that it is trained with at that moment, and near it.
+# You get the same people in glaring colours, with two to four times the deviation. Towards the end of its fade $\text{RGB}_{16}$
+# was heard only with the small weight $1-\alpha$: what it adds has to be loud to be heard, and nobody minds. Since then nobody
+# has corrected it at all, while the layers below went on learning. And in the middle of a fade both ways share the work, so
+# neither is right alone. So α is no slider for your taste: a network is right at the α that it is trained with at that moment,
+# and near it.
 # </details>
 #
-# Move α yourself, at every transition and in the moments of it: at the start of the fade, with an untrained block; long after its end, in
-# the finished stage; and for 32 pixels, of which it was kept, in the middle, when training had come to α = 0.5.
+# Move α yourself, at every transition and in the moments of it: at the start of the fade, with an untrained block; long after its
+# end, in the finished stage; and for 32 pixels, of which it was kept, in the middle, when training had come to α = 0.5.
 
 # %%
 fading = {32: zoo.load("pggan-portraits-64", "fading-32")}
@@ -202,9 +204,9 @@ widgets.explorer(moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
                      "below the finished stage.")
 
 # %% [markdown]
-# > **Predict.** The row in the middle was saved when training had come to α = 0.5, and at 0.5 its contrast is paler than in the finished stages. At which α
-# > is it as strong as theirs? (A hint: the shipped weights are not the newest ones, but a moving average over training, of which half is older than 10,000
-# > images.)
+# > **Predict.** The row in the middle was saved when training had come to α = 0.5, and at 0.5 its contrast is paler than in the
+# > finished stages. At which α is it as strong as theirs? (A hint: the shipped weights are not the newest ones, but a moving
+# > average over training, of which half is older than 10,000 images.)
 
 # %%
 def fitting(network, wanted):
@@ -232,16 +234,16 @@ print(f"The averaged weights are {age / 1000:.0f} thousand images old on average
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# At an α of a while ago. The averaged weights lag behind by about a tenth of the fade, and the α that they fit lags by about as much. Nobody trains the
-# averaged network, so nobody corrects this. Keep it in mind when you read scores taken within a fade.
+# At an α of a while ago. The averaged weights lag behind by about a tenth of the fade, and the α that they fit lags by about as
+# much. Nobody trains the averaged network, so nobody corrects this. Keep it in mind when you read scores taken within a fade.
 # </details>
 #
 
 # %% [markdown]
 # ## The reals fade too
 #
-# > **Predict.** α is 0.1. The generator's images consist almost only of squares of 2 × 2 equal pixels. The reals are sharp. What does
-# > the critic learn?
+# > **Predict.** α is 0.1. The generator's images consist almost only of squares of 2 × 2 equal pixels. The reals are sharp. What
+# > does the critic learn?
 #
 # Measure the *detail* of an image: what is left when every square of 2 × 2 pixels loses its mean.
 
@@ -258,7 +260,8 @@ for alpha in (0, 0.1, 0.25, 0.5, 1):
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# To measure detail. (Look at the first rows: the new block is still untrained, and what it adds at larger α training can correct.) At α = 0 the generator *cannot* have any, whatever it does, so this one sign tells every sharp real from every
+# To measure detail. (Look at the first rows: the new block is still untrained, and what it adds at larger α training can
+# correct.) At α = 0 the generator *cannot* have any, whatever it does, so this one sign tells every sharp real from every
 # generated image, and the generator can do nothing about it. The critic would have won before the fade begins.
 # </details>
 #
@@ -266,9 +269,9 @@ for alpha in (0, 0.1, 0.25, 0.5, 1):
 #
 # ### Exercise 2 · fade_reals
 #
-# `x` is $[N, C, H, W]$. At α = 0 every square of 2 × 2 pixels holds its own mean; at α = 1 the result is `x`; in between the two are mixed
-# evenly. You may call `ops.downscale2d`, `ops.upscale2d` and `ops.fade_in`. Return a new tensor, at α = 1 too. Reals are data, so no gradient is
-# asked for.
+# `x` is $[N, C, H, W]$. At α = 0 every square of 2 × 2 pixels holds its own mean; at α = 1 the result is `x`; in between the two
+# are mixed evenly. You may call `ops.downscale2d`, `ops.upscale2d` and `ops.fade_in`. Return a new tensor, at α = 1 too. Reals
+# are data, so no gradient is asked for.
 
 # %%
 def fade_reals(x, alpha):
@@ -280,10 +283,10 @@ ex.fade_reals.check(fade_reals)
 # %% [markdown]
 # ## The schedule
 #
-# Every resolution trains for 600,000 images; then the next one fades in over 600,000; and so on to the last. Two more things happen
-# at a transition: the batch becomes smaller where memory asks for it, and Adam forgets its moments, for they belong to another
-# network. (600,000 are the defaults of the authors' code; the paper's own run on faces took 800,000.) This is the plan of the shipped model, whose
-# phases are shorter; the dashed line is where its training ended.
+# Every resolution trains for 600,000 images; then the next one fades in over 600,000; and so on to the last. Two more things
+# happen at a transition: the batch becomes smaller where memory asks for it, and Adam forgets its moments, for they belong to
+# another network. (600,000 are the defaults of the authors' code; the paper's own run on faces took 800,000.) This is the plan of
+# the shipped model, whose phases are shorter; the dashed line is where its training ended.
 
 # %%
 card = zoo.cards()["pggan-portraits-64"]
@@ -307,10 +310,10 @@ plots.show(fig, alt=f"Above the resolution, which doubles every {(plan['stable']
 # %% [markdown]
 # ### Exercise 3 · growing
 #
-# Return `(resolution, α)` after `images` images, as Python numbers. From `start` on every resolution trains for `stable` images at
-# α = 1, then the doubled one fades in over `fade` images. While it fades in, return the *new* resolution. At `resolution` growth ends and α stays 1.
-# `fade` may be 0, for a network whose blocks are switched on at once. At the very image where a fade begins, the old resolution with
-# α = 1 and the new one with α = 0 draw the same, and both are right.
+# Return `(resolution, α)` after `images` images, as Python numbers. From `start` on every resolution trains for `stable` images
+# at α = 1, then the doubled one fades in over `fade` images. While it fades in, return the *new* resolution. At `resolution`
+# growth ends and α stays 1. `fade` may be 0, for a network whose blocks are switched on at once. At the very image where a fade
+# begins, the old resolution with α = 1 and the new one with α = 0 draw the same, and both are right.
 
 # %%
 def growing(images, resolution, start=4, stable=600_000, fade=600_000):
@@ -320,8 +323,8 @@ def growing(images, resolution, start=4, stable=600_000, fade=600_000):
 ex.growing.check(growing)
 
 # %% [markdown]
-# > **Predict.** With the defaults, how many images does it take until a network of 1024 pixels works at its full size, with α = 1? Which
-# > share of them has it seen at 64 pixels or less?
+# > **Predict.** With the defaults, how many images does it take until a network of 1024 pixels works at its full size, with α =
+# > 1? Which share of them has it seen at 64 pixels or less?
 
 # %%
 begins = {}
@@ -334,17 +337,17 @@ print(f"1024 px with α = 1 after {whole / 1e6:.1f} million images; {100 * small
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Eight doublings of 1.2 million images. More than half of them are small, and that is where the time is saved: an image of 64 × 64 pixels
-# has 256 times fewer values than one of 1024 × 1024.
+# Eight doublings of 1.2 million images. More than half of them are small, and that is where the time is saved: an image of 64 ×
+# 64 pixels has 256 times fewer values than one of 1024 × 1024.
 # </details>
 #
 # ## The jolt, live
 #
-# What does a new block do to the picture, and to the layers below? Take the stage of 8 pixels, put a new block for 16 on top, and train it for 48 steps: once with α = 1 at
-# once, once with an α that rises by 1/256 a step. A critic would take too long here. In its place stands a teacher: the squared difference
-# from what the *finished* stage of 16 pixels draws of the same $z$, faded in as reals are. The error is measured on other latents, at 8
-# pixels, twice: of the picture, and of what the *old* way to RGB still draws (α = 0), which tells how far the layers below have come away from
-# what they knew.
+# What does a new block do to the picture, and to the layers below? Take the stage of 8 pixels, put a new block for 16 on top, and
+# train it for 48 steps: once with α = 1 at once, once with an α that rises by 1/256 a step. A critic would take too long here. In
+# its place stands a teacher: the squared difference from what the *finished* stage of 16 pixels draws of the same $z$, faded in
+# as reals are. The error is measured on other latents, at 8 pixels, twice: of the picture, and of what the *old* way to RGB still
+# draws (α = 0), which tells how far the layers below have come away from what they knew.
 
 # %%
 teacher = stages[16]
@@ -405,18 +408,18 @@ widgets.explorer(both, step=(0, 48),
                  alt="Five portraits at the step of the slider, above with the block switched on at once, below with a rising α.")
 
 # %% [markdown]
-# Switched at once, the picture is lost, and 48 steps later the network draws no better than the mean picture. What its lower layers know
-# (dotted) suffers as well, though not much in so few steps. With a rising α the portraits stay, and the new block learns under a small weight.
-# (It also takes longer to be of use: after 48 steps α is still below a fifth. And a squared difference is kinder than a critic, which
-# changes along with the generator.)
+# Switched at once, the picture is lost, and 48 steps later the network draws no better than the mean picture. What its lower
+# layers know (dotted) suffers as well, though not much in so few steps. With a rising α the portraits stay, and the new block
+# learns under a small weight. (It also takes longer to be of use: after 48 steps α is still below a fifth. And a squared
+# difference is kinder than a critic, which changes along with the generator.)
 #
 # ## Measured: the jolt in training
 #
-# Now with a critic. Small PGGANs of 32 pixels, on 280,000 images each (`python experiments/compare.py
-# growing`): *grown*, where every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *switched*, where it
-# gets 80,000 without a fade (but the last block only 40,000 within the run); and at *full size* from the start. The
-# critic's loss is what it gives generated images less what it gives reals, on average; turned around it is about the distance that it sees
-# between the two.
+# Now with a critic. Small PGGANs of 32 pixels, on 280,000 images each (`python experiments/compare.py growing`): *grown*, where
+# every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *switched*, where it gets 80,000
+# without a fade (but the last block only 40,000 within the run); and at *full size* from the start. The critic's loss is what it
+# gives generated images less what it gives reals, on average; turned around it is about the distance that it sees between the
+# two.
 
 # %%
 results = json.loads((zoo.DATA / "results" / "growing.json").read_text())
@@ -442,7 +445,7 @@ axes[0].set_ylabel("−(critic's loss)")
 handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
 plots.show(fig, alt="Minus the critic's loss around the transitions to 16 and 32 pixels. With a fade it rises in a bend; "
-                    "switched at once it leaps up, falls, and stays above the other.")
+                    "switched at once it jumps, in one run down before it goes up, and ends above the other.")
 print("−(critic's loss)       before   largest change between two lines of the log, within 20 thousand images")
 for resolution in (16, 32):
     for name, group in runs.items():
@@ -453,11 +456,13 @@ for resolution in (16, 32):
             print(f"to {resolution} px, {name:9s} {before:9.1f} {max(steps):8.1f}")
 
 # %% [markdown]
-# Switched on at once, the critic's loss leaps within a few thousand images: the critic sees far more to object to than a moment ago,
-# and it stays further ahead of the generator than with the fade. With the fade it rises too, but with smaller leaps. (While a fade lasts, the critic's task is smaller too: reals and
-# generated images are both partly coarse.) And the pictures? The score of every snapshot is taken at 32 pixels against sharp
-# portraits: `frechet` is lesson 00's distance by the oracle's features, SWD compares small patches of pixels (PGGAN §5, here the mean
-# over its levels, × 10³, of 5,000 images where the paper takes 16,384; its full name is sliced Wasserstein distance). For both, less is better. Count the images since a block came, so that both kinds have trained it for as long.
+# Switched on at once, the critic's loss leaps within a few thousand images: the critic sees far more to object to than a moment
+# ago, and it stays further ahead of the generator than with the fade (at 32 px it was a little ahead already before). With the
+# fade it rises too, but with smaller leaps. (While a fade lasts, the critic's task is smaller too: reals and generated images are
+# both partly coarse.) And the pictures? The score of every snapshot is taken at 32 pixels against sharp portraits: `frechet` is
+# lesson 00's distance by the oracle's features, SWD compares small patches of pixels (PGGAN §5, here the mean over its levels, ×
+# 10³, of 5,000 images where the paper takes 16,384; its full name is sliced Wasserstein distance). For both, less is better.
+# Count the images since a block came, so that both kinds have trained it for as long.
 
 # %%
 def since(run, resolution, thousand):
@@ -476,14 +481,14 @@ for key in ("frechet", "swd"):
             print(f"{resolution:2d} px, {name:8s}  " + "".join(f"{column:13s}" for column in columns).rstrip())
 
 # %% [markdown]
-# Each gives two numbers, one for each seed. In the middle of a fade, after 20 thousand images, SWD is better
-# with it; the Fréchet distance is not, at 16 px it is as bad as without. (A snapshot every 20,000 images is too coarse to show a jolt of the
-# scores at the transition itself.) At its end, after 40 thousand, both scores are worse with it, or no
-# better. The new block has worked under a small weight for most of that time, and what is measured is a generator whose weights are
-# *averaged*: its α is not yet theirs, as you saw above. (These fades are four times as short, so the lag is four times as large a share.) Soon afterwards the
-# grown runs have caught up, and after 80 thousand images they are close: about the same at 8 px, slightly better with the fade at 16 px. (At
-# 32 px the run without a fade ends before that.) So in this small setting you see the jolt, and that α weakens it. You do not see that a network
-# ends up worse without the fade.
+# Each gives two numbers, one for each seed. In the middle of a fade, after 20 thousand images, SWD is better with it; the Fréchet
+# distance is not, at 16 px it is as bad as without. (A snapshot every 20,000 images is too coarse to show a jolt of the scores at
+# the transition itself.) At its end, after 40 thousand, both scores are worse with it, or no better. The new block has worked
+# under a small weight for most of that time, and what is measured is a generator whose weights are *averaged*: its α is not yet
+# theirs, as you saw above. (These fades are four times as short, so the lag is four times as large a share.) Soon afterwards the
+# grown runs have caught up, and after 80 thousand images they are close: about the same at 8 px, slightly better with the fade at
+# 16 px. (At 32 px the run without a fade ends before that.) So in this small setting you see the jolt, and that α weakens it. You
+# do not see that a network ends up worse without the fade.
 #
 # ## Measured: growing against full size
 
@@ -537,20 +542,20 @@ print(f"In the time of the grown runs full size sees {reached} thousand images.\
       f"thousand: frechet {score(near, 'frechet')}, SWD {score(near, 'swd')}")
 
 # %% [markdown]
-# At equal numbers of images growing does *not* win here: the Fréchet distances overlap, and in SWD full size is clearly better. That is
-# little wonder. Of its images the grown generator has seen only the last 40,000 at 32 pixels without a fade; the other has seen nothing else.
-# At equal *time* it does not win either: what full size has reached by then is as good, or a shade better. (The time is that of two CPU
-# cores, with these very networks, each stage measured alone.) And 32 pixels are a small task.
-# The claim is about large ones.
+# At equal numbers of images growing does *not* win here: the Fréchet distances overlap, and in SWD full size is clearly better.
+# That is little wonder. Of its images the grown generator has seen only the last 40,000 at 32 pixels without a fade; the other
+# has seen nothing else. At equal *time* it does not win either: full size has come about as far by then (its snapshot is a little
+# later than that moment). (The time is that of two CPU cores, with these very networks, each stage measured alone.) And 32 pixels
+# are a small task. The claim is about large ones.
 #
-# In the paper (Table 1, CelebA, as reported there) growing takes the mean SWD from 9.28 to 4.28, row (a) to row (b), at nearly the same
-# MS-SSIM, .2854 and .2838.
+# In the paper (Table 1, CelebA, as reported there) growing takes the mean SWD from 9.28 to 4.28, row (a) to row (b), at nearly
+# the same MS-SSIM, .2854 and .2838.
 #
 # ## Measured: time
 #
-# What growing saves depends on how much dearer the last resolution is than the others. Here is the time of one image in one step of
-# training, both networks, each stage measured alone on one GPU (`python benchmarks/growing_speed.py pggan`): the shipped model's
-# networks, and networks of the paper's width up to 1024 pixels.
+# What growing saves depends on how much dearer the last resolution is than the others. Here is the time of one image in one step
+# of training, both networks, each stage measured alone on one GPU (`python benchmarks/growing_speed.py pggan`): the shipped
+# model's networks, and networks of the paper's width up to 1024 pixels.
 
 # %%
 speeds, large = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text()) for name in ("growing_speed", "growing_speed_1024"))
@@ -585,25 +590,26 @@ for name, table, resolution, phases, more in (("64 px, the shipped model", table
     print(f"{name:36s}{written(grown):>10s}{written(whole):>12s}{whole / grown:8.1f}")
 
 # %% [markdown]
-# For equal numbers of images growing is faster by the factor in the last column: less for 64 px than for 1024 px, for at small sizes four
-# times the pixels cost only about twice as much, and the large ones weigh the more. (The table jumps where the number of feature maps or the
-# batch changes. Where the fade into 1024 px was not measured it counts like a stable step, which the
-# others show to be about a tenth cheaper.) The paper reports two to six times for comparable quality, and 5.4 times for 1024 px after 6.4
-# million images, on other GPUs and with another schedule. The last line shows why the number is never one number: once the full size
-# is reached, both cost the same, so the longer you train there, the less growing saves.
+# For equal numbers of images growing is faster by the factor in the last column: less for 64 px than for 1024 px, for at small
+# sizes four times the pixels cost only about twice as much, and the large ones weigh the more. (The table jumps where the number
+# of feature maps or the batch changes. Where the fade into 1024 px was not measured it counts like a stable step, which the
+# others show to be about a tenth cheaper.) The paper reports two to six times for comparable quality, and 5.4 times for 1024 px
+# after 6.4 million images, on other GPUs and with another schedule. The last line shows why the number is never one number: once
+# the full size is reached, both cost the same, so the longer you train there, the less growing saves.
 #
-# From StyleGAN2 on networks do not grow. Skip connections make its training stable at full size, without any fade (lesson
-# 05). What remained is the idea that the coarse comes first: lesson 05 shows it in a network that is free to do otherwise.
+# From StyleGAN2 on networks do not grow. Skip connections make its training stable at full size, without any fade (lesson 05).
+# What remained is the idea that the coarse comes first: lesson 05 shows it in a network that is free to do otherwise.
 #
 # ## Summary
 #
 # - A generator grows from 4 × 4 by doublings; the layers below stay and go on learning.
-# - A new block fades in: (1 − α) of the old way to RGB, α of the new one. The critic and the reals do the same, or else the critic wins
-#   by detail alone.
-# - Switched on at once, a block makes the picture and the critic's loss leap; α weakens that. In the scores of our small runs little of
-#   it is left once the block has trained for a while.
+# - A new block fades in: (1 − α) of the old way to RGB, α of the new one. The critic and the reals do the same, or else the
+#   critic wins by detail alone.
+# - Switched on at once, a block makes the picture and the critic's loss leap; α weakens that. In the scores of our small runs
+#   little of it is left once the block has trained for a while.
 # - α is right only near the value that a network trains with: at the end the old way to RGB is stale.
-# - Growing saves time because early images are small. In quality it did not win here, at 32 px, for equal numbers of images.
+# - Growing saves time because early images are small. At 32 px that gained nothing here, neither for equal numbers of images nor
+#   for equal time; the saving grows with the size.
 #
-# **Read next**: §2 and App. A of the PGGAN paper; `course_lib/networks/pggan.py`, which calls the library's versions of what you wrote, and
-# `course_lib/training/growing.py`, the training around it. Lesson 02 takes up what keeps this training stable.
+# **Read next**: §2 and App. A of the PGGAN paper; `course_lib/networks/pggan.py`, which calls the library's versions of what you
+# wrote, and `course_lib/training/growing.py`, the training around it. Lesson 02 takes up what keeps this training stable.

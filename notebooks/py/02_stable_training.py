@@ -12,8 +12,8 @@
 # # 02 · Stable training: four ingredients
 #
 # > **The claim** (Karras et al. 2018, §3–4): two networks that compete drive each other's signals up and their variety down.
-# > Normalising every pixel and learning at one pace in all layers stops the first, showing the discriminator whole batches the second,
-# > and neither needs a parameter that is learnt.
+# > Normalising every pixel and learning at one pace in all layers stops the first, showing the discriminator whole batches the
+# > second, and neither needs a parameter that is learnt.
 #
 # You will
 #
@@ -47,12 +47,12 @@ G = zoo.load("pggan-portraits-64", "32")              # as it was at the end of 
 # %% [markdown]
 # ## The problem: signals that grow
 #
-# $D$ pushes $G$, $G$ answers, $D$ has to push harder. Nothing in the losses says how large a weight or an activation may become, so
-# both networks can shout louder and louder. And layers multiply: what each adds to the volume, the next one multiplies.
+# $D$ pushes $G$, $G$ answers, $D$ has to push harder. Nothing in the losses says how large a weight or an activation may become,
+# so both networks can shout louder and louder. And layers multiply: what each adds to the volume, the next one multiplies.
 #
-# Here is PGGAN's whole generator, the trained one. Two layers for each resolution, eight in all. Each is a convolution, a bias and a
-# leaky ReLU, and then comes pixel norm, which you will write next. `gain` multiplies the weights of all eight layers, as if training
-# had made them larger.
+# Here is PGGAN's whole generator, the trained one. Two layers for each resolution, eight in all. Each is a convolution, a bias
+# and a leaky ReLU, and then comes pixel norm, which you will write next. `gain` multiplies the weights of all eight layers, as if
+# training had made them larger.
 
 # %%
 @torch.no_grad()
@@ -74,8 +74,8 @@ z = torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(1))
 print("the same portraits as the library's:", bool((run(z)[0] - G(z)).abs().max() < 1e-4))
 
 # %% [markdown]
-# > **Predict.** All weights 1.4 times as large, and no normalisation. The weights of a single layer would make its output 1.4 times as
-# > large. And the output of the eighth layer?
+# > **Predict.** All weights 1.4 times as large, and no normalisation. The weights of a single layer would make its output 1.4
+# > times as large. And the output of the eighth layer?
 
 # %%
 size = lambda x: x.square().mean().sqrt().item()
@@ -100,8 +100,8 @@ print(f"weights times 1.4: the last output times {factor(True):.1f} with pixel n
 # starts from features of the same size, so what one layer does to the volume is forgotten before the next.
 # </details>
 #
-# Look at the maps themselves, one of each layer, blue below zero and red above. The colours of a map end at twice its largest value in
-# the trained generator. The last column is the image.
+# Look at the maps themselves, one of each layer, blue below zero and red above. The colours of a map end at twice its largest
+# value in the trained generator. The last column is the image.
 
 # %%
 liveliest = [x.std(dim=(2, 3)).mean(dim=0).argmax().item() for x in run(z)[1]]
@@ -126,8 +126,8 @@ widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7), alt="Maps of th
                  "and below without it, which follow the slider for the size of the weights.")
 
 # %% [markdown]
-# Without the normalisation the signal dies out on its way below 1 and runs away above it, and the image with it. (At 1 it is not the
-# trained image either, for the weights were trained with the normalisation.) With it the portrait stays a portrait.
+# Without the normalisation the signal dies out on its way below 1 and runs away above it, and the image with it. (At 1 it is not
+# the trained image either, for the weights were trained with the normalisation.) With it the portrait stays a portrait.
 #
 # ## Pixel norm
 #
@@ -135,8 +135,8 @@ widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7), alt="Maps of th
 #
 # $$b_{x,y} = a_{x,y} \Big/ \sqrt{\tfrac1C \sum_{j=1}^{C} \big(a^j_{x,y}\big)^2 + \epsilon} \qquad\text{(§4.2)}$$
 #
-# No mean is subtracted, nothing is learnt, and no other pixel or image takes part. The latent $z$ is normalised in the same way before it
-# enters.
+# No mean is subtracted, nothing is learnt, and no other pixel or image takes part. The latent $z$ is normalised in the same way
+# before it enters.
 #
 # > **Predict.** What can a generator no longer say once each pixel is normalised? And how large can one of 128 features be?
 #
@@ -149,7 +149,8 @@ widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7), alt="Maps of th
 #
 # ### Exercise 1 · pixel_norm
 #
-# `x` is $[N, C, H, W]$, or $[N, C]$ for latents. $\epsilon$ goes inside the root. The trained generator will draw with your function.
+# `x` is $[N, C, H, W]$, or $[N, C]$ for latents. $\epsilon$ goes inside the root. The trained generator will draw with your
+# function.
 
 # %%
 def pixel_norm(x, eps=1e-8):
@@ -161,12 +162,12 @@ ex.pixel_norm.check(pixel_norm)
 # %% [markdown]
 # ## One pace for all layers
 #
-# Weights are usually drawn with a deviation of $\text{gain}/\sqrt{\text{fan-in}}$ (He et al. 2015): a sum over more inputs needs smaller
-# weights, so that its output has deviation 1. That is right at the start. But then Adam comes. Adam divides the gradient by its own
-# size, so **each weight moves by about the learning rate in a step, whether it is large or small**.
+# Weights are usually drawn with a deviation of $\text{gain}/\sqrt{\text{fan-in}}$ (He et al. 2015): a sum over more inputs needs
+# smaller weights, so that its output has deviation 1. That is right at the start. But then Adam comes. Adam divides the gradient
+# by its own size, so **each weight moves by about the learning rate in a step, whether it is large or small**.
 #
-# > **Predict.** PGGAN's discriminator has a layer that sums over 3 inputs (a pixel's colours) and one that sums over 2,048. One step of
-# > Adam: which layer has changed more, measured by the size of its weights? By what factor?
+# > **Predict.** PGGAN's discriminator has a layer that sums over 3 inputs (a pixel's colours) and one that sums over 2,048. One
+# > step of Adam: which layer has changed more, measured by the size of its weights? By what factor?
 
 # %%
 def relative_steps(equalized):
@@ -213,9 +214,9 @@ for name, steps in (("He's initial weights", he), ("equalized", equal)):
 #
 # ### Exercise 2 · equalized_scale
 #
-# `shape` is that of a weight: $[O, I, k, k]$ or $[O, I]$. Return $c$ as a Python number. Before a leaky ReLU the network asks for a gain
-# of $\sqrt2$, before the image for 1. In the proof the trained generator is built anew, and each of its layers asks for its $c$. (Look
-# closely if your scale is wrong: after each layer pixel norm hides much of it.)
+# `shape` is that of a weight: $[O, I, k, k]$ or $[O, I]$. Return $c$ as a Python number. Before a leaky ReLU the network asks for
+# a gain of $\sqrt2$, before the image for 1. In the proof the trained generator is built anew, and each of its layers asks for
+# its $c$. (Look closely if your scale is wrong: after each layer pixel norm hides much of it.)
 
 # %%
 def equalized_scale(shape, gain=1.0):
@@ -230,14 +231,14 @@ ex.equalized_scale.check(equalized_scale)
 # <details><summary><b>Answer</b></summary>
 #
 # Yes, the other way round: the gradient of $w$ is $c$ times that of $\hat w$, and a step of $w$ moves $\hat w$ by another $c$. So
-# $\hat w$ moves by $c^2$ times its gradient, and layers with many inputs learn more slowly than in plain descent. The trick is made
-# for optimizers that do not care how large a gradient is.
+# $\hat w$ moves by $c^2$ times its gradient, and layers with many inputs learn more slowly than in plain descent. The trick is
+# made for optimizers that do not care how large a gradient is.
 # </details>
 #
 # ## A batch says more than its images
 #
-# Now variety. A generator that has found one convincing portrait can draw it forever: each time $D$ looks, it sees a good portrait.
-# This is **mode collapse**. Which of these rows comes from such a generator?
+# Now variety. A generator that has found one convincing portrait can draw it forever: each time $D$ looks, it sees a good
+# portrait. This is **mode collapse**. Which of these rows comes from such a generator?
 
 # %%
 reals = torch.cat([images for images, _ in portraits.batches(768, seed=3, resolution=16)])      # draws for some seconds
@@ -246,8 +247,8 @@ plots.show(plots.image_grid(torch.cat([held_out[:8], held_out[8:9].expand(8, -1,
            alt="Two rows of eight small portraits. In the upper row all differ; in the lower row it is eight times the same.")
 
 # %% [markdown]
-# You see it at once, because you look at the row. Let $D$ play that game: told apart are batches of four different portraits and of four
-# times the same one, all of them from the world.
+# You see it at once, because you look at the row. Let $D$ play that game: told apart are batches of four different portraits and
+# of four times the same one, all of them from the world.
 #
 # > **Predict.** A discriminator that judges each image alone: how often is it right on new batches, after 200 steps?
 
@@ -284,18 +285,18 @@ for name, group_size in (("each image alone", 1), ("with the deviation of four",
 # generator learn from such a discriminator that it repeats itself.
 # </details>
 #
-# So show $D$ a statistic of the batch (§3). Take a group of four samples. For each feature at each pixel, take the standard deviation
-# over the four. Average all of them to **one number**. Append it, as one more constant feature map, to each of the four. PGGAN does so at
-# 4 × 4, before the last convolution; there the features are about the whole image. If the generator repeats itself the number is small, $D$
-# learns what a small number means, and its gradient tells $G$ to spread out.
+# So show $D$ a statistic of the batch (§3). Take a group of four samples. For each feature at each pixel, take the standard
+# deviation over the four. Average all of them to **one number**. Append it, as one more constant feature map, to each of the
+# four. PGGAN does so at 4 × 4, before the last convolution; there the features are about the whole image. If the generator
+# repeats itself the number is small, $D$ learns what a small number means, and its gradient tells $G$ to spread out.
 #
 # Three conventions, which codes get wrong: the groups are **strided** (with 8 samples, samples 0, 2, 4, 6 and 1, 3, 5, 7), the
 # variance is **biased** (divided by 4, not by 3), and $10^{-8}$ is added inside the root.
 #
 # ### Exercise 3 · minibatch_stddev
 #
-# `x` is $[N, C, H, W]$; return $[N, C + 1, H, W]$. A batch smaller than `group_size` is one group. Otherwise $N$ is a multiple of it. In the
-# proof a small discriminator plays the game above, with half of its groups made of copies.
+# `x` is $[N, C, H, W]$; return $[N, C + 1, H, W]$. A batch smaller than `group_size` is one group. Otherwise $N$ is a multiple of
+# it. In the proof a small discriminator plays the game above, with half of its groups made of copies.
 
 # %%
 def minibatch_stddev(x, group_size=4):
@@ -305,8 +306,8 @@ def minibatch_stddev(x, group_size=4):
 ex.minibatch_stddev.check(minibatch_stddev)
 
 # %% [markdown]
-# Here is the number itself, on pixels instead of features: the deviation of groups of four portraits, of the world and of the generator
-# at the end of its first stages.
+# Here is the number itself, on pixels instead of features: the deviation of groups of four portraits, of the world and of the
+# generator at the end of its first stages.
 
 # %%
 for stage in ("4", "8", "16"):
@@ -323,9 +324,9 @@ for stage in ("4", "8", "16"):
 #
 # <details><summary><b>Answer</b></summary>
 #
-# No group may hold both: its number would say nothing about either, and a fake would be excused by the reals beside it. With strided
-# groups, putting the fakes *behind* the reals does exactly that. `judge_both` in `course_lib/training/stylegan2.py` interleaves them, so
-# that the result equals that of two passes.
+# No group may hold both: its number would say nothing about either, and a fake would be excused by the reals beside it. With
+# strided groups, putting the fakes *behind* the reals does exactly that. `judge_both` in `course_lib/training/stylegan2.py`
+# interleaves them, so that the result equals that of two passes.
 # </details>
 #
 # ## A critic on a leash
@@ -334,22 +335,24 @@ for stage in ("4", "8", "16"):
 #
 # $$\mathcal L_D = D(G(z)) - D(x) \qquad \mathcal L_G = -D(G(z))$$
 #
-# > **Predict.** You multiply the critic's last layer by 10. What happens to $\mathcal L_D$, if it was $-3$? What has the critic learnt?
+# > **Predict.** You multiply the critic's last layer by 10. What happens to $\mathcal L_D$, if it was $-3$? What has the critic
+# > learnt?
 #
 # <details><summary><b>Answer</b></summary>
 #
-# It becomes $-30$, and the critic has learnt nothing. So training will do exactly that, without end, and the gradients that the generator gets
-# grow with it. A difference of logits only means something if the *slope* of the critic is bounded: the theory asks for at most 1.
+# It becomes $-30$, and the critic has learnt nothing. So training will do exactly that, without end, and the gradients that the
+# generator gets grow with it. A difference of logits only means something if the *slope* of the critic is bounded: the theory
+# asks for at most 1.
 # </details>
 #
-# WGAN-GP (Gulrajani et al. 2017) asks for it with a penalty. Where? Between the two: at $\hat x$, a random point on the straight line
-# from a real to a fake,
+# WGAN-GP (Gulrajani et al. 2017) asks for it with a penalty. Where? Between the two: at $\hat x$, a random point on the straight
+# line from a real to a fake,
 #
 # $$\hat x = (1-\epsilon)\,x + \epsilon\, G(z) \quad \epsilon \sim U(0, 1) \qquad
 # \mathcal L_{GP} = \lambda\, \big(\lVert \nabla_{\hat x} D(\hat x) \rVert - 1\big)^2 \quad \lambda = 10$$
 #
-# In the plane you can see it. The reals lie on a ring, the fakes in a blob, and only the critic is trained. (Points are images of one pixel
-# with two colours here, so that the library's function takes them.)
+# In the plane you can see it. The reals lie on a ring, the fakes in a blob, and only the critic is trained. (Points are images of
+# one pixel with two colours here, so that the library's function takes them.)
 
 # %%
 def points(n):
@@ -408,14 +411,14 @@ for name, (_, slopes) in (("without penalty", free), ("λ = 10", held)):
           + ", ".join(f"{10 ** round(math.log10(slopes[i - 1])):,}" for i in (20, 100, 400)))
 
 # %% [markdown]
-# Both critics see where the reals are. The one without a penalty gets steeper as long as you train it; the one with a penalty has found its
-# height and stays.
+# Both critics see where the reals are. The one without a penalty gets steeper as long as you train it; the one with a penalty has
+# found its height and stays.
 #
 # ### Exercise 4 · gradient_penalty
 #
-# `critic` maps images $[N, 3, H, W]$ to logits $[N]$, and `mix` $[N]$ holds each pair's $\epsilon$. Return
-# $(\lVert\nabla D(\hat x)\rVert - t)^2 / t^2$ for each image, $[N]$, without $\lambda$. PGGAN's target $t$ is 1.
-# Differentiate the **sum** of the logits; the critic is trained on the result, so it must itself be differentiable.
+# `critic` maps images $[N, 3, H, W]$ to logits $[N]$, and `mix` $[N]$ holds each pair's $\epsilon$. Return $(\lVert\nabla D(\hat
+# x)\rVert - t)^2 / t^2$ for each image, $[N]$, without $\lambda$. PGGAN's target $t$ is 1. Differentiate the **sum** of the
+# logits; the critic is trained on the result, so it must itself be differentiable.
 
 # %%
 def gradient_penalty(critic, reals, fakes, target, mix):
@@ -425,17 +428,18 @@ def gradient_penalty(critic, reals, fakes, target, mix):
 ex.gradient_penalty.check(gradient_penalty)
 
 # %% [markdown]
-# One thing the penalty leaves open: all logits may drift together, for only their difference counts. PGGAN adds $0.001\, D(x)^2$ to
-# hold them near zero. Later generators return to the logistic loss of lesson 00 with R1, which asks for a slope of 0 at the reals
-# (lesson 06).
+# One thing the penalty leaves open: all logits may drift together, for only their difference counts. PGGAN adds $0.001\, D(x)^2$
+# to hold them near zero. Later generators return to the logistic loss of lesson 00 with R1, which asks for a slope of 0 at the
+# reals (lesson 06).
 #
 # ## Measured: without one of them
 #
-# Small networks of 32 × 32 pixels, trained at full size from the start on 280,000 images, two seeds each: with all four ingredients, and
-# without one of three (`python experiments/compare.py ingredients --parallel 4` on one H100; the fourth, the penalty, is in all of
-# them). Frechet, precision and recall are those of lesson 00. **MS-SSIM** is the mean structural similarity of
-# pairs of portraits, and **entropy** the mean over the attributes that the judge reads, in bits: low similarity and high entropy mean
-# variety. `activation` is the largest output of any convolution of the generator. ± is half the difference of the two seeds.
+# Small networks of 32 × 32 pixels, trained at full size from the start on 280,000 images, two seeds each: with all four
+# ingredients, and without one of three (`python experiments/compare.py ingredients --parallel 4` on one H100; the fourth, the
+# penalty, is in all of them). Frechet, precision and recall are those of lesson 00. **MS-SSIM** is the mean structural similarity
+# of pairs of portraits, and **entropy** the mean over the attributes that the judge reads, in bits: low similarity and high
+# entropy mean variety. `activation` is the largest output of any convolution of the generator. ± is half the difference of the
+# two seeds.
 
 # %%
 COLUMNS = {"frechet": 0, "precision": 2, "recall": 3, "ms_ssim": 2, "entropy": 2, "activation": 1}          # and their digits
@@ -485,22 +489,23 @@ plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest acti
 #
 # <details><summary><b>Answer</b></summary>
 #
-# **Equalized learning rate**: without it nothing works here. The outputs escalate to several times those of the others. After 20,000 images
-# MS-SSIM is near 1: *all* portraits are the same. That is the collapse this lesson began with; the runs come out of it and fall back,
-# and one of them ends in it. They had pixel norm and minibatch deviation, and those did not prevent it. One cause is plain: at the same
-# learning rate, layers with many inputs take steps many times as large. So this compares two paces as well as two kinds of weights.
-# Whether a smaller learning rate would have saved these runs, it does not tell.
+# **Equalized learning rate**: without it nothing works here. The outputs escalate to several times those of the others. After
+# 20,000 images MS-SSIM is near 1: *all* portraits are the same. That is the collapse this lesson began with; both runs come out
+# of it, and one of them falls back twice and ends in it. They had pixel norm and minibatch deviation, and those did not prevent
+# it. One cause is plain: at the same learning rate, layers with many inputs take steps many times as large. So this compares two
+# paces as well as two kinds of weights. Whether a smaller learning rate would have saved these runs, it does not tell.
 #
-# **Pixel norm**: without it the generator begins more slowly: after 20,000 images it has the larger distance and less variety, with either
-# seed. Then it catches up: at the end its distance is the same. A little variety is still missing, in recall and entropy, with either seed.
-# Its outputs begin smaller and grow by a larger factor, but they do not run away. The paper (§4.2) finds as much: pixel norm changes little on most data, and helps when signals do escalate.
+# **Pixel norm**: without it the generator begins more slowly: after 20,000 images it has the larger distance and less variety,
+# with either seed. Then it catches up: at the end its distance is the same. A little variety is still missing, in recall and
+# entropy, with either seed. Its outputs begin smaller and grow by a larger factor, but they do not run away. The paper (§4.2)
+# finds as much: pixel norm changes little on most data, and helps when signals do escalate.
 #
-# **Minibatch deviation**: no column shows that it is gone. Nothing collapses in these runs, with it or without it, so there is nothing to
-# prevent.
+# **Minibatch deviation**: no column shows that it is gone. Nothing collapses in these runs, with it or without it, so there is
+# nothing to prevent.
 # </details>
 #
-# The paper *adds* one ingredient after another, on CelebA (Table 1, as reported there; sliced Wasserstein distance averaged over the levels;
-# for both columns lower is better):
+# The paper *adds* one ingredient after another, on CelebA (Table 1, as reported there; sliced Wasserstein distance averaged over
+# the levels; for both columns lower is better):
 #
 # | | SWD | MS-SSIM |
 # |---|---|---|
@@ -512,12 +517,15 @@ plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest acti
 # %% [markdown]
 # ## Summary
 #
-# - Layers multiply: a factor in each of eight layers is nearly its eighth power in the end. Pixel norm leaves the factor of the last one.
-# - Adam moves each weight by about the learning rate. Weights of $N(0, 1)$, scaled each time they are used, make that one pace for all layers.
-# - A discriminator that judges images one by one cannot see that a generator repeats itself. One number for each group of four is enough.
+# - Layers multiply: a factor in each of eight layers is nearly its eighth power in the end. Pixel norm leaves the factor of the
+#   last one.
+# - Adam moves each weight by about the learning rate. Weights of $N(0, 1)$, scaled each time they are used, make that one pace
+#   for all layers.
+# - A discriminator that judges images one by one cannot see that a generator repeats itself. One number for each group of four is
+#   enough.
 # - A difference of logits has no scale; the gradient penalty gives it one by holding the critic's slope near 1.
-# - Measured at this size: without equalized learning rate outputs escalate and variety is lost, without pixel norm learning begins more
-#   slowly, and minibatch deviation has nothing to do.
+# - Measured at this size: without equalized learning rate outputs escalate and variety is lost, without pixel norm learning
+#   begins more slowly, and minibatch deviation has nothing to do.
 #
-# **Read next**: §3, §4 and App. A of the PGGAN paper; `course_lib/networks/pggan.py` and `course_lib/training/growing.py`, which run what
-# you wrote. In [lesson 05](05_demodulation.ipynb) you meet the normalisations that took the place of pixel norm.
+# **Read next**: §3, §4 and App. A of the PGGAN paper; `course_lib/networks/pggan.py` and `course_lib/training/growing.py`, which
+# run what you wrote. In [lesson 05](05_demodulation.ipynb) you meet the normalisations that took the place of pixel norm.

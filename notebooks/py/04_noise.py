@@ -109,7 +109,7 @@ images = G.synthesis(ws, noise="const", plain=True)
 ops.add_noise = original
 plots.show(plots.bars(dict(zip(names, strengths)), "strength of the noise / deviation of its map, mean over maps"),
            alt="A bar for each layer: the strength of its noise against the deviation of its feature maps. The first is by far the longest, "
-               "then come the first layer at 32 px, the second at 4 and the first at 8.")
+               "then come the first at 8 px, the second at 4 and the first at 32.")
 
 # %% [markdown]
 # The first layer has taken most, where the map is a constant and noise is all that differs between two images before the style.

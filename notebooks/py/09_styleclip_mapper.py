@@ -65,8 +65,9 @@ plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images])
 
 # %% [markdown]
 # Two random directions of so many entries are at right angles, with a cosine of 0. These share something, and not much: what
-# makes one portrait's hair red depends on whose hair it is, and each search took liberties of its own (one of them found a red beard
-# easier). A mapper is made for just that: a network that looks at $w$ and says where to go from here.
+# makes one portrait's hair red depends on whose hair it is, and each search took liberties of its own (one of them adds a red
+# beard, and one leaves the hair black). A mapper is made for just that: a network that looks at $w$ and says where to go from
+# here.
 #
 # $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3)}$$
 #
@@ -112,8 +113,8 @@ ex.mapper_loss.check(mapper_loss)
 # ## Trained mappers
 #
 # The course ships a mapper for each of the twelve sentences of lesson 08's table. Move the strength; 0 is the portrait itself,
-# and below 0 lies the opposite, if there is one. `levels` lets one level act alone. (Six of the mappers have the medium level only:
-# those for smiles, frowns, open mouths, beards and colours of hair. The coarse level changes nothing there.)
+# and below 0 lies the opposite, if there is one. `levels` lets one level act alone. (Six of the mappers have the medium level
+# only: those for smiles, frowns, open mouths, beards and colours of hair. If you choose coarse there, nothing changes.)
 
 # %%
 def mapped(wish="a person with glasses", strength=1.0, levels="all"):
@@ -135,15 +136,15 @@ alone = {f"{name}, {level}": styleclip.map_latents(G, mappers[wish], ws, 1.0, [l
          for name, wish in wishes.items() for level in ("coarse", "medium")}
 plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, labels=["before", *alone]),
            alt="Four portraits; below them the same with only the coarse level of the mapper for short hair and with only its medium level, then "
-               "with either level of the mapper for a bald head. The medium level cuts the hair of two, and gives hair the colour of skin.")
+               "with either level of the mapper for a bald head. The medium level for short hair cuts the hair of two; the one for a bald head makes hair paler.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The medium one. For short hair it cuts, on the right two portraits; the coarse level only darkens the second's, and changes clothes. For
-# a bald head the coarse level does next to nothing. The medium one gives hair the colour of skin: from some way off that is a bald
-# head, and CLIP's number rises. What one level adds you can leave out when you train a mapper (`--levels medium`). Then what only the
-# other layers decide stays.
+# The medium one. For short hair it cuts, on the right two portraits; the coarse level only darkens the second's, and changes
+# clothes. For a bald head the coarse level leaves the hair alone, and gives the fourth portrait glasses. The medium one pales the
+# hair, of two portraits nearly to the colour of their skin; nobody goes bald. What one level adds you can leave out when you
+# train a mapper (`--levels medium`). Then what only the other layers decide stays.
 # </details>
 #
 # ## Train one
@@ -198,26 +199,28 @@ ax.legend()
 plots.show(fig, alt="The share that shows the wish, the change of other attributes and the share of same persons, against the strength of the mapper.")
 
 # %% [markdown]
-# On average the mapper grants far more than the search, at about the same change of the rest, but keeps the person less often. The
-# average hides much. Smiles and open mouths are perfect, with little change of the rest. Glasses and beards always come, curls and
-# colours of hair mostly; but of glasses, curls and beards the identity network no longer knows a third of the persons, or two. Long hair
-# always comes, and nobody is left who was there before: one woman with glasses, again and again. Frowns come as seldom as in the search,
-# hats and bald heads hardly ever, though CLIP sees them well (lesson 08). To see a hat is one thing, to find the way to one another. In
-# the curves (a smile, long hair, red hair; sixteen portraits each) the wish comes most often at the strength that was trained, 1, and
-# smaller strengths keep more of the rest. Then look at the beards, for the table alone would call them all granted:
+# On average the mapper grants far more than the search, at about the same change of the rest, but keeps the person less often.
+# The average hides much. Smiles and open mouths are perfect, with little change of the rest. Glasses and beards always come,
+# curls and colours of hair mostly; but with glasses the identity network no longer knows more than a third of the persons, with
+# curls and beards about two thirds. Long hair always comes, says the judge; but each portrait becomes the same smeared woman with
+# glasses (choose the sentence above and look). Short hair comes less often than in the search, frowns as seldom, hats and bald
+# heads hardly ever, though CLIP sees them well (lesson 08). To see a hat is one thing; to find the way to one is another. In the
+# curves (a smile, long hair, red hair; sixteen portraits each) the wish comes most often at the strength that was trained, 1, and
+# smaller strengths keep more of the rest. Then look at the beards, for the table alone would call them all granted too:
 
 # %%
 wish = "a person with a beard"
 halves = {f"strength {strength:g}": styleclip.map_latents(G, mappers[wish], ws, strength).images for strength in (0.25, 0.5, 1.0)}
 plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, labels=["before", *halves]),
            alt="Four portraits, and below them the same with the mapper for a beard at a quarter, at half and at full strength: at full strength a dark beard "
-               "covers half of each face.")
+               "covers half of three of the faces.")
 
 # %% [markdown]
-# At full strength there is a beard, and it has swallowed half of the face; CLIP's number is raised all the same. At half it is a beard
-# on the second and the third, at a quarter a shadow. Two terms of Eq. 4 pull against this. At $\lambda_{L2} = 0.02$ and
-# $\lambda_{ID} = 0.1$ they are not enough for beards; what larger weights do is not measured here. (Each mapper was trained with
-# $\lambda_{L2} = 0.01$ and 0.02, and the better one on other portraits is shipped.) The distance to a real portrait is nobody's term.
+# At full strength a beard has swallowed half of the face of three; the first gets a black mouth. CLIP's number is raised all the
+# same. At half it is a beard on the second and the third, at a quarter hardly a shadow. Two terms of Eq. 4 pull against this. At
+# $\lambda_{L2} = 0.02$ and $\lambda_{ID} = 0.1$ they are not enough for beards; what larger weights do is not measured here.
+# (Each mapper was trained with $\lambda_{L2} = 0.01$ and 0.02, and the better one on other portraits is shipped.) The distance to
+# a real portrait is nobody's term.
 #
 # ## Summary
 #

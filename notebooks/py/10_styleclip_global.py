@@ -197,8 +197,8 @@ ex.shifted.check(shifted)
 # ## Any sentence, at once
 #
 # Nothing is searched and nothing is trained. Type what you have, what you want, and move $\alpha$ and $\beta$. A negative
-# $\alpha$ goes the other way. Then type "a person wearing a hat": CLIP has a direction for every sentence, and not every direction
-# leads there.
+# $\alpha$ goes the other way. Then type "a person wearing a hat": CLIP has a direction for every sentence, and not every
+# direction leads there.
 
 # %%
 def directed(neutral="a person", target="a person with glasses", alpha=1.5, beta=0.2):
@@ -231,9 +231,10 @@ axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
 # %% [markdown]
-# Both are a trade. The smile is there at α = 0.5 already, and what a larger α adds is mostly a change of everything else; long and red hair
-# hardly move at any. A smaller β lets them come: at 0.1 more channels move, more wishes are granted, and more persons are lost. A
-# larger one spares the rest and the person. No pair suits all three sentences, and the paper too chooses them for each edit.
+# Both are a trade. The smile is there at α = 0.5 already, and what a larger α adds is mostly a change of everything else; long
+# and red hair hardly move at any. At β = 0.1 more channels move: long hair comes in a quarter of the portraits and red hair in a
+# fifth, and more persons are lost. A larger β spares the other attributes, and hardly helps the person. No pair suits all three
+# sentences, and the paper too chooses them for each edit.
 
 # %% [markdown]
 # ## Three methods, one table
@@ -259,29 +260,30 @@ for place in methods["mapper"]["seconds"]:
     print(f"{'seconds an edit, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
-# No method wins everywhere. The mapper grants most, seven wishes of ten; the search half, the direction two fifths. Their wishes differ:
-# frowns are the direction's, short hair the search's, and colours of hair the direction does not find at all. They differ in what they
-# cost, too. The search keeps nearly everyone, and is slower by a factor of some fifty. The direction changes the rest least, for at these
-# settings many portraits hardly move; but it never asks the identity network, and loses one person in three. Of its smiles nearly all:
-# the judge reads in them that the eyes have come nearer to each other. The mapper is as fast, loses as many, and changes the rest as
-# much as the search. (`kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images.
-# Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike. The beards of lesson 09
-# are in it, so it is no proof of quality.)
+# No method wins everywhere. The mapper grants most, seven wishes of ten; the search half, the direction two fifths. Their wishes
+# differ: frowns are the direction's, short hair the search's, and colours of hair the direction does not find at all. They differ
+# in what they cost, too. The search keeps nearly everyone, and is slower: by a factor of fifty to eighty on the GPU, and of more
+# than a hundred on two CPU cores. The direction changes the rest least, for at these settings many portraits hardly move; but it
+# never asks the identity network, and loses one person in three. Of its smiles and frowns it loses nearly all persons. The mapper
+# is as fast, loses as many, and changes the rest as much as the search. (`kid`, the kernel distance, compares features of the
+# oracle like the Fréchet distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are
+# truncated, at $\psi = 0.7$, and alike. The beards of lesson 09 are in it, so it is no proof of quality.)
 #
-# Hats and bald heads hardly ever come. CLIP names every one of them on real portraits (lesson 08). To be read and to be reached are two
-# things. Numbers are not enough either. Look at what the global direction made of three portraits for each sentence of the table, in
-# its order:
+# Hats and bald heads hardly ever come. CLIP names every one of them on real portraits (lesson 08). To be read and to be reached
+# are two things. Numbers are not enough either. Look at what the global direction made of three portraits for each sentence of
+# the table, in its order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
-           alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. Smiles, open mouths and "
-               "glasses are to be seen in all three, a beard in one; for the other sentences little changes.")
+           alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. Smiles and open mouths "
+               "are to be seen in all three, glasses clearly in two, a beard clearly in one; for the other sentences less changes.")
 
 # %% [markdown]
-# Smiles, open mouths and glasses are there in all three, and nearly everything else stays: this is what StyleCLIP promises. The first
-# gets a beard, the others do not. For colours and lengths of hair, a hat and a bald head next to nothing happens, and where it does it
-# is another thing: a bun turns brown, or blonde under the beard's direction. One direction serves everybody, and what must change in
-# $S$ for long hair depends on the hair that is there.
+# Smiles and open mouths come in all three, glasses clearly in two and as a thin rim on the first. Much stays, but not all: hair
+# and a background change colour. The first gets a beard; the third's hair closes below her chin, and the second turns blonde
+# instead. Curls give the bald man some hair at the temples. For colours and lengths of hair, a hat and a bald head next to
+# nothing happens, but that a bun turns brown. One direction serves everybody, and what must change in $S$ for long hair depends
+# on the hair that is there.
 #
 # What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
