@@ -285,6 +285,7 @@ def test_the_loss_of_an_edit_is_that_of_a_wrong_answer(opponents, monkeypatch):
     network, found = opponents
     reals, true = network.encode_images(portraits.render(portraits.sample_attributes(40, 2), 64)), torch.arange(40).expand(len(found.claims), 40) % 2 == 0
     said, losses = network.encode_texts(list(found.claims)), {}
+    found.loss(network, said, reals, true)                               # so that all have begun
     for grant in (True, False):
         state = found.ws.clone(), found.momentum.clone(), found.left.clone()
         monkeypatch.setattr(found, "claims", {text: lambda reading: torch.full([6], grant) for text in found.claims})
@@ -294,7 +295,7 @@ def test_the_loss_of_an_edit_is_that_of_a_wrong_answer(opponents, monkeypatch):
     # log(1 + exp(-x)) − log(1 + exp(x)) = −x, the mean score
     with torch.no_grad():
         torch.manual_seed(2)
-        seen = network.encode_images(clip.random_views(found.G.synthesis(found.ws, noise="const")))
+        seen = network.encode_images(clip.random_views(network.resized(found.G.synthesis(found.ws, noise="const"), enlarge=False)))
         cosines = said @ reals.T
         middle = (cosines[:, ::2].mean(dim=1) + cosines[:, 1::2].mean(dim=1)) / 2
         score = network.model.logit_scale.exp() * ((seen * said[found.claim]).sum(dim=1) - middle[found.claim])
