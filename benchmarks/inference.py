@@ -48,7 +48,7 @@ def transposed(x, weight, kernel=None, up=1, down=1, padding=0, groups=1, mirror
     return ops.upfirdn2d(F.conv_transpose2d(x, weight.to(x.dtype), stride=2, groups=groups), kernel, padding=1, gain=4)
 
 
-PATHS = {"plain": ops.conv2d_resample, "official": transposed, "ours": None}
+PATHS = {"plain": ops.conv2d_resample, "official": transposed, "ours": ops.conv2d_resample}
 
 
 @torch.no_grad()
@@ -60,7 +60,7 @@ def measure(G, batch, repeats, dtype, device, alone=False):
     times, images = {path: [] for path in paths}, {}
 
     def draw(path):
-        ops.conv2d_resample = PATHS[path] or PATHS["plain"]
+        ops.conv2d_resample = PATHS[path]
         return G.synthesis(w, noise="const", plain=path != "ours", dtype=None if device.type == "cpu" else dtype)
 
     for _ in range(repeats + 2):

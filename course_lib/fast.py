@@ -35,10 +35,10 @@ def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=N
     gain = 2 ** 0.5
     form = _form(x, weight, up)
     if form:
-        energy, matrices = _kept(weight, form[0])
+        energy, matrices = _cached(weight, form[0])
         y = form[1](x * style[:, :, None, None], matrices)
         if up == 2:
-            y = F.conv2d(y, (kernel.flip([0, 1]) * 4).expand(y.shape[1], 1, *kernel.shape), padding=1, groups=y.shape[1])
+            y = _filtered(y, kernel)
         y.mul_((style.square() @ energy + 1e-8).rsqrt()[:, :, None, None] * gain).add_((bias * gain)[:, None, None])
     elif x.shape[2] * x.shape[3] * up ** 2 > weight[0].numel():
         weights = ops.demodulate(ops.modulate(weight, style)) * gain
@@ -58,26 +58,26 @@ def _form(x, weight, up):
     if weight.requires_grad or weight.is_inference() or weight.dtype.itemsize < 4 or torch.compiler.is_compiling():
         return None
     if up == 2:
-        return (products.spread, products.spread_conv2d) if h * w <= 1024 else None
+        return (products.col2im, products.col2im_conv2d) if h * w <= 1024 else None
     if h * w <= 64:
-        return products.gathered, products.gathered_conv2d
-    return (products.tiled, products.tiled_conv2d) if h % 4 == w % 4 == 0 and weight.shape[1] >= 128 else None
+        return products.im2col, products.im2col_conv2d
+    return (products.winograd, products.winograd_conv2d) if h % 4 == w % 4 == 0 and weight.shape[1] >= 128 else None
 
 
-_KEPT = WeakTensorKeyDictionary()
+_CACHE = WeakTensorKeyDictionary()
 
 
-def _kept(weight, form):
+def _cached(weight, form):
     """Σ_k w_ijk² [I, O] and form(weight), made anew when the weight has changed and forgotten with it.
 
     PyTorch counts the edits of a tensor, but not those through `.data`. These show in its product with a vector.
     """
     flat = weight.flatten(1)
     seen = form, weight._version, flat.dtype, (flat @ torch.arange(flat.shape[1]).to(flat).cos()).tolist()
-    kept = _KEPT.get(weight)
+    kept = _CACHE.get(weight)
     if kept is None or kept[0] != seen:
         with torch.inference_mode(False):                                            # may be used outside later
-            kept = _KEPT[weight] = seen, (weight.square().sum(dim=(2, 3)).t().contiguous(), form(weight))
+            kept = _CACHE[weight] = seen, (weight.square().sum(dim=(2, 3)).t().contiguous(), form(weight))
     return kept[1]
 
 
@@ -87,8 +87,12 @@ def _resampled(x, weight, bias, up, kernel):
     x, weight = (t.contiguous(memory_format=torch.channels_last) for t in (x, weight))
     if up == 1:
         return F.conv2d(x, weight, bias, padding=1)
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(x, (kernel.flip([0, 1]) * 4).expand(len(weight), 1, *kernel.shape), bias, padding=1, groups=len(weight))
+    return _filtered(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), kernel, bias)
+
+
+def _filtered(x, kernel, bias=None):
+    """`ops.upfirdn2d(x, kernel, padding=1, gain=4)` and a bias, padded within the convolution."""
+    return F.conv2d(x, (kernel.flip([0, 1]) * 4).expand(x.shape[1], 1, *kernel.shape), bias, padding=1, groups=x.shape[1])
 
 
 def to_rgb(x, weight, style, bias):
@@ -130,7 +134,7 @@ def conv2d_resample(x, weight, kernel=None, up=1, down=1, padding=0, mirror=Fals
 
 
 def upsample2d(x, kernel):
-    """`ops.upsample2d` by two for four taps: the filter folded into the 3×3 identity, one convolution per feature map."""
+    """`ops.upsample2d` by two for four taps, which are split by parity into four 3×3 kernels: one convolution per feature map."""
     n, c, h, w = x.shape
     phases = F.pad(kernel.to(x) * 4, [1, 1, 1, 1]).view(3, 2, 3, 2).permute(1, 3, 0, 2).reshape(4, 1, 3, 3).flip([2, 3])
     return F.pixel_shuffle(F.conv2d(x.reshape(n * c, 1, h, w), phases, padding=1), 2).reshape(n, c, 2 * h, 2 * w)

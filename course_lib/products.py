@@ -6,37 +6,34 @@ import torch
 import torch.nn.functional as F
 
 
-def gathered(weight):
-    """[O, I, 3, 3] → [9·I, O]."""
+def im2col(weight):
+    """The matrix of a weight for im2col: [O, I, 3, 3] → [9·I, O]."""
     return weight.permute(2, 3, 1, 0).flatten(0, 2)
 
 
-def gathered_conv2d(x, matrix):
+def im2col_conv2d(x, matrix):
     """`F.conv2d(x, weight, padding=1)` as one product: a row has the nine pixels that one pixel is made of."""
     n, c, h, w = x.shape
     rows = F.pad(x, [1, 1, 1, 1]).unfold(2, 3, 1).unfold(3, 3, 1).permute(0, 2, 3, 4, 5, 1).reshape(-1, 9 * c)
     return (rows @ matrix).view(n, h, w, -1).permute(0, 3, 1, 2)
 
 
-def spread(weight):
-    """[O, I, 3, 3] → [I, 9·O]."""
+def col2im(weight):
+    """The matrix of a weight for col2im: [O, I, 3, 3] → [I, 9·O]."""
     return weight.permute(1, 2, 3, 0).flatten(1)
 
 
-def spread_conv2d(x, matrix):
+def col2im_conv2d(x, matrix):
     """`F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)`: a row of the product has what one pixel adds to nine.
     [N, I, H, W] → [N, O, 2H + 1, 2W + 1]."""
-    return torch.cat([_spread(part, matrix) for part in x.split(max(1, 1024 // (x.shape[2] * x.shape[3])))])
-
-
-def _spread(x, matrix):
     n, c, h, w = x.shape
-    taps = (x.permute(0, 2, 3, 1).reshape(-1, c) @ matrix).view(n, h, w, 3, 3, -1)
-    y = x.new_zeros(n, 2 * h + 1, 2 * w + 1, taps.shape[-1])
-    for i in range(3):
-        for j in range(3):
-            y[:, i:i + 2 * h:2, j:j + 2 * w:2] += taps[:, :, :, i, j]
-    return y.permute(0, 3, 1, 2)
+    pixels, images = x.new_zeros(n, 2 * h + 1, 2 * w + 1, matrix.shape[1] // 9), max(1, 1024 // (h * w))
+    for part, out in zip(x.split(images), pixels.split(images)):
+        taps = (part.permute(0, 2, 3, 1).reshape(-1, c) @ matrix).view(-1, h, w, 3, 3, out.shape[-1])
+        for i in range(3):
+            for j in range(3):
+                out[:, i:i + 2 * h:2, j:j + 2 * w:2] += taps[:, :, :, i, j]
+    return pixels.permute(0, 3, 1, 2)
 
 
 def _values(n):
@@ -45,16 +42,17 @@ def _values(n):
     return torch.cat([points[:, None] ** torch.arange(n), torch.eye(n, dtype=torch.float64)[-1:]])
 
 
-A, G, B = (torch.kron(m, m) for m in (_values(4).t(), _values(3), _values(6).inverse().t()))       # for both axes at once
+# Aᵀ ⊗ Aᵀ, G ⊗ G and Bᵀ ⊗ Bᵀ, for both axes at once.
+AT, G, BT = (torch.kron(m, m) for m in (_values(4).t(), _values(3), _values(6).inverse().t()))
 
 
-def tiled(weight):
+def winograd(weight):
     """G g Gᵀ of every kernel g: [O, I, 3, 3] → [36, I, O]."""
     o, i = weight.shape[:2]
     return (G.to(weight) @ weight.permute(2, 3, 1, 0).reshape(9, i * o)).view(36, i, o)
 
 
-def tiled_conv2d(x, matrices):
+def winograd_conv2d(x, matrices):
     """`F.conv2d(x, weight, padding=1)` by Winograd's F(4×4, 3×3) (Lavin & Gray 2016, arXiv:1509.09308), where H and W are
     multiples of four: 36 multiplications for 16 pixels instead of 144.
 
@@ -76,6 +74,6 @@ def _strip(x, matrices, out):
     """[N, I, H + 2, W + 2], into out [N, H, W, O]."""
     n, c, h, w = len(x), x.shape[1], x.shape[2] // 4, x.shape[3] // 4
     tiles = x.unfold(2, 6, 4).unfold(3, 6, 4).permute(4, 5, 0, 2, 3, 1).reshape(36, -1)
-    products = (B.to(x) @ tiles).view(36, -1, c) @ matrices
-    pixels = (A.to(x) @ products.view(36, -1)).view(4, 4, n, h, w, -1)
+    products = (BT.to(x) @ tiles).view(36, -1, c) @ matrices
+    pixels = (AT.to(x) @ products.view(36, -1)).view(4, 4, n, h, w, -1)
     out.unflatten(1, (h, 4)).unflatten(3, (w, 4)).copy_(pixels.permute(2, 3, 0, 4, 1, 5))

@@ -9,7 +9,6 @@ import hashlib
 import importlib
 import json
 import os
-import re
 from pathlib import Path
 
 import torch
@@ -44,7 +43,7 @@ def load(name_or_path, part=None, device="cpu"):
     if name in cards():
         path, part = file(name, part), None
     elif name in FULL:
-        path = download.fetch(FULL[name], download.cache() / FULL[name].rsplit("/")[-1])
+        path = download.fetch(FULL[name])
     else:
         path = Path(name)
         if not path.is_file():
@@ -142,7 +141,7 @@ def generator_from_nvidia(state_dict, conv_clamp=None):
     channels = channels_of(state, r"synthesis\.b(\d+)\.conv1\.weight", 0)
     network = stylegan2.Generator(
         max(channels), z_dim=first - (w_dim if c_dim else 0), w_dim=w_dim, c_dim=c_dim, channels=channels,
-        mapping_layers=_count(state, r"mapping\.fc(\d+)\.weight"),
+        mapping_layers=zoo_formats.layouts.count(state, r"mapping\.fc(\d+)\.weight"),
         img_channels=state["synthesis.b4.torgb.weight"].shape[0], conv_clamp=conv_clamp)
     return fill(network, state)
 
@@ -155,13 +154,9 @@ def discriminator_from_nvidia(state_dict, conv_clamp=None, group_size=4):
     conditional = "mapping.embed.weight" in state
     network = stylegan2.Discriminator(
         max(channels), c_dim=state["mapping.embed.weight"].shape[1] if conditional else 0, channels=channels,
-        mapping_layers=_count(state, r"mapping\.fc(\d+)\.weight"),
+        mapping_layers=zoo_formats.layouts.count(state, r"mapping\.fc(\d+)\.weight"),
         img_channels=state[f"b{max(channels)}.fromrgb.weight"].shape[1], conv_clamp=conv_clamp, group_size=group_size)
     return fill(network, state)
-
-
-def _count(state, pattern):
-    return sum(re.fullmatch(pattern, key) is not None for key in state)
 
 
 def _from(module):

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from course_lib import fast, products
 from course_lib.networks import stylegan2
 
-FORMS = {(products.gathered, products.gathered_conv2d): lambda x, weight: F.conv2d(x, weight, padding=1),
-         (products.tiled, products.tiled_conv2d): lambda x, weight: F.conv2d(x, weight, padding=1),
-         (products.spread, products.spread_conv2d): lambda x, weight: F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)}
+FORMS = {(products.im2col, products.im2col_conv2d): lambda x, weight: F.conv2d(x, weight, padding=1),
+         (products.winograd, products.winograd_conv2d): lambda x, weight: F.conv2d(x, weight, padding=1),
+         (products.col2im, products.col2im_conv2d): lambda x, weight: F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)}
 
 
 def draw(*shape, seed=0, dtype=torch.float32):
@@ -39,7 +39,7 @@ def frozen_layer(up=1, resolution=16, dtype=torch.float32):
     return stylegan2.StyledConv(128, 12, 8, resolution, up=up).to(dtype).requires_grad_(False)
 
 
-LAYERS = {"gathered": lambda: frozen_layer(resolution=8), "tiled": frozen_layer, "spread": lambda: frozen_layer(up=2)}
+LAYERS = {"im2col": lambda: frozen_layer(resolution=8), "winograd": frozen_layer, "col2im": lambda: frozen_layer(up=2)}
 
 
 def outputs(layer, batch=2):
@@ -96,9 +96,9 @@ EDITS = {"in place": lambda layer: layer.weight[1].neg_(),
 def test_an_edited_weight_is_not_taken_from_memory(name, edit):
     layer = LAYERS[name]()
     before = outputs(layer)
-    kept = fast._KEPT[layer.weight]
+    kept = fast._CACHE[layer.weight]
     assert agree(*before) and kept[0][0].__name__ == name
-    assert agree(*outputs(layer)) and fast._KEPT[layer.weight] is kept               # nothing is made twice
+    assert agree(*outputs(layer)) and fast._CACHE[layer.weight] is kept               # nothing is made twice
     EDITS[edit](layer)
     after = outputs(layer)
     assert agree(*after)
@@ -110,21 +110,21 @@ def test_an_edited_weight_is_not_taken_from_memory(name, edit):
 def test_an_edit_that_rounding_hides_counts_where_pytorch_counts_it():
     layer = frozen_layer()
     outputs(layer)
-    kept = fast._KEPT[layer.weight]
+    kept = fast._CACHE[layer.weight]
     layer.weight[3, 5, 1, 2] *= 1 + 2 ** -23
     outputs(layer)
-    assert fast._KEPT[layer.weight] is not kept and torch.equal(fast._KEPT[layer.weight][1][1], products.tiled(layer.weight))
+    assert fast._CACHE[layer.weight] is not kept and torch.equal(fast._CACHE[layer.weight][1][1], products.winograd(layer.weight))
 
 
 @torch.no_grad()
 def test_half_precision_in_between_is_noticed():
     layer = frozen_layer()
     outputs(layer)
-    kept = fast._KEPT[layer.weight][1][1]
+    kept = fast._CACHE[layer.weight][1][1]
     layer.half().float()
     outputs(layer)
-    assert not torch.equal(kept, fast._KEPT[layer.weight][1][1])
-    assert torch.equal(fast._KEPT[layer.weight][1][1], products.tiled(layer.weight))
+    assert not torch.equal(kept, fast._CACHE[layer.weight][1][1])
+    assert torch.equal(fast._CACHE[layer.weight][1][1], products.winograd(layer.weight))
 
 
 @torch.no_grad()
@@ -142,7 +142,7 @@ def test_a_copy_keeps_its_own():
 def test_what_is_kept_is_freed_with_the_weight():
     layer = frozen_layer()
     outputs(layer)
-    kept = [weakref.ref(tensor) for tensor in fast._KEPT[layer.weight][1]]
+    kept = [weakref.ref(tensor) for tensor in fast._CACHE[layer.weight][1]]
     assert all(reference() is not None for reference in kept)
     del layer
     gc.collect()
@@ -153,10 +153,10 @@ def test_what_inference_mode_kept_serves_outside():
     layer = frozen_layer()
     with torch.inference_mode():
         inside = outputs(layer)[1]
-    kept = fast._KEPT[layer.weight]
+    kept = fast._CACHE[layer.weight]
     assert not any(tensor.is_inference() for tensor in kept[1])
     with torch.no_grad():
-        assert torch.equal(outputs(layer)[1], inside) and fast._KEPT[layer.weight] is kept
+        assert torch.equal(outputs(layer)[1], inside) and fast._CACHE[layer.weight] is kept
     plain, other = outputs(layer)                                                    # with gradients the other way
     assert agree(plain, inside) and agree(plain, other)
 
@@ -164,16 +164,16 @@ def test_what_inference_mode_kept_serves_outside():
 @torch.no_grad()
 def test_only_frozen_weights_are_kept():
     layer = frozen_layer().requires_grad_()
-    assert agree(*outputs(layer)) and layer.weight not in fast._KEPT
+    assert agree(*outputs(layer)) and layer.weight not in fast._CACHE
     with torch.inference_mode():
         layer = frozen_layer()
-        assert agree(*outputs(layer)) and layer.weight not in fast._KEPT
+        assert agree(*outputs(layer)) and layer.weight not in fast._CACHE
     layer = frozen_layer(dtype=torch.bfloat16)
     outputs(layer)
-    assert layer.weight not in fast._KEPT
+    assert layer.weight not in fast._CACHE
     layer = frozen_layer()
     outputs(layer)
-    assert layer.weight in fast._KEPT
+    assert layer.weight in fast._CACHE
 
 
 # Whole generators
@@ -201,7 +201,7 @@ def test_generators_draw_the_same_images_with_kept_forms(noise, batch, clamp):
         torch.manual_seed(6)
         images.append(G(z, noise=noise, plain=plain))
     weights = [layer.weight for _, layer, _ in G.synthesis.style_layers() if hasattr(layer, "noise_strength")]
-    assert {fast._KEPT[weight][0][0] for weight in weights} == {products.gathered, products.spread, products.tiled}
+    assert {fast._CACHE[weight][0][0] for weight in weights} == {products.im2col, products.col2im, products.winograd}
     assert (images[0] - images[1]).abs().max() < 1e-5 * images[0].abs().max() and torch.equal(images[1], images[2])
 
 
@@ -209,7 +209,7 @@ def test_generators_draw_the_same_images_with_kept_forms(noise, batch, clamp):
 def test_a_network_that_learns_takes_the_other_path(monkeypatch):
     G, z = generator(None), draw(2, 16)
     kept = G(z, noise="const")
-    monkeypatch.setattr(fast, "_kept", None)
+    monkeypatch.setattr(fast, "_cached", None)
     with pytest.raises(TypeError):
         G(z, noise="const")
     images = G.requires_grad_()(z, noise="const")

@@ -362,9 +362,9 @@ def test_info_prints_no_control_characters_of_a_file(small, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name,value,message", [
-    ("mapping.fc0.weight", torch.zeros(4), "mapping.fc0.weight has shape [4]; it needs 2 or more sizes"),
-    ("mapping.w_avg", torch.zeros([]), "mapping.w_avg has shape []; it needs 1 or more sizes"),
-    ("synthesis.b8.conv1.weight", torch.zeros(4), "synthesis.b8.conv1.weight has shape [4]; it needs 2 or more sizes"),
+    ("mapping.fc0.weight", torch.zeros(4), "mapping.fc0.weight has shape [4]; it needs 2 or more dimensions"),
+    ("mapping.w_avg", torch.zeros([]), "mapping.w_avg has shape []; it needs 1 or more dimensions"),
+    ("synthesis.b8.conv1.weight", torch.zeros(4), "synthesis.b8.conv1.weight has shape [4]; it needs 2 or more dimensions"),
     ("synthesis.b8.conv1.bias", None, "missing ['synthesis.b8.conv1.bias']"),
     ("synthesis.b4.torgb.weight", None, "its tensor 'synthesis.b4.torgb.weight' is missing"),
     ("synthesis.b4.conv1.weight", None, "its tensor 'synthesis.b4.conv1.weight' is missing"),

@@ -68,10 +68,11 @@ def noise_effects(G, judge, n=200, seed=0):
     first, second = draw(seed + 1), draw(seed + 2)
     choices = {f"layer {i}": [i] for i in range(len(shapes))} | {"all": list(range(len(shapes)))}
     choices |= {level: [i for i in range(len(shapes)) if low <= shapes[i][-1] <= high] for level, (low, high) in LEVELS.items()}
+    choices["none"] = None
     world = portraits.sample_attributes(10_000, 1)
     before = _images(G, ws, first)
     seen, result = judges.read(judge, before), {}
-    for name, chosen in [*choices.items(), ("none", None)]:
+    for name, chosen in choices.items():
         after = _images(G, ws, "none" if chosen is None else [second[i] if i in chosen else first[i] for i in range(len(shapes))])
         now = judges.read(judge, after)
         result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(), "attributes": {

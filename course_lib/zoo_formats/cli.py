@@ -39,12 +39,17 @@ def describe(path):
 
 
 @guarded
+def checked(path, network):
+    """The network, once it is known that it can be built."""
+    zoo.check(*network[:3])
+    return network
+
+
 def summary(path, part, network):
     """What `info` says about one network; the tensors of a GAN must fit together."""
-    kind, tensors, config, built_with = network
-    known, count = kind in zoo.GANS, sum(t.numel() for t in tensors.values())
-    if known:
-        zoo.check(kind, tensors, config)
+    known = network[0] in zoo.GANS
+    kind, tensors, config, built_with = checked(path, network) if known else network
+    count = sum(t.numel() for t in tensors.values())
     lines = [f"  {part}: {kind[:80]}, {sizes(tensors) if known else ''}{count:,} numbers in {len(tensors)} tensors"]
     options = {"config": config, "built with": built_with}
     return lines + [f"    {name}: {json.dumps(values)[:1000]}" for name, values in options.items() if values]
@@ -58,13 +63,6 @@ def sizes(tensors):
     if average is not None and first is not None:
         text += f"z {first.shape[1] - (0 if embed is None else len(average))}, w {len(average)}, "
     return text + (f"{embed.shape[1]} classes, " if embed is not None else "")
-
-
-@guarded
-def checked(path, network):
-    """The network, once it is known that it can be built."""
-    zoo.check(*network[:3])
-    return network
 
 
 def convert(options):

@@ -8,7 +8,7 @@ import re
 import torch
 
 from ..networks import pggan, stylegan
-from .layouts import mapping_layers
+from .layouts import count, mapping_layers
 
 STYLEGAN_FUSED_FROM = 128
 PGGAN_G = {"Dense": "dense", "Conv": "b{r}.conv1", "Conv0": "b{r}.conv0", "Conv0_up": "b{r}.conv0", "Conv1": "b{r}.conv1",
@@ -35,7 +35,7 @@ def stylegan_generator(variables):
     for name, value in variables.items():
         if match := re.fullmatch(r"G_mapping/Dense(\d+)/(weight|bias)", name):
             tensors[f"mapping.fc{match[1]}.{match[2]}"] = _tensor(value).t()
-    mapping_layers(sum(name.startswith("mapping.fc") for name in tensors) // 2)
+    mapping_layers(count(tensors, r"mapping\.fc\d+\.weight"))
     return stylegan.generator_from(tensors | {"mapping.w_avg": _tensor(variables["dlatent_avg"])})
 
 

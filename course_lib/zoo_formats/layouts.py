@@ -68,20 +68,20 @@ def mapping_layers(n):
 
 
 def check(tensors, config, needed):
-    """Refuse what no builder of a GAN can read sizes off: tensors of too few sizes, too many layers, odd resolutions."""
+    """Refuse what no builder of a GAN can read sizes off: tensors of too few dimensions, too many layers, odd resolutions."""
     if needed not in tensors:
         raise FormatError(f"its tensor '{needed}' is missing")
     for name, value in config.items():
         if not isinstance(value, (int, float, type(None))):
             raise FormatError(f"its {name[:80]} is {ascii(value)[:80]}; it should be a number")
-    mapping_layers(sum(name.startswith("mapping.fc") for name in tensors) // 2)
+    mapping_layers(count(tensors, r"mapping\.fc\d+\.weight"))
     sizes = {match[1] for name in tensors if (match := re.match(r"(?:synthesis\.)?b(\d+)\.", name))}
     if odd := sorted(sizes - {str(2 ** i) for i in range(2, 11)}):
         raise FormatError(f"it has layers at {odd[0][:20]} px; networks have them at 4, 8, 16, … 1024 px")
     for name, t in tensors.items():
         least = {"weight": 2, "bias": 1, "w_avg": 1}.get(name.rpartition(".")[2], 0)
         if t.ndim < least:
-            raise FormatError(f"{name[:80]} has shape {list(t.shape)}; it needs {least} or more sizes")
+            raise FormatError(f"{name[:80]} has shape {list(t.shape)}; it needs {least} or more dimensions")
 
 
 def tensorflow_generator(sizes, layers, labels):

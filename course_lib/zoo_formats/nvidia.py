@@ -8,7 +8,6 @@ import itertools
 import torch
 
 from ..ops import resample_kernel
-from . import layouts
 from .restricted import FormatError, LongText, Record
 from .tensors import ARRAYS, REBUILD, SCALAR, is_record, number, tensor
 
@@ -32,7 +31,6 @@ def convert(record, limits):
     if kind is None or ("synthesis.b4" if kind == "stylegan2-G" else "b4") not in modules:
         what = "StyleGAN3 network" if "synthesis.input" in modules else f"network of class {ascii(class_name(record))}"
         raise FormatError(f"a {what} is not supported; StyleGAN2 generators and discriminators are")
-    layouts.mapping_layers(sum(path.startswith("mapping.fc") for path in modules))
     config = {"conv_clamp": _checked(modules, limits)}
     if kind == "stylegan2-D":
         mbstd = modules.get("b4.mbstd", {})
@@ -132,7 +130,7 @@ def plain(value, limits, depth=0):
     if depth > 6:
         return "…"
     if type(value) is dict:
-        return {_short(str(key)[:100], limits): plain(item, limits, depth + 1)
+        return {_counted(str(key)[:100], limits): plain(item, limits, depth + 1)
                 for key, item in itertools.islice(value.items(), 50)}
     if type(value) in (list, tuple):
         return [plain(item, limits, depth + 1) for item in value[:50]]
@@ -141,11 +139,12 @@ def plain(value, limits, depth=0):
     if type(value) in (LongText, memoryview):
         return f"<{len(value.view if type(value) is LongText else value):,} bytes>"
     if type(value) is str:
-        return _short(value[:200], limits)
+        return _counted(value[:200], limits)
     small = type(value) is int and abs(value) < 2 ** 63
     return value if small or type(value) in (float, bool, type(None)) else "?"
 
 
-def _short(text, limits):
+def _counted(text, limits):
+    """The text, counted among what the file makes."""
     limits.produce(len(text))
     return text

@@ -52,7 +52,7 @@ def mean_latent(tensors, layers, n=4096):
     widest = max(max(tensors[f"mapping.fc{i}.weight"].shape) for i in range(layers))
     if widest > 4096:
         raise FormatError(f"its mapping layers are {widest:,} wide; those of StyleGAN2 are 512, and at most 4,096 are read")
-    total, chunk = 0, max(1, min(n, 2 ** 22 // widest))
+    total, chunk = 0, min(n, 2 ** 22 // widest)
     for start in range(0, n, chunk):
         w = ops.pixel_norm(torch.randn(min(chunk, n - start), z_dim, generator=generator))
         for i in range(layers):

@@ -99,12 +99,12 @@ def convert(record, limits, generator=None):
     if kind == "stylegan2-G":
         pairs = layouts.tensorflow_generator(
             layouts.resolutions(theirs, r"synthesis/(\d+)x\1/Conv"),
-            layouts.mapping_layers(layouts.count(theirs, r"mapping/Dense\d+/weight")),
+            layouts.count(theirs, r"mapping/Dense\d+/weight"),
             "mapping/LabelEmbed/weight" in theirs)
         speed = number(kwargs.get("mapping_lrmul", 0.01), limits)
     else:
         pairs = layouts.tensorflow_discriminator(
-            layouts.resolutions(theirs, r"(\d+)x\1/Conv"), layouts.mapping_layers(layouts.count(theirs, r"Mapping\d+/weight")),
+            layouts.resolutions(theirs, r"(\d+)x\1/Conv"), layouts.count(theirs, r"Mapping\d+/weight"),
             "LabelEmbed/weight" in theirs)
         speed = number(kwargs.get("mapping_lrmul", 0.1), limits)
         config["group_size"] = group_size(kwargs.get("mbstd_group_size", 4))

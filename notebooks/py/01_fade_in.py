@@ -526,7 +526,7 @@ axes[1, 0].set_xlabel("thousand images")
 axes[1, 1].set_xlabel("minutes of two CPU cores")
 handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
-plots.show(fig, alt="Fréchet distance and SWD against images and against estimated time. Against images full size is ahead; against time "
+plots.show(fig, alt="Fréchet distance and SWD against images and against minutes of two CPU cores. Against images full size is ahead in SWD; against time "
                     "the grown runs come to about the same Fréchet distance at their end. Dotted lines mark when the grown runs get a new block.")
 
 # %%

@@ -362,6 +362,7 @@ for ax, name, label in zip(axes, ("lr", "l2", "id_weight"), ("learning rate", "Î
         values = [row[name] for row in next(iter(mine["curves"].values()))[name]]
         ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=key)
         print(f"{label:14s}{key:7s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
+    print(f"{label:14s}shows, long hair alone " + "  ".join(f"{row[name]:g}: {row['shows']:.2f}" for row in mine["curves"]["a person with long hair"][name]))
     ax.set_xlabel(label)
 axes[0].legend()
 plots.show(fig, alt="Three plots: the share that shows the wish, the share of same persons and the change of other attributes, against the learning rate, the weight of "

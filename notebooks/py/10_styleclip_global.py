@@ -227,6 +227,8 @@ for ax, name, label in zip(axes, ("alpha", "beta"), ("α", "β")):
         ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=key)
         print(f"{label} {key:7s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
     ax.set_xlabel(label)
+for wish, curves in mine["curves"].items():
+    print(f"β shows, {wish} alone: " + "  ".join(f"{row['beta']:g}: {row['shows']:.2f}" for row in curves["beta"]))
 axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
