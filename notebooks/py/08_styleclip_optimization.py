@@ -234,7 +234,7 @@ plots.show(plots.image_grid(torch.cat([*versions.values()]), columns=4, labels=l
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The careless edit is nearer to the sentence, in CLIP's eyes, and the judge finds as many of the wishes in it, or more. But look:
+# The careless edit is nearer to the sentence, in CLIP's eyes, and the judge finds about as many of the wishes in it. But look:
 # the portraits fall apart, and what CLIP likes best is hardly a person. The judge is a network too. It must answer *something*
 # for a picture that is none, so wherever it counts for us below, look at the pictures as well.
 # </details>
