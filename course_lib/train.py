@@ -153,7 +153,7 @@ def stylegan2_options(parser):
     add("--mapping-layers", type=int, default=8, help="dense layers from z to w")
     add("--conv-clamp", type=float, default=None, help="clamp activations to ± this value; 256 helps in float16")
     add("--lr", type=float, default=0.002, help="Adam's learning rate")
-    add("--lr-anneal", type=float, default=0.0, help="last share of the run in which the learning rate falls to 0 (not in the paper)")
+    add("--lr-anneal", type=float, default=0.0, help="last share of the run, in which the learning rate falls to 0 along a parabola (not in the paper)")
     add("--r1-gamma", type=float, default=10.0, help="weight of R1; raise it when training is unstable")
     add("--r1-gamma-end", type=float, default=None, help="weight of R1 at the end of the run, to which it falls by the same factor "
         "per image; by default it stays (not in the paper)")

@@ -65,7 +65,7 @@ def test_a_killed_run_resumes_to_the_same_weights_as_an_uninterrupted_one(tmp_pa
 
 
 def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_survives_a_resume(tmp_path, folder):
-    assert [schedule.anneal(images, 800, 0.25) for images in (0, 600, 700, 800)] == [1, 1, 0.5, 0]
+    assert [schedule.anneal(images, 800, 0.25) for images in (0, 600, 700, 800)] == [1, 1, 0.25, 0]
     s = vars_of(TINY) | {"world": None, "images": 80, "lr_anneal": 0.5}
     built = stylegan2.build(s, "cpu")
     full = built.D_opt.param_groups[0]["lr"]
@@ -74,7 +74,7 @@ def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_sur
     for built.images in (0, 40, 60):
         plan()
         rates.append(built.D_opt.param_groups[0]["lr"] / full)
-    assert rates == pytest.approx([1, 1, 0.5])
+    assert rates == pytest.approx([1, 1, 0.25])
     run(tmp_path / "whole", folder, 320, "--lr-anneal", "0.5")
     run(tmp_path / "plain", folder, 320)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")

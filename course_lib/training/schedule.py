@@ -13,8 +13,8 @@ def ema_decay(images, batch, half_life_kimg=10, rampup=0.05):
 
 
 def anneal(images, total, share):
-    """Factor of the learning rate: 1, then a straight line to 0 over the last `share` of the run."""
-    return min(1.0, (total - images) / (share * total)) if share else 1.0
+    """Factor of the learning rate: 1, then a parabola to 0 over the last `share` of the run, flat where it ends."""
+    return min(1.0, (total - images) / (share * total)) ** 2 if share else 1.0
 
 
 def geometric(images, total, first, last):

@@ -11,9 +11,9 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# This course goes from the first generator that drew convincing faces (PGGAN, 2018) to editing them with a sentence
-# (StyleCLIP, 2021). Every lesson runs a **trained** model, on a laptop, without a download. You write the functions that
-# make it work, and the model runs on what you wrote.
+# This course goes from the first generator that drew convincing faces (PGGAN, 2018) to editing them with a sentence (StyleCLIP,
+# 2021). Every lesson runs a **trained** model, on a laptop, without a download. You write the functions that make it work, and
+# the model runs on what you wrote.
 #
 # In this lesson you
 #
@@ -77,18 +77,18 @@ widgets.explorer(draw, smile=(-1, 1, 0.1), mouth_open=(0, 1, 0.1), yaw=(-30, 30,
 # %% [markdown]
 # ## A GAN in one page
 #
-# A **generator** $G$ turns random numbers $z$ into an image. A **discriminator** $D$ gives an image one number, its *logit*,
-# high for real. They are trained against each other (Goodfellow et al. 2014): $D$ learns to tell real from fake, $G$ learns to
-# fool it.
+# A **generator** $G$ turns random numbers $z$ into an image. A **discriminator** $D$ gives an image one number, its *logit*, high
+# for real. They are trained against each other (Goodfellow et al. 2014): $D$ learns to tell real from fake, $G$ learns to fool
+# it.
 #
 # With the sigmoid $\sigma$, which turns a logit into a probability,
 #
 # $$\mathcal L_D = -\log \sigma(D(x)) - \log\big(1-\sigma(D(G(z)))\big) + \tfrac12 \lVert\nabla_x D(x)\rVert^2 \qquad
 # \mathcal L_G = -\log \sigma(D(G(z)))$$
 #
-# The last term of $\mathcal L_D$, called R1, keeps $D$ from becoming steep around the reals (lesson 06 comes back to it). Here
-# is a GAN for portraits of 8 × 8 pixels. `losses.discriminator_loss` and `losses.generator_loss` are the logarithms above, one
-# line each.
+# The last term of $\mathcal L_D$, called R1, keeps $D$ from becoming steep around the reals (lesson 06 comes back to it). Here is
+# a GAN for portraits of 8 × 8 pixels. `losses.discriminator_loss` and `losses.generator_loss` are the logarithms above, one line
+# each.
 
 # %%
 def layers(*sizes):
@@ -141,15 +141,15 @@ plots.show(plots.image_grid(rows, columns=12, labels=[f"step {s}" if s != "real"
 #
 # <details><summary><b>Answer</b></summary>
 #
-# From the gradient of $D$ alone: $G$ never sees a real image. $D$ learns that heads are in the middle because that tells
-# reals from fakes, and $\partial D / \partial\,\text{image}$ tells $G$ which pixels to change.
+# From the gradient of $D$ alone: $G$ never sees a real image. $D$ learns that heads are in the middle because that tells reals
+# from fakes, and $\partial D / \partial\,\text{image}$ tells $G$ which pixels to change.
 # </details>
 #
 # ## The zoo
 #
-# The networks of this course came out of the same loop, with better networks and more images. `zoo.load` gives you one by
-# its name. `GENERATOR` alone chooses the tier: `"stylegan2-ffhq-1024"` would download NVIDIA's generator of photographs, and
-# every cell that takes a `G` takes it too (on a GPU, if you like to wait less).
+# The networks of this course came out of the same loop, with better networks and more images. `zoo.load` gives you one by its
+# name. `GENERATOR` alone chooses the tier: `"stylegan2-ffhq-1024"` would download NVIDIA's generator of photographs, and every
+# cell that takes a `G` takes it too (on a GPU, if you like to wait less).
 
 # %%
 torch.set_grad_enabled(False)
@@ -161,18 +161,18 @@ plots.show(plots.image_grid(G(z, noise="const"), columns=8, scale=2),
 
 # %% [markdown]
 # None of these people was drawn by the program: the generator made them up. They are the first 32 of a seed, not a selection.
-# Most would pass for the program's work. Now look as an illustrator would. Some backgrounds have two colours, a hat or two is
-# two hats in one, one beard covers half of a chin, and one lady's hat dissolves into a blue cloud.
+# Most would pass for the program's work. Now look as an illustrator would. Some backgrounds have two colours, a hat or two is two
+# hats in one, and on one head black hair turns brown.
 #
 # ## What a Fréchet distance sees
 #
-# How good is a generator? The usual answer compares two clouds of **features**: run many real and many generated images
-# through a network, take the mean $\mu$ and the covariance $\Sigma$ of its features, and compute (you need not do it by hand)
+# How good is a generator? The usual answer compares two clouds of **features**: run many real and many generated images through a
+# network, take the mean $\mu$ and the covariance $\Sigma$ of its features, and compute (you need not do it by hand)
 #
 # $$d^2 = \lVert\mu_1-\mu_2\rVert^2 + \mathrm{tr}\big(\Sigma_1 + \Sigma_2 - 2(\Sigma_1\Sigma_2)^{1/2}\big)$$
 #
-# With the Inception network this is the FID. Here the features come from the **oracle**, a network that reads the attributes
-# of a portrait, and the figure is called `frechet`. A number means little without a scale, so here is one.
+# With the Inception network this is the FID. Here the features come from the **oracle**, a network that reads the attributes of a
+# portrait, and the figure is called `frechet`. A number means little without a scale, so here is one.
 
 # %%
 report = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64.json").read_text())
@@ -182,8 +182,8 @@ for label, key in (("reals against other reals", "floor"), ("this generator", "m
 
 # %% [markdown]
 # **Precision** is the share of generated portraits that lie among the reals, **recall** the share of reals that lie among the
-# generated ones (Kynkäänniemi et al. 2019), in the same features. By precision this generator is nearly as good as the reals,
-# so the features forgive the faults that you saw. Its recall is less than half of theirs: much of what the world holds it never
+# generated ones (Kynkäänniemi et al. 2019), in the same features. By precision this generator is as good as the reals, so the
+# features forgive the faults that you saw. Its recall is little more than half of theirs: much of what the world holds it never
 # draws. The model card in `data/README.md` has the whole curve.
 #
 # > **Predict.** You blur all reals by half a pixel. You could hardly tell. Does the distance notice? And by two pixels?
@@ -216,27 +216,27 @@ for sigma in sigmas:
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Half a pixel triples the distance, but triple of a tiny floor is still tiny. One pixel, which you do see, costs nearly as much
-# as the generator. Two pixels move it far beyond the generator's own distance, although everybody is still there: same people,
+# Half a pixel triples the distance, but triple of a tiny floor is still tiny. One pixel, which you do see, costs a little more
+# than the generator. Two pixels move it far beyond the generator's own distance, although everybody is still there: same people,
 # same poses. The oracle was trained on slightly blurred portraits too, so it forgives a small blur; a large one hides what it
-# reads. A Fréchet distance reacts to what its *features* react to, whether you would call it quality or not. So this course
-# never trusts one number: it looks at samples, at precision and recall, and at what a second network, the **judge**, reads in
-# the pictures.
+# reads. A Fréchet distance reacts to what its *features* react to, whether you would call it quality or not. So this course never
+# trusts one number: it looks at samples, at precision and recall, and at what a second network, the **judge**, reads in the
+# pictures.
 # </details>
 #
 # ## Sampling and truncation
 #
-# StyleGAN2 does not draw from $z$ directly. A mapping network turns $z$ into a latent $w$, and every layer gets one copy of
-# it. Far from the mean $\bar w$ few latents were ever drawn in training, and portraits are often worse there. **Truncation**
-# pulls $w$ towards the mean (StyleGAN, App. B):
+# StyleGAN2 does not draw from $z$ directly. A mapping network turns $z$ into a latent $w$, and every layer gets one copy of it.
+# Far from the mean $\bar w$ few latents were ever drawn in training, and portraits are often worse there. **Truncation** pulls
+# $w$ towards the mean (StyleGAN, App. B):
 #
 # $$w' = \bar w + \psi\,(w - \bar w)$$
 #
 # ### Warm-up exercise · truncate
 #
-# `ws` is $[N, \text{num\_ws}, \text{w\_dim}]$, one $w$ per layer; `w_avg` is $[\text{w\_dim}]$. With a `cutoff`, only the
-# layers before it are truncated: pose and shape become ordinary, colours keep their variety. `cutoff=None` truncates all
-# layers, `cutoff=0` none. Return a new tensor.
+# `ws` is $[N, \text{num\_ws}, \text{w\_dim}]$, one $w$ per layer; `w_avg` is $[\text{w\_dim}]$. With a `cutoff`, only the layers
+# before it are truncated: pose and shape become ordinary, colours keep their variety. `cutoff=None` truncates all layers,
+# `cutoff=0` none. Return a new tensor.
 #
 # Replace `____` and run the cell. Until you do, the check says *not attempted*, and the notebook still runs to its end.
 
@@ -267,10 +267,10 @@ plots.show(plots.image_grid(torch.cat([truncated(1, psi) for psi in psis]), colu
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. At $\psi = -1$ you are as far from the mean as at 1, on
-# its other side, and portraits turn into a kind of opposite: look for the skin, the hair and the beard. The mapping network
-# hardly ever put a latent there, so nobody taught the synthesis what to draw. Most portraits hold together all the same; the
-# second one's hat does not. The portrait of $\bar w$ itself is not flawless: around its eyes lies a faint trace of glasses.
+# At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. At $\psi = -1$ you are as far from the mean as at 1, on its
+# other side, and portraits turn into a kind of opposite: look for the skin, the hair and the beard. The mapping network hardly
+# ever put a latent there, so nobody taught the synthesis what to draw. Most portraits hold together all the same; the second
+# one's hat does not. The portrait of $\bar w$ itself is not flawless: over its lip lies a trace of a moustache.
 # </details>
 
 # %%
@@ -308,7 +308,7 @@ ax.legend()
 plots.show(fig, alt="Share of each hairstyle in the world and in 1,000 generated portraits, as the judge reads both.")
 
 # %% [markdown]
-# Every hairstyle is there, some too rarely (a ponytail), some too often (a crop). Why, then, is recall low? Look at the
+# Every hairstyle is there, some too rarely (a ponytail), some too often (none at all). Why, then, is recall low? Look at the
 # attributes that are numbers: how far they spread among the generated portraits, as a share of their spread in the world.
 
 # %%

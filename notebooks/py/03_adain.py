@@ -387,11 +387,11 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
 # ## Measured: which attributes follow which layers
 #
 # A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ
-# = 1), and the judge says how far each attribute follows B, and how far A
-# (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). 1 means that it goes over from that portrait
-# entirely, 0 that the portrait does not matter. The paper shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's
-# value?": an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by
-# putting unrelated portraits in B's place, or in A's (`claims.style_levels`).
+# = 1), and the judge says how far each attribute follows B, and how far A (`python experiments/styles.py stylegan-portraits-64
+# stylegan2-portraits-64`). 1 means that it goes over from that portrait entirely, 0 that the portrait does not matter. The paper
+# shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's value?":
+# an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by putting
+# unrelated portraits in B's place, or in A's (`claims.style_levels`).
 #
 # > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard,
 # > glasses), fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will
@@ -467,28 +467,27 @@ with torch.no_grad():
     pictures = G2.synthesis(torch.cat(rows), noise="const")
 plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *(f"{level} from right" for level in follows)]),
            alt="Five portraits of StyleGAN2; below, each with the coarse layers of its neighbour looks like the neighbour; with "
-               "the middle ones clothes and backgrounds get other colours; with the fine ones next to nothing changes.")
+               "the middle ones skin and backgrounds get other colours; with the fine ones next to nothing changes.")
 
 # %% [markdown]
-# Its coarse layers command nearly everything, colours too, and its fine layers next to nothing: with B's fine layers the mixture
-# stays A. The middle ones have the mouth, and a share of skin and background. With B's coarse or middle layers less is lost than
-# in StyleGAN. Look at the backgrounds: in some mixtures there are two in one picture, in patches.
+# Its coarse layers command pose and shape, and most of the face and of the clothes; the middle ones light, skin and a part of the
+# eyes and the mouth. Its fine layers have next to nothing: with B's fine layers the mixture stays A. With B's coarse or middle
+# layers less is lost than in StyleGAN. Look at the backgrounds: many mixtures have two or three in one picture, in patches.
 #
 # ## Mixing regularization
 #
 # Why should layers mind their own business at all? If all styles of a portrait come from the same $w$, nothing keeps neighbours
 # from relying on each other. So StyleGAN mixes in training too: nine of ten images have two latents that change over at a random
 # layer (§3.1). This is *mixing regularization*. This lesson's StyleGAN was trained with it, the StyleGAN2 without; it has never
-# seen a mixture. That is not why its coarse layers command so much: those of an earlier StyleGAN2 of this course, trained with
-# mixing and for fewer images, commanded as much, and more of the colours.
+# seen a mixture.
 #
 # What mixing should do is keep mixtures as good as portraits of one latent. The paper reports that two latents at test time raise
 # FID, and much less so after training with mixing (§3.1, Table 2). Portraits of one latent stay about as good: FID goes from 5.06
 # to 5.17 on CelebA-HQ, and from 4.42 to 4.40 on FFHQ (Table 1, as reported there).
 #
-# > **Predict.** Small StyleGANs of 32 × 32 pixels train with and without mixing, two seeds each
-# > (`python experiments/compare.py mixing`). Then each draws portraits of one latent, and of two that change over at a random
-# > layer. Which of the four distances is the largest?
+# > **Predict.** Small StyleGANs of 32 × 32 pixels train with and without mixing, two seeds each (`python experiments/compare.py
+# > mixing`). Then each draws portraits of one latent, and of two that change over at a random layer. Which of the four distances
+# > is the largest?
 
 # %%
 mixing_runs = json.loads((zoo.DATA / "results" / "mixing.json").read_text())["runs"]

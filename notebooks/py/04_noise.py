@@ -202,9 +202,9 @@ plots.show(plots.image_grid(torch.cat([kept(chosen) for chosen in choices.values
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Without noise the hair is a smooth cap, and the faces look the same: those the styles decide nearly alone. Coarse noise bends outlines a
-# little, too little to see here. The locks come from the middle layers, nearly all of them from one at 32 pixels; the fine layers
-# add a grain.
+# Without noise the hair is a smooth cap, and the faces look the same: those the styles decide nearly alone. Coarse noise bends
+# outlines a little, too little to see here. The locks come from the middle layers, nearly all of them from one at 32 pixels; the
+# fine layers add a grain.
 # </details>
 
 # %% [markdown]
@@ -239,12 +239,12 @@ widgets.explorer(redrawn, layers=list(chosen_by), noise=["drawn anew", "off", "a
 # %% [markdown]
 # ## Measured: does the person stay?
 #
-# The noise of some layers was drawn anew, and the judge read both pictures
-# (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`). "Pixels" is the deviation from exercise 2, here
-# over two draws. An attribute's change is the share of portraits whose class changes, or the mean change in standard deviations
-# of the world; the mean over all attributes mixes the two and is good for comparing rows only. The row "none" compares a draw with
-# the same portrait without any noise. Beside it the same for lesson 05's StyleGAN2, which has noise inputs too, one strength for
-# each layer, and was trained to a much smaller Fréchet distance.
+# The noise of some layers was drawn anew, and the judge read both pictures (`python experiments/styles.py stylegan-portraits-64
+# stylegan2-portraits-64`). "Pixels" is the deviation from exercise 2, here over two draws. An attribute's change is the share of
+# portraits whose class changes, or the mean change in standard deviations of the world; the mean over all attributes mixes the
+# two and is good for comparing rows only. The row "none" compares a draw with the same portrait without any noise. Beside it the
+# same for lesson 05's StyleGAN2, which has noise inputs too, one strength for each layer, and was trained to a much smaller
+# Fréchet distance.
 #
 # > **Predict.** Is the row "none" larger than the row "all", or smaller? Two draws lie on two sides of their mean. Where does a
 # > portrait without noise lie?
@@ -284,7 +284,7 @@ axes[0].invert_yaxis()
 axes[1].legend(loc="upper right")
 plots.show(fig, alt="Bars for every layer whose noise alone is drawn anew, in StyleGAN and StyleGAN2: how far a pixel moves, and how much the "
                     "attributes change. In StyleGAN the first layer at 32 px has by far the longest bars in both, then come the first at 64 px and "
-                    "the two at 4 px. StyleGAN2's bars are next to nothing, but for a short one at the first layer at 64 px.")
+                    "the two at 4 px. StyleGAN2's bars are next to nothing.")
 
 # %% [markdown]
 # <details><summary><b>Reading it</b></summary>
@@ -296,14 +296,14 @@ plots.show(fig, alt="Bars for every layer whose noise alone is drawn anew, in St
 # next, and the last layer does next to nothing.
 #
 # Without noise pixels move less far than between two draws. Two draws differ by $\sqrt 2$ times as much as each of them differs
-# from their mean, so if a portrait without noise were exactly that mean, the ratio would be 0.71; it is about that, in both
-# networks. Yet in StyleGAN the attributes change *more*, the texture of hair most of all. The mean of many draws is not one of
-# them: it has no locks, and the judge reads that. It seems that such an attribute needs noise, any noise, to be drawn at all.
+# from their mean, so if a portrait without noise were exactly that mean, the ratio would be 0.71; in StyleGAN it is about that.
+# Yet the attributes change *more*, the texture of hair most of all. The mean of many draws is not one of them: it has no locks,
+# and the judge reads that. It seems that such an attribute needs noise, any noise, to be drawn at all.
 #
-# In StyleGAN2, which draws much better faces, noise moves hardly a pixel, and next to no attribute: less, even, than the world
-# itself moves between two draws. The little there is comes from its first layer at 64 pixels. It draws freckles and strands of
-# hair without noise. So the paper's claim shows in one of the two,
-# with a blemish, and the better one can do without noise: what chance decides is a small part of this world.
+# In StyleGAN2, which draws much better faces, noise moves no pixel that you could see, and next to no attribute: far less than
+# the world itself moves between two draws. It draws freckles and strands of hair without noise. So the paper's claim shows in one
+# of the two, with a blemish, and the better one has learnt to do without noise: what chance decides is a small part of this
+# world.
 # </details>
 #
 # In the paper (Fig. 4 and 5) noise moves hair, stubble, freckles and pores, and leaves identity and pose alone; without noise,

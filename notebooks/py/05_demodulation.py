@@ -15,16 +15,16 @@
 # > maps and often in the picture (like a drop of water on the print), in almost every image. Dividing the *weights* by their
 # > expected effect does the same job without looking at the data, and the droplet goes away.
 #
-# This lesson shows the mechanism, by putting a spike into a map by hand. Whether a trained AdaIN generator uses one at 64
-# pixels is another question, which is measured further down; the paper sees it from about there on, and stronger above.
+# This lesson shows the mechanism, by putting a spike into a map by hand. Whether a trained AdaIN generator uses one at 64 pixels
+# is another question, which is measured further down; the paper sees it from about there on, and stronger above.
 #
 # You will
 #
 # - see how a single spike in a feature map lets a generator cheat instance normalisation;
 # - move the style from the activations into the weights, and the normalisation after it (**modulate**, **demodulate**);
 # - write the modulated convolution in both of its forms and run a trained generator on your code;
-# - check the paper's assumption about variances on real activations, look for a droplet in two trained generators, and see
-#   which resolution paints the picture.
+# - check the paper's assumption about variances on real activations, look for a droplet in two trained generators, and see which
+#   resolution paints the picture.
 #
 # About 60 minutes. You need lesson 00.
 
@@ -45,17 +45,17 @@ ex = exercises.lesson("05")
 # %% [markdown]
 # ## The problem: a spike that silences a map
 #
-# StyleGAN sets the strength of every feature map with AdaIN. It first *normalises* the map, to mean 0 and deviation 1, and
-# then scales it by the style:
+# StyleGAN sets the strength of every feature map with AdaIN. It first *normalises* the map, to mean 0 and deviation 1, and then
+# scales it by the style:
 #
 # $$\mathrm{AdaIN}(x_i, y) = y_{s,i}\,\frac{x_i - \mu(x_i)}{\sigma(x_i)} + y_{b,i}$$
 #
 # The strength that the layers before had given the map is thrown away. A generator that wants to keep a map quiet where it
-# matters has one way left: put a huge value in one place. Now $\sigma$ is about that place, and everything else, divided by
-# it, is nearly zero.
+# matters has one way left: put a huge value in one place. Now $\sigma$ is about that place, and everything else, divided by it,
+# is nearly zero.
 #
-# Take a real feature map of the trained generator, and put a spike into one pixel. (A *forward hook* is called with what a
-# layer gets and gives; `b32.conv1` is the second convolution at 32 × 32 pixels; `noise="const"` keeps the noise the same.)
+# Take a real feature map of the trained generator, and put a spike into one pixel. (A *forward hook* is called with what a layer
+# gets and gives; `b32.conv1` is the second convolution at 32 × 32 pixels; `noise="const"` keeps the noise the same.)
 
 # %%
 w = G.mapping(torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(55)))
@@ -84,8 +84,8 @@ def instance_norm(y):
 
 
 # %% [markdown]
-# > **Predict.** The spike is 300 deviations high, one pixel of 1,024. What is left of the deviation of the other 1,023
-# > pixels after instance normalisation: all of it, about a half, about a tenth?
+# > **Predict.** The spike is 300 deviations high, one pixel of 1,024. What is left of the deviation of the other 1,023 pixels
+# > after instance normalisation: all of it, about a half, about a tenth?
 
 # %%
 rest = torch.ones(32, 32, dtype=torch.bool)
@@ -98,10 +98,9 @@ for s, deviation in zip(sizes, left):
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# About a tenth. The variance of the spiked map is the old one (1) plus the spike's share, $300^2/1024 \approx 88$, so
-# everything is divided by about $\sqrt{89} \approx 9.4$. At 1,000 deviations a thirtieth is left. One pixel out of 1,024
-# decides how loud the other 1,023 are. The authors suspect that the generator uses this freedom, and that such a pixel is
-# the droplet.
+# About a tenth. The variance of the spiked map is the old one (1) plus the spike's share, $300^2/1024 \approx 88$, so everything
+# is divided by about $\sqrt{89} \approx 9.4$. At 1,000 deviations a thirtieth is left. One pixel out of 1,024 decides how loud
+# the other 1,023 are. The authors suspect that the generator uses this freedom, and that such a pixel is the droplet.
 # </details>
 
 # %% [markdown]
@@ -109,9 +108,9 @@ for s, deviation in zip(sizes, left):
 # chain of layers can be cut anew (StyleGAN2, Fig. 2b):
 #
 # ```
-# StyleGAN     … convolution → normalise → style │ convolution → normalise → style │ …
-# the same     … convolution → normalise │ style → convolution → normalise │ style → …
-# StyleGAN2    …                         │ style → convolution → divide by what is expected │ …
+# StyleGAN     … convolution → normalise → style │ convolution → normalise → style │ … the same     … convolution → normalise │
+# style → convolution → normalise │ style → … StyleGAN2    …                         │ style → convolution → divide by what is
+# expected │ …
 # ```
 #
 # (The shift $y_b$ goes: a bias after the convolution does its work.) Put the spike into one *input* map of the trained layer
@@ -161,8 +160,8 @@ for size in (0, 300, 1000, 3000):
           f"{(demodulated - calm).abs().max() / calm.std():3.0f} deviations pass")
 
 # %% [markdown]
-# Demodulation does not remove the spike, it lets it through. It just no longer silences the rest, so there is nothing to gain
-# by drawing one.
+# Demodulation does not remove the spike, it lets it through. It just no longer silences the rest, so there is nothing to gain by
+# drawing one.
 #
 # Move the spike and its size yourself: instance normalisation on the left, demodulation on the right.
 
@@ -174,16 +173,16 @@ widgets.explorer(picture, size=(0, 3000, 100), row=(0, 31), column=(0, 31),
 # %% [markdown]
 # ## The idea: normalise by what you *expect*, not by what you see
 #
-# Instance normalisation exists for one purpose: a style scales the maps, so without it the scales of all layers would
-# multiply up. What does a style do to the output of a convolution? Let $i$ count the input maps, $j$ the output maps, and $k$
-# the places of the kernel; $x_{i,k}$ is the input under place $k$. Every layer computes its style $s$ from the latent with a
-# small dense layer of its own, one number $s_i$ per input map. Output map $j$ is
+# Instance normalisation exists for one purpose: a style scales the maps, so without it the scales of all layers would multiply
+# up. What does a style do to the output of a convolution? Let $i$ count the input maps, $j$ the output maps, and $k$ the places
+# of the kernel; $x_{i,k}$ is the input under place $k$. Every layer computes its style $s$ from the latent with a small dense
+# layer of its own, one number $s_i$ per input map. Output map $j$ is
 #
 # $$\sum_{i,k} (s_i\, w_{ijk})\, x_{i,k} \qquad\text{so the style might as well scale the weights:}\qquad
 # w'_{ijk} = s_i \cdot w_{ijk} \quad\text{(Eq. 1)}$$
 #
-# If the inputs are independent, with mean 0 and deviation 1, the variances of the terms add, and the deviation of output map
-# $j$ is
+# If the inputs are independent, with mean 0 and deviation 1, the variances of the terms add, and the deviation of output map $j$
+# is
 #
 # $$\sigma_j = \sqrt{\sum_{i,k} {w'_{ijk}}^2} \quad\text{(Eq. 2)}\qquad\text{Divide by it:}\qquad
 # w''_{ijk} = w'_{ijk} \Big/ \sqrt{\sum_{i,k} {w'_{ijk}}^2 + \epsilon} \quad\text{(Eq. 3)}$$
@@ -193,8 +192,8 @@ widgets.explorer(picture, size=(0, 3000, 100), row=(0, 31), column=(0, 31),
 # %% [markdown]
 # ### Exercise 1 · modulate
 #
-# `weight` is $[O, I, k, k]$: output maps first, then input maps, rows and columns of the kernel. `style` is $[N, I]$, one
-# number per image and *input* map. Return $[N, O, I, k, k]$: each image gets weights of its own.
+# `weight` is $[O, I, k, k]$: output maps first, then input maps, rows and columns of the kernel. `style` is $[N, I]$, one number
+# per image and *input* map. Return $[N, O, I, k, k]$: each image gets weights of its own.
 
 # %%
 def modulate(weight, style):
@@ -206,8 +205,8 @@ ex.modulate.check(modulate)
 # %% [markdown]
 # ### Exercise 2 · demodulate
 #
-# `weight` is $[N, O, I, k, k]$, already modulated. Return the same shape, every filter of every image divided by the root of
-# its own sum of squares. $\epsilon$ goes **inside** the root.
+# `weight` is $[N, O, I, k, k]$, already modulated. Return the same shape, every filter of every image divided by the root of its
+# own sum of squares. $\epsilon$ goes **inside** the root.
 
 # %%
 def demodulate(weight, eps=1e-8):
@@ -235,9 +234,9 @@ for name, maps, s in (("1 map, style 1", 1, torch.ones(1, 1)), ("1 map, style 10
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# With a single input map, nothing at all happens: the size of its style cancels (not its sign). With 32, the loud map drowns
-# out the others, but the deviation of the output stays at 1. A style no longer says how loud the output is. It says which
-# inputs the output is made of, which is what a style is for.
+# With a single input map, nothing at all happens: the size of its style cancels (not its sign). With 32, the loud map drowns out
+# the others, but the deviation of the output stays at 1. A style no longer says how loud the output is. It says which inputs the
+# output is made of, which is what a style is for.
 # </details>
 
 # %% [markdown]
@@ -258,9 +257,9 @@ ex.modulated_conv2d.check(modulated_conv2d)
 # %% [markdown]
 # ### Exercise 4 · the modulated convolution, with activations
 #
-# A convolution is linear in $x$: scaling the weights by $s_i$ is scaling the *maps* by $s_i$. And the division by
-# $\sigma_j$ can be done on output map $j$. Then all images share one weight, and no groups are needed. Write it without ever
-# building a weight per image; $\epsilon = 10^{-8}$ goes inside the root of $\sigma_j$.
+# A convolution is linear in $x$: scaling the weights by $s_i$ is scaling the *maps* by $s_i$. And the division by $\sigma_j$ can
+# be done on output map $j$. Then all images share one weight, and no groups are needed. Write it without ever building a weight
+# per image; $\epsilon = 10^{-8}$ goes inside the root of $\sigma_j$.
 
 # %%
 def modulated_conv2d_activations(x, weight, style, demod=True, padding=0):
@@ -270,8 +269,8 @@ def modulated_conv2d_activations(x, weight, style, demod=True, padding=0):
 ex.modulated_conv2d_activations.check(modulated_conv2d_activations)
 
 # %% [markdown]
-# Both are the same function, and your two answers agree where the checks are green. The library has both too: `plain=True`
-# runs a generator with weights per image, and the default with scaled activations, which is faster. On the trained generator:
+# Both are the same function, and your two answers agree where the checks are green. The library has both too: `plain=True` runs a
+# generator with weights per image, and the default with scaled activations, which is faster. On the trained generator:
 
 # %%
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(1))
@@ -282,8 +281,8 @@ print("the two forms differ by less than 0.001:", bool((by_weights - by_activati
 # ## Bias and noise go outside
 #
 # StyleGAN adds noise and bias *before* it normalises, so how much they count depends on how strong the map is: the louder the
-# style of the layer, the less its noise is heard. StyleGAN2 adds them after the demodulation. Let one layer run with its
-# style at a tenth, at its own, and at ten times its strength, and add the same noise inside and outside.
+# style of the layer, the less its noise is heard. StyleGAN2 adds them after the demodulation. Let one layer run with its style at
+# a tenth, at its own, and at ten times its strength, and add the same noise inside and outside.
 
 # %%
 noise = 0.3 * torch.randn(1, 1, 32, 32)
@@ -299,8 +298,8 @@ for strength in (0.1, 1, 10):
 # ## Measured: does the variance come out as predicted?
 #
 # Eq. 2 assumes independent inputs of deviation 1. For inputs of root mean square $r_i$ the same argument predicts
-# $\sqrt{\sum_{i,k} {w''_{ijk}}^2\, r_i^2}$ for output map $j$. Real activations are not independent. Take the trained
-# generator, and measure every demodulated convolution's output, before noise and bias.
+# $\sqrt{\sum_{i,k} {w''_{ijk}}^2\, r_i^2}$ for output map $j$. Real activations are not independent. Take the trained generator,
+# and measure every demodulated convolution's output, before noise and bias.
 
 # %%
 def output_sizes(G, ws):
@@ -339,23 +338,24 @@ for name, (predicted, measured) in rows.items():
     print(f"{name:10s} measured / predicted {measured / predicted:.1f}")
 
 # %% [markdown]
-# The prediction knows nothing of the image, only weights, styles and how strong each input map is, and it is right within about
-# a factor of two. Every layer comes out louder than predicted, because inputs go together, as neighbouring pixels and maps do.
-# (The zeros around a map pull the other way, most of all around a small one.) The paper calls demodulation *weaker* than
-# instance normalisation, and that is the point: no statistic of the image is used, so no statistic can be forged.
+# The prediction knows nothing of the image, only weights, styles and how strong each input map is, and it is right within about a
+# factor of two. Every layer comes out louder than predicted, because inputs go together, as neighbouring pixels and maps do. (The
+# zeros around a map pull the other way, most of all around a small one.) The paper calls demodulation *weaker* than instance
+# normalisation, and that is the point: no statistic of the image is used, so no statistic can be forged.
 #
 # ## Measured: is there a droplet at 64 pixels?
 #
-# A droplet would show in the feature maps as a place that stands far out. For every layer of the trained StyleGAN (lesson 03)
-# and of StyleGAN2, three figures (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`):
+# A droplet would show in the feature maps as a place that stands far out. For every layer of the trained StyleGAN (lesson 03) and
+# of StyleGAN2, three figures (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`, and with `--only
+# spikes` for a snapshot of StyleGAN2):
 #
 # - how many deviations the loudest place of a map lies from the map's mean, on average;
-# - in how many maps it lies 20 or more away, from 32 × 32 on, for smaller maps have too few pixels for that (AdaIN itself
-#   changes neither of these two);
+# - in how many maps it lies 20 or more away, from 32 × 32 on, for smaller maps have too few pixels for that (AdaIN itself changes
+#   neither of these two);
 # - the place where *all* maps together are loudest: the norm of its features over the mean norm of all places.
 #
-# Both have the same number of maps in every layer and learnt from the same world, but not from equally many images: the first
-# line printed below gives both counts. So the table compares two networks as they are, and not the normalisation alone.
+# Both have the same number of maps in every layer and learnt from the same world. StyleGAN saw 2,200,000 images, so its partner
+# is StyleGAN2 as it was after as many; the third column of each figure is StyleGAN2 as you know it, at its end.
 #
 # > **Predict.** The spike of 300 deviations above would read as about 30, once it has been counted into the deviation. Will
 # > AdaIN's maps have such places? And will they lie on top of each other?
@@ -363,15 +363,14 @@ for name, (predicted, measured) in rows.items():
 # %%
 result = json.loads((zoo.DATA / "results" / "styles.json").read_text())
 models = result["models"]
-spikes = {name: figures["spikes"] for name, figures in models.items()}
+spikes = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models["G-0002200000"], "at its end": models["stylegan2-portraits-64"]}
 seen = {model: zoo.cards()[f"{model.lower()}-portraits-64"]["images"] for model in ("StyleGAN", "StyleGAN2")}
-print("images seen in training: " + ", ".join(f"{model} {images:,}" for model, images in seen.items())
-      + f" ({seen['StyleGAN2'] / seen['StyleGAN']:.1f} times as many)")
-print(f"{models['stylegan-portraits-64']['spikes_portraits']} portraits, one seed: {result['seeds'][0]}")
-print(f"{'':10s}" + "".join(f"{title:^24s}" for title in ("loudest place of a map", "maps with 20 or more", "loudest norm / mean norm")))
-print(f"{'':10s}" + f"{'StyleGAN':>12s}{'StyleGAN2':>12s}" * 3)
-for name in spikes["stylegan-portraits-64"]:
-    cells = [spikes[f"{model}-portraits-64"].get(name) for model in ("stylegan", "stylegan2")]
+print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 2,200,000, and {seen['StyleGAN2']:,} at its end")
+print(f"{spikes['StyleGAN']['spikes_portraits']} portraits, one seed: {result['seeds'][0]}")
+print(f"{'':10s}" + "".join(f"{title:^36s}" for title in ("loudest place of a map", "maps with 20 or more", "loudest norm / mean norm")))
+print(f"{'':10s}" + "".join(f"{model:>12s}" for model in spikes) * 3)
+for name in spikes["StyleGAN"]["spikes"]:
+    cells = [figures["spikes"].get(name) for figures in spikes.values()]
     large = int(name[1:].split(".")[0]) >= 32
     print(f"{name:10s}" + "".join(f"{cell['peak']:12.1f}" if cell else f"{'–':>12s}" for cell in cells)
           + "".join(f"{100 * cell['maps']:10.1f} %" if cell and large else f"{'–':>12s}" for cell in cells)
@@ -380,9 +379,9 @@ for name in spikes["stylegan-portraits-64"]:
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Map by map, hardly: few maps reach 20, and in the last layer as many of StyleGAN2's as of StyleGAN's. Together, yes. In
-# StyleGAN the loudest place stands further out from layer to layer, and at 64 pixels far above anything in StyleGAN2. Many maps
-# are loud in the *same* place, as the paper says of the droplet.
+# Map by map, hardly: few maps reach 20, and in the last layer StyleGAN2 has some too. Together, yes. In StyleGAN the loudest
+# place stands further out from layer to layer, and at 64 pixels far above anything in StyleGAN2, after as many images or nearly
+# three times as many. Many maps are loud in the *same* place, as the paper says of the droplet.
 # </details>
 #
 # Where is that place? Here is the norm of the features in the last layer of both.
@@ -408,8 +407,8 @@ plots.show(plots.image_grid(torch.cat(rows), columns=8, scale=2, labels=["StyleG
 
 # %% [markdown]
 # > **Predict.** The spots are on the eyes, in every portrait. Take them out of AdaIN's account: in the two layers of 64 × 64
-# > pixels, compute $\mu$ and $\sigma$ without the loudest hundredth of all places. What happens to the *rest* of the picture?
-# > And what if you leave out a random hundredth?
+# > pixels, compute $\mu$ and $\sigma$ without the loudest hundredth of all places. What happens to the *rest* of the picture? And
+# > what if you leave out a random hundredth?
 
 # %%
 def without(loudest):
@@ -444,25 +443,25 @@ plots.show(plots.image_grid(torch.cat(rows), columns=8, scale=2, labels=["as it 
 # the faces, but in shirts and backgrounds too, far from the eyes. (The eyes themselves burn out, since nothing holds them down
 # any more.) So in this trained generator a few pixels do have a say in the volume of all others, as the paper describes.
 #
-# It is no simple knob, though. Leave the loudest hundredth out from 32 × 32 or from 16 × 16 pixels on, and shirts and
-# backgrounds change less, and turn a little *paler* instead.
+# It is no simple knob, though. Leave the loudest hundredth out from 32 × 32 or from 16 × 16 pixels on, and shirts and backgrounds
+# change less, and turn a little *paler* instead.
 # </details>
 #
 # Does a droplet appear at 64 pixels, then? No: neither network draws the paper's droplet, a blob where none belongs, in almost
 # every image. StyleGAN has half of one. A few places are loud in many maps at once, more so from layer to layer, and the picture
 # depends on them. But they sit on the eyes, where a portrait has strong contrasts anyway, and you cannot tell from this whether
 # they are loud *in order to* set the volume. (Two of the eight do have a coloured blob beside them. Its features are loud too,
-# but much less than the eyes, and most portraits have none. StyleGAN2 draws such a cloud now and then as well, in the third row
-# of lesson 00's sheet.)
+# but much less than the eyes, and most portraits have none. StyleGAN2 draws a cloud in the background now and then as well, as of
+# its third portrait above. Nothing is loud there.)
 #
-# Our two networks also differ in more than the normalisation, and StyleGAN saw fewer images. The paper changes the normalisation
-# alone (config B), at 1024 pixels, in wider networks and with many times as many images. It finds real blobs, and they go.
+# Our two networks also differ in more than the normalisation. The paper changes the normalisation alone (config B), at 1024
+# pixels, in wider networks and with many times as many images. It finds real blobs, and they go.
 #
 # ## Measured: who paints the picture?
 #
-# StyleGAN2 does not grow. Its generator sums the RGB of all resolutions, so the network itself decides when to use the high
-# ones. The figure shows each resolution's share of the image (the deviation of its RGB, enlarged to full size, divided by the
-# sum of all) while the shipped generator trained.
+# StyleGAN2 does not grow. Its generator sums the RGB of all resolutions, so the network itself decides when to use the high ones.
+# The figure shows each resolution's share of the image (the deviation of its RGB, enlarged to full size, divided by the sum of
+# all) while the shipped generator trained.
 
 # %%
 training = json.loads((zoo.DATA / "results" / "stylegan2-portraits-64-training.json").read_text())
@@ -483,16 +482,16 @@ for resolution in shares[0]:
     print(f"{resolution:>3s} px   {start:20.0f} %   {highest:13.0f} %   {end:12.0f} %")
 
 # %% [markdown]
-# In the paper (§4.2, Fig. 8) the share moves from the low resolutions to the high ones as training goes on. It does here: 64 px
-# gains, most of it early, 32 px hardly moves, and 4 to 16 px lose. In the paper 1024 px stayed weaker than its number of pixels
-# asks for, so the authors doubled the feature maps of the high resolutions (config F, "large networks").
+# In the paper (§4.2, Fig. 8) the share moves from the low resolutions to the high ones as training goes on. It does here: 32 and
+# 64 px gain, and 4 to 16 px lose. In the paper 1024 px stayed weaker than its number of pixels asks for, so the authors doubled
+# the feature maps of the high resolutions (config F, "large networks").
 #
 # ## Summary
 #
-# - Instance normalisation lets one pixel set the volume of a whole map; a generator that needs to control the volume *can*
-#   use that pixel, and the paper explains the droplet so. In our StyleGAN the eyes take a part of this role.
-# - Modulation puts the style into the weights; demodulation divides them by the deviation that they would cause. Neither
-#   looks at the data.
+# - Instance normalisation lets one pixel set the volume of a whole map; a generator that needs to control the volume *can* use
+#   that pixel, and the paper explains the droplet so. In our StyleGAN the eyes take a part of this role.
+# - Modulation puts the style into the weights; demodulation divides them by the deviation that they would cause. Neither looks at
+#   the data.
 # - Scaling weights (one grouped convolution) and scaling activations (one ordinary convolution) are the same function.
 # - Noise (and bias) act after the normalisation, so their strength does not depend on the style.
 #

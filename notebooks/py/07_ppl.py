@@ -196,11 +196,11 @@ print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The peaks are where something flips: the hair, the shirt, the background. In $W$ the image is slower on average, though not at
-# every place of this path.
+# The peaks are where something flips: the hair, the shirt, the background. In $W$ the image is slower at most places of this
+# path; but one jump in the middle is so large that its mean is the higher one.
 # </details>
 #
-# One path proves nothing. Choose others:
+# But one path proves nothing. Choose others:
 
 # %%
 def strip(first=0, second=1):
@@ -249,7 +249,7 @@ for name in names:
 #
 # In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave
 # the region that it fills, and nobody taught the synthesis to be smooth there. In StyleGAN the ends have half the figure of the
-# full path, in the twin two thirds. In the regularized StyleGAN2 they are no smoother than the rest.
+# full path, in StyleGAN2 three quarters. In the twin, whose intervals are the widest, they have the higher one.
 # </details>
 #
 # One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that
@@ -263,8 +263,8 @@ for name in names:
 # to the world.
 #
 # In this pair of runs path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the
-# higher figure, in $W$ on the full path almost three times as high. Only at the ends of $W$ do the intervals meet, which is the
-# row that the paper reports.
+# higher figure, at the ends of $W$, the row that the paper reports, four times as high. Only on the full path in $W$ do the
+# intervals meet.
 #
 # But StyleGAN2 does not clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times
 # the intervals meet.
