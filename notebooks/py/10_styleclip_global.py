@@ -263,11 +263,11 @@ for place in methods["mapper"]["seconds"]:
     print(f"{'seconds an edit, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
-# No method wins everywhere. The search grants most, three wishes of four; the mapper two of three, the direction one of three.
-# Their wishes differ: long hair is the mapper's alone, and with glasses and curls it is ahead of the search; frowns, colours of
-# hair, short hair and bald heads are the search's. They differ in what they cost, too. The search keeps everyone, in the eyes of
-# the network that was in its loss, and is slower by a factor of some hundred. The mapper is fast, changes the rest a little less
-# than the search, and loses one person in four or five. The direction changes the rest least, for at these settings many
+# No method wins everywhere. The search grants three wishes of four, the mapper hardly fewer, the direction one of three. Their
+# wishes differ: long hair is the mapper's alone, and with glasses, beards and curls it is ahead of the search; frowns, colours of
+# hair, short hair, hats and bald heads are the search's. They differ in what they cost, too. The search keeps everyone, in the
+# eyes of the network that was in its loss, and is slower by a factor of about a hundred. The mapper is fast, changes the rest
+# about as much as the search, and loses three persons of ten. The direction changes the rest least, for at these settings many
 # portraits hardly move; it never asks the identity network, and of its smiles and open mouths it loses nearly all persons.
 # (`kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images. Both fall after
 # the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike. Torn faces are among the edits, so
