@@ -7,6 +7,7 @@ a time (what is not measured anew stays), and scoreboard-METHOD.png: for each pr
 statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
 """
 import argparse
+import itertools
 import json
 import shlex
 import time
@@ -44,20 +45,23 @@ def main(arguments=None):
     add("--out", type=Path, default=zoo.DATA / "results" / "scoreboard.json", help="JSON file")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(arguments)
+    for method, (name, _) in itertools.product(args.methods, args.set):
+        if name not in SETTINGS[method]:
+            parser.error(f'{method} has no setting "{name}"; it has {", ".join(SETTINGS[method])}')
     tools = Tools(args.device)
     for method in args.methods:
-        SETTINGS[method].update(args.set)
+        settings = SETTINGS[method] | dict(args.set)
         known = lambda prompt: method != "mapper" or styleclip.mapper.file_name(prompt) in zoo.names()
         rows, pictures = {}, []
         for prompt in filter(known, args.prompts):
-            rows[prompt], before, after = tools.scored(method, prompt, args.portraits, args.seed)
+            rows[prompt], before, after = tools.scored(method, prompt, args.portraits, args.seed, **settings)
             pictures.append((before, after))
-            _keep(args, method, {"settings": SETTINGS[method]}, prompts={prompt: rows[prompt]})
+            _keep(args, method, {"settings": settings}, prompts={prompt: rows[prompt]})
             print(f"{method}, {prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in rows[prompt].items()), flush=True)
         before, after = (torch.cat(images) for images in zip(*pictures))
-        _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method))
+        _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, settings))
         for prompt in filter(known, args.curves):
-            curves = {name: [{name: value} | tools.scored(method, prompt, max(args.portraits // 4, 4), args.seed, **{name: value})[0]
+            curves = {name: [{name: value} | tools.scored(method, prompt, max(args.portraits // 4, 4), args.seed, **settings | {name: value})[0]
                              for value in values] for name, values in CURVES[method].items()}
             _keep(args, method, {}, curves={prompt: curves})
         rows = [torch.cat([b[:3], a[:3]]) for b, a in pictures]
@@ -76,7 +80,6 @@ class Tools:
         self.typical, self.reals = self._typical(), None
 
     def edited(self, method, prompt, ws, **settings):
-        settings = SETTINGS[method] | settings
         if method == "optimization":
             return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, **settings).images
         if method == "mapper":
@@ -113,13 +116,13 @@ class Tools:
             row["shows_where_reached"] = found["shows"][reached].double().mean().item()
         return row, before, after
 
-    def seconds(self, method):
+    def seconds(self, method, settings):
         """Of one edit alone, the second time."""
         prompt = next(iter(edits.WISHES))                # one that has a mapper
         ws, _ = self.portraits(prompt, 1, 0)
         for _ in range(2):
             began = time.perf_counter()
-            self.edited(method, prompt, ws)
+            self.edited(method, prompt, ws, **settings)
             taken = time.perf_counter() - began
         return {machine(self.device): taken}
 

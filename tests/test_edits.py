@@ -115,6 +115,14 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
             assert curve[0]["others"] < 1e-3 < curve[1]["others"]
     assert set(result["methods"]) == {"optimization", "mapper", "global direction"}
 
+    other, only = small_zoo / "other.json", ["--methods", "mapper", "--prompts", "a smiling person", "--portraits", "4", "--curves"]
+    scoreboard.main([*only, "--set", "strength=0", "--out", str(other)])
+    result = json.loads(other.read_text())
+    assert result["methods"]["mapper"]["settings"] == {"strength": 0} and result["command"].endswith("--methods mapper --set strength=0")
+    assert result["methods"]["mapper"]["prompts"]["a smiling person"]["others"] < 1e-3
+    with pytest.raises(SystemExit):
+        scoreboard.main([*only, "--set", "alpha=0", "--out", str(other)])
+
 
 def test_the_portraits_of_a_prompt_lack_what_it_asks_for(small_zoo):
     import scoreboard

@@ -68,7 +68,7 @@ x = features["b32"]                                   # [1, 128, 32, 32]
 strongest = x.std(dim=(2, 3)).argmax().item()         # the liveliest map
 heat = plots.diverging((x[0, strongest] - x[0, strongest].mean()) / x[0, strongest].std(), limit=2.5)
 plots.show(plots.image_grid(torch.stack([portrait[0], ops.upscale2d(heat[None])[0]]), scale=3, titles=["the portrait", "one map"]),
-           alt="A portrait, and one of its feature maps at 32 × 32 pixels: the map is strong where the hair is.")
+           alt="A portrait, and one of its feature maps at 32 × 32 pixels: the map is low on the whole person and high in the background.")
 
 # %%
 

@@ -227,16 +227,16 @@ left.plot(thousands, [line["path_length"] for line in log])
 right.plot(thousands, [line["path_length_penalty"] for line in log], color=plots.COLORS[1])
 left.set(xlabel="thousand images", ylabel="moving mean a")
 right.set(xlabel="thousand images", ylabel="penalty")
-plots.show(fig, alt="The moving mean of the path lengths rises during training, fast at first and then slowly. The penalty drops "
-                    "at once and then rises to the end.")
+plots.show(fig, alt="The moving mean of the path lengths rises during training, fast at first and then slowly. The penalty is "
+                    "lowest at first and rises to the end.")
 last = log[-1]
 print(f"at the end: a = {last['path_length']:.2f}, penalty {last['path_length_penalty']:.3f}, so the lengths differ by about "
       f"{100 * last['path_length_penalty'] ** 0.5 / last['path_length']:.0f} % of their mean")
 
 # %% [markdown]
-# After its first drop the penalty *rises*, though training pushes it down, and it rises faster than the mean. The regularizer is
-# one voice among several, and in the same time the portraits come nearer to those of the world. The lengths are far from equal at
-# the end, too.
+# The penalty *rises* from the first line of the log on, though training pushes it down, and it rises faster than the mean. The
+# regularizer is one voice among several, and in the same time the portraits come nearer to those of the world. The lengths are
+# far from equal at the end, too.
 #
 # ## Measured: with and without
 #
@@ -301,7 +301,8 @@ for name, text in (("stylegan2-portraits-64", "with the regularizer"), ("stylega
 # %% [markdown]
 # Now it shows. The twin's lengths differ more than six times as much from latent to latent, and its PPL in $W$ is twice as high,
 # though the intervals meet. The twin's portraits are a little nearer to the world; at the end of the small pairs it was the other
-# way round, so do not call it a price yet. This is one pair of runs. What it shares with both small pairs are the lengths.
+# way round, so do not call it a price yet. This is one pair of runs. With both small pairs it shares the more even lengths and
+# the lower PPL; but there only the lengths of the two kinds do not overlap.
 #
 # In the paper (Table 1, FFHQ at 1024 px, as reported there) the regularizer takes PPL from 158.0 to 122.5 at nearly the same FID,
 # 4.38 and 4.34.
@@ -343,8 +344,8 @@ for name in ("stylegan2-portraits-64", "stylegan2-portraits-64-nopl", "stylegan-
 # more nearly so. The others are as far off as those of the world, of which three come back well. Pose and outline are right
 # nearly throughout. What is wrong is mostly a *colour*: of the clothes, the background, the hair or the glasses. For its own
 # portraits there *is* a $w$ that draws them, with the noise that drew them. So here the search has failed, not the generator. In
-# the walks above such colours flip within a step or two. Whether that is what stops the search was not tested, nor whether more
-# steps or another start would help.
+# the walks above the colour of the glasses flips within one step. Whether that is what stops the search was not tested, nor
+# whether more steps or another start would help.
 #
 # And StyleGAN, whose lengths are far less even than the regularized generator's, finds most of its own almost exactly, and none
 # of the world's as well: hair and clothes blur, and glasses turn into smears. (Two of its own are farther off than the best of

@@ -253,14 +253,15 @@ for name in names:
 # </details>
 #
 # One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that
-# in $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path they nearly do. The intervals are wide
-# even with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
+# in $Z$, full and at the ends, and the intervals do not meet. For StyleGAN's full path and for the twin's ends they nearly do.
+# The intervals are wide even with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the
+# mean.
 #
 # The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
-# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, and the intervals do not meet. What
-# is the same in both worlds: a mapping network makes its own $Z$ *more* curved than that of PGGAN. And a low figure is not a
-# better picture, for it only says how fast images change: the smoothest of the four is not the one whose portraits come nearest
-# to the world.
+# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, full against full and ends against
+# ends, and these intervals do not meet. What is the same in both worlds: a mapping network makes its own $Z$ *more* curved than
+# that of PGGAN. And a low figure is not a better picture, for it only says how fast images change: the smoothest of the four is
+# not the one whose portraits come nearest to the world.
 #
 # In this pair of runs path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the
 # higher figure, at the ends of $W$, the row that the paper reports, four times as high. Only on the full path in $W$ do the

@@ -106,9 +106,9 @@ for text, area in scores["roc_area"].items():
 # portrait goes to the nearest. The list is about sentences that this lesson will ask for: at 1, every portrait that shows it is
 # nearer than all that do not; at 0.5 the cosine says nothing. Where CLIP cannot tell, no edit can be led by it.
 #
-# The list has two columns because our CLIP was trained anew from where it stood. At first captions were all it had, and five
-# million portraits later it could not tell a frown from any other face. To find the right caption of a batch, hair and hats and
-# colours are enough; a few pixels of a mouth hardly pay. Then it was also asked of every portrait whether each of some ninety
+# The list has two columns because our CLIP was trained on, twice, from where it stood. At first captions were all it had, and
+# five million portraits later it could not tell a frown from any other face. To find the right caption of a batch, hair and hats
+# and colours are enough; a few pixels of a mouth hardly pay. Then it was also asked of every portrait whether each of some ninety
 # short sentences is true (`claims_loss` in `course_lib/training/edits.py`, the loss of SigLIP), and had to look at mouths as
 # well. Recall@1 rose as well, from what the list begins with to what you read above it; but then, this was also simply more
 # training.
@@ -343,14 +343,14 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"
 # number was raised, and the wish was not granted. Of hats it is more than a third, of bald heads half.
 #
 # The list would have told you nothing of this. Smiles and frowns are what this CLIP sees worst, and it is hardly deceived about
-# them. It tells glasses, hats and bald heads of real portraits from all others without an error, and is deceived. To recognise is
-# not to be hard to deceive. Nothing in the loss says so; a second opinion does.
+# them. It tells hats and bald heads of real portraits from all others without an error, glasses nearly so, and is deceived. To
+# recognise is not to be hard to deceive. Nothing in the loss says so; a second opinion does.
 #
 # One of four wishes is not granted at all. Hats, bald heads and long hair are far from a portrait without them, and the way there
 # leads past portraits that are neither.
 #
-# And do not read too much into **same**. That network was in the loss, so the search could please *it*, as it pleases CLIP. Some
-# of these persons have another skin now; ask **others**, which was nobody's term.
+# And do not read too much into **same**. That network was in the loss, so the search could please *it*, as it pleases CLIP. Ask
+# **others**, which was nobody's term.
 # </details>
 #
 # And what the weights do, for a smile, long hair and red hair, with sixteen portraits each:
@@ -372,9 +372,9 @@ plots.show(fig, alt="Three plots: the share that shows the wish, the share of sa
 # %% [markdown]
 # Three times the learning rate grants a little more, and begins to lose persons. Without $\lambda_{L2}$ most wishes come, long
 # hair among them, and the rest of the portrait goes; a larger one keeps the rest and costs wishes. Without $\lambda_{ID}$ hardly
-# anyone stays the same person in the network's eyes, at 0.05 everybody does, and beyond that it keeps more of the rest. (Sixteen
-# portraits for each of three sentences are few: take no small difference seriously.) The right weights belong to a generator and
-# a space; the published ones are for others.
+# anyone stays the same person in the network's eyes, at 0.05 everybody does, and beyond that it keeps more of the rest and costs
+# wishes. (Sixteen portraits for each of three sentences are few: take no small difference seriously.) The right weights belong to
+# a generator and a space; the published ones are for others.
 #
 # ## Measured: $W+$ or $S$?
 #

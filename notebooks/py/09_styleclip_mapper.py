@@ -66,8 +66,8 @@ plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images])
 # %% [markdown]
 # Two random directions of so many entries are at right angles, with a cosine of 0, and these hardly share more: what makes one
 # portrait's hair red depends on whose hair it is, and each search took liberties of its own (two of them leave the hair black,
-# and darken a face or put glasses on it). A mapper is made for just that: a network that looks at $w$ and says where to go from
-# here.
+# darken one face and make the other pale; the last one takes hat and beard away). A mapper is made for just that: a network that
+# looks at $w$ and says where to go from here.
 #
 # $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3)}$$
 #
@@ -136,15 +136,15 @@ alone = {f"{name}, {level}": styleclip.map_latents(G, mappers[wish], ws, 1.0, [l
          for name, wish in wishes.items() for level in ("coarse", "medium")}
 plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, labels=["before", *alone]),
            alt="Four portraits; below them the same with only the coarse level of the mapper for glasses and with only its medium level, then "
-               "with either level of the mapper for curls. The coarse levels put glasses on all and give all an afro; the medium levels change skin, clothes and hair a little.")
+               "with either level of the mapper for curls. The coarse levels put glasses on all and give all an afro; the medium levels change eyes, clothes and backgrounds, and one lady's hair.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
 # The coarse ones. Glasses and an afro are made at 4 and 8 pixels, as lesson 03 found: in this generator the middle of a face and
-# the texture of hair follow the coarse layers. The medium level alone gives glasses to one of three, and to nobody an afro;
-# mostly it changes skin, clothes and backgrounds. What one level adds you can leave out when you train a mapper (`--levels
-# coarse`). Then what only the other layers decide stays.
+# the texture of hair follow the coarse layers. The medium level alone gives faint glasses to one of three, and to nobody an afro;
+# mostly it changes eyes, mouths, clothes and backgrounds. What one level adds you can leave out when you train a mapper
+# (`--levels coarse`). Then what only the other layers decide stays.
 # </details>
 #
 # ## Train one
@@ -203,10 +203,11 @@ plots.show(fig, alt="The share that shows the wish, the change of other attribut
 # the search loses none in the same network's eyes. The average hides much. Smiles and open mouths come nearly always, at little
 # change of the rest. Glasses, beards, curls and long hair nearly always come too, where the search fails with long hair; but with
 # glasses the identity network no longer knows more than a third of the persons, with curls two thirds, with beards and long hair
-# nine of ten. Frowns, colours of hair and hats come in more than half, short hair in a third, bald heads hardly ever, though CLIP
-# sees all of them well (lesson 08). To see a bald head is one thing; to find the way to one is another. In the curves (a smile,
-# long hair, red hair; sixteen portraits each) the wish comes most often at the strength that was trained, 1, and smaller
-# strengths keep more of the rest. Look at the long hair, for **shows** alone would call it granted:
+# nine of ten. Frowns, colours of hair and hats come in more than half, short hair in three of ten, bald heads hardly ever, though
+# CLIP sees all of these but frowns without an error, or nearly (lesson 08). To see a bald head is one thing; to find the way to
+# one is another. In the curves (a smile, long hair, red hair; sixteen portraits each) the wish comes most often at the strength
+# that was trained, 1, and smaller strengths keep more of the rest. Look at the long hair, for **shows** alone would call it
+# granted:
 
 # %%
 wish = "a person with long hair"
@@ -220,7 +221,8 @@ plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, la
 # and the first is redheaded. At half most of that has happened; at a quarter the hat is gone already. Two terms of Eq. 4 pull
 # against this; $\lambda_{L2} = 0.05$ and $\lambda_{ID} = 0.1$ are not enough for long hair. (Each mapper was trained with three
 # pairs of these weights, and the best one on other portraits is shipped, by a score that takes away for lost persons and for
-# change of the rest. None of the three grew beards without losing more than that; so the beard's got a smaller $\lambda_{ID}$,
+# change of the rest. By that score a mapper that does nothing was better than any of the three for beards; so the beard's got a
+# smaller $\lambda_{ID}$,
 # 0.05, and loses nearly everyone.)
 #
 # ## Summary

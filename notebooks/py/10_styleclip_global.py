@@ -233,11 +233,12 @@ axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
 # %% [markdown]
-# Both are a trade. The smile is there at α = 0.5 already, and what a larger α adds is mostly a change of everything else; long
-# and red hair hardly come at any. At β = 0.1 more channels move: long and red hair come in a fifth of the portraits, and more
-# persons are lost. A larger β spares the others and the person. No pair suits all three sentences, and the paper too chooses them
-# for each edit. The pair of the table is the one that grants most on other portraits, of those that keep the person in 0.8 of the
-# cases and change the rest by 0.3 at most.
+# Both are a trade. The smile is there at α = 0.5 already, and what a larger α adds is mostly a change of everything else, and at
+# 4 the smile itself is gone. Long and red hair hardly come up to α = 1; at 4 they come in a third of the portraits, and most
+# persons are lost. At β = 0.1 more channels move: long and red hair come in a fifth of the portraits, and more persons are lost.
+# A larger β spares the others and the person. No pair suits all three sentences, and the paper too chooses them for each edit.
+# The pair of the table is the one that grants most on other portraits, of those that keep the person in 0.8 of the cases and
+# change the rest by 0.3 at most.
 
 # %% [markdown]
 # ## Three methods, one table
@@ -266,27 +267,28 @@ for place in methods["mapper"]["seconds"]:
 # No method wins everywhere. The search grants three wishes of four, the mapper hardly fewer, the direction one of three. Their
 # wishes differ: long hair is the mapper's alone, and with glasses, beards and curls it is ahead of the search; frowns, colours of
 # hair, short hair, hats and bald heads are the search's. They differ in what they cost, too. The search keeps everyone, in the
-# eyes of the network that was in its loss, and is slower by a factor of about a hundred. The mapper is fast, changes the rest
+# eyes of the network that was in its loss, and is slower by a factor of one to two hundred. The mapper is fast, changes the rest
 # about as much as the search, and loses three persons of ten. The direction changes the rest least, for at these settings many
 # portraits hardly move; it never asks the identity network, and of its smiles and open mouths it loses nearly all persons.
 # (`kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images. Both fall after
 # the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike. Torn faces are among the edits, so
 # it is no proof of quality.)
 #
-# Hats and bald heads come least. CLIP names every one of them on real portraits (lesson 08). To be read and to be reached are two
-# things. Numbers are not enough either. Look at what the global direction made of three portraits for each sentence of the table,
-# in its order:
+# Bald heads come least: only the search reaches them, and in less than half. Hats come in about half with search and mapper, and
+# hardly at all along a direction. CLIP tells both from all others on real portraits (lesson 08). To be read and to be reached are
+# two things. Numbers are not enough either. Look at what the global direction made of three portraits for each sentence of the
+# table, in its order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
            alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. Smiles and open mouths "
-               "are to be seen in all three, glasses in two and faintly in the third, a beard and a bald head in one each; for the other sentences next to nothing changes.")
+               "are to be seen in all three, glasses in two and faintly in the third, a beard and a bald head in one each; of the frowns two mouths lose their smile; for the other sentences next to nothing changes.")
 
 # %% [markdown]
 # Smiles and open mouths come in all three, and too much of them: teeth like a clown's, at the α that does nothing for a hat.
-# Glasses come in two and as a thin rim in the third. The third of the beards is one, and one lady loses her bun to a bald head.
-# For curls, colours and lengths of hair, and a hat next to nothing happens. One direction serves everybody, and what must change
-# in $S$ for long hair depends on the hair that is there.
+# Glasses come in two and as a thin rim in the third. Of the frowns two mouths lose their smile. The third of the beards is one,
+# and one lady loses her bun to a bald head. For curls, colours and lengths of hair, and a hat next to nothing happens. One
+# direction serves everybody, and what must change in $S$ for long hair depends on the hair that is there.
 #
 # What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
