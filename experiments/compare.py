@@ -4,7 +4,7 @@
     python experiments/compare.py ingredients  PGGAN without equalized learning rate, pixel norm, minibatch deviation
     python experiments/compare.py mixing       StyleGAN with and without mixing regularization
     python experiments/compare.py path_length  StyleGAN2 with and without path-length regularization
-    python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps
+    python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps, first each alone for its speed
 
 Without a GPU, --laptop shrinks them to 16 px and 40 thousand images: each run takes some ten minutes of one core.
 
@@ -43,6 +43,7 @@ COMPARISONS = {
     "path_length": {"regularized": ["stylegan2", *SMALL, *STYLES],
                     "not regularized": ["stylegan2", *SMALL, *STYLES, "--pl-weight", "0"]},
     "lazy": {f"every {k}": ["stylegan2", *SMALL, *STYLES, "--pl-interval", k, "--r1-interval", k] for k in ("1", "4", "8", "16")}}
+ALONE = ["--data-size", "4k", "--images", "32k", "--checkpoint-every", "32k", "--log-every", "8k"]
 INVERSION = dict(images=8, steps=200)
 CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
 
@@ -59,8 +60,10 @@ def main(arguments=None):
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
     args = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    comparison = {name: [*[LAPTOP.get(word, word) if args.laptop else word for word in options], *args.train]
+    comparison = {name: [LAPTOP.get(word, word) if args.laptop else word for word in options]
                   for name, options in COMPARISONS[args.comparison].items()}
+    alone = args.comparison == "lazy" and speeds({name: [*options, *ALONE, *args.train] for name, options in comparison.items()}, args.runs)
+    comparison = {name: [*options, *args.train] for name, options in comparison.items()}
     runs = {(name, seed): [*options, "--seed", str(seed),
                            "--out", str(args.runs / args.comparison / f"{name.replace(' ', '-')}-{seed}")]
             for name, options in comparison.items() for seed in args.seeds}
@@ -71,6 +74,8 @@ def main(arguments=None):
               "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
               "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
               "options": {name: " ".join(options) for name, options in comparison.items()}, "runs": measured}
+    if alone:
+        result["img_per_s_alone"] = alone
     out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     for (name, seed), options in runs.items():
@@ -98,6 +103,13 @@ def train(commands, parallel):
             if process.returncode and not diverged(out):
                 raise SystemExit(f"the run in {out} failed:\n{(out / 'output.txt').read_text()[-2000:]}")
             print(f"{out} {'diverged' if diverged(out) else 'is trained'}", flush=True)
+
+
+def speeds(comparison, runs):
+    """Images a second of a short run of each, one after another."""
+    outs = {name: runs / "alone" / name.replace(" ", "-") for name in comparison}
+    train([[*options, "--out", str(outs[name])] for name, options in comparison.items()], 1)
+    return {name: json.loads((out / "log.jsonl").read_text().splitlines()[-1])["img_per_s"] for name, out in outs.items()}
 
 
 def complete(out):

@@ -362,19 +362,19 @@ for name, (predicted, measured) in rows.items():
 
 # %%
 result = json.loads((zoo.DATA / "results" / "styles.json").read_text())
-models = result["models"]
-spikes = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models["G-0002200000"], "at its end": models["stylegan2-portraits-64"]}
+models, snapshot = result["models"], "G-0002200000"
+spikes = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models[snapshot], "at the end": models["stylegan2-portraits-64"]}
 seen = {model: zoo.cards()[f"{model.lower()}-portraits-64"]["images"] for model in ("StyleGAN", "StyleGAN2")}
-print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 2,200,000, and {seen['StyleGAN2']:,} at its end")
+print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 {int(snapshot[2:]):,}, and {seen['StyleGAN2']:,} at its end")
 print(f"{spikes['StyleGAN']['spikes_portraits']} portraits, one seed: {result['seeds'][0]}")
-print(f"{'':10s}" + "".join(f"{title:^36s}" for title in ("loudest place of a map", "maps with 20 or more", "loudest norm / mean norm")))
-print(f"{'':10s}" + "".join(f"{model:>12s}" for model in spikes) * 3)
+print(f"{'':10s}" + "".join(f"{title:^33s}" for title in ("loudest place of a map", "maps with 20 or more", "loudest norm / mean norm")))
+print(f"{'':10s}" + "".join(f"{model:>11s}" for model in spikes) * 3)
 for name in spikes["StyleGAN"]["spikes"]:
     cells = [figures["spikes"].get(name) for figures in spikes.values()]
     large = int(name[1:].split(".")[0]) >= 32
-    print(f"{name:10s}" + "".join(f"{cell['peak']:12.1f}" if cell else f"{'–':>12s}" for cell in cells)
-          + "".join(f"{100 * cell['maps']:10.1f} %" if cell and large else f"{'–':>12s}" for cell in cells)
-          + "".join(f"{cell['norm']:12.1f}" if cell else f"{'–':>12s}" for cell in cells))
+    print(f"{name:10s}" + "".join(f"{cell['peak']:11.1f}" if cell else f"{'–':>11s}" for cell in cells)
+          + "".join(f"{100 * cell['maps']:9.1f} %" if cell and large else f"{'–':>11s}" for cell in cells)
+          + "".join(f"{cell['norm']:11.1f}" if cell else f"{'–':>11s}" for cell in cells))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>

@@ -445,11 +445,11 @@ ex.r1_penalty.check(r1_penalty)
 # %%
 lazy = json.loads((zoo.DATA / "results" / "lazy.json").read_text())
 print(f"{lazy['device']}, seeds {lazy['seeds']}")
-print(" " * 12 + "frechet     path lengths, over w      over y     images/s")
+print(" " * 12 + "frechet  path lengths, over w       over y     images/s")
 for name, runs in lazy["runs"].items():
     each = lambda figure, form: " / ".join(f"{figure(run):{form}}" for run in runs.values())
-    print(f"{name:12s}{each(lambda run: run['curve'][-1]['frechet'], '3.0f')}{each(lambda run: run['lengths']['over_w'], '.2f'):>26s}"
-          f"{each(lambda run: run['lengths']['over_y'], '.2f'):>12s}{lazy['alone']['img_per_s'][name]:13,.0f}")
+    print(f"{name:12s}{each(lambda run: run['curve'][-1]['frechet'], '3.0f')}{each(lambda run: run['lengths']['over_w'], '.2f'):>23s}"
+          f"{each(lambda run: run['lengths']['over_y'], '.2f'):>14s}{lazy['img_per_s_alone'][name]:13,.0f}")
 
 # %% [markdown]
 # No order shows in the Fréchet distance. The two seeds of one interval lie further apart than most intervals do, so these runs

@@ -169,7 +169,7 @@ widgets.live(training, first=10, prompt="", coarse=True, medium=True, fine=True,
              alt="Four portraits, and below them the same as a mapper changes them after 60 steps of training.")
 
 # %% [markdown]
-# For one to keep: `python -m course_lib.train mapper --l2 0.02 --id-weight 0 --prompt "a person with pink hair"`.
+# For one to keep: `python -m course_lib.train mapper --l2 0.02 --id-weight 0 --prompt "a person with red hair"`.
 #
 # ## Measured
 #

@@ -261,7 +261,7 @@ for key in methods["mapper"]["realism"]["after"]:
         for when in ("before", "after"):
             print(f"{f'{key} {when} the edits':30s}" + "".join(f"{found['realism'][when][key]:18.3g}" for found in methods.values()))
 for place in methods["mapper"]["seconds"]:
-    print(f"{'seconds an edit, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
+    print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
 # No method wins everywhere. The search grants three wishes of four, the mapper hardly fewer, the direction one of three. Their
