@@ -125,9 +125,10 @@ def train_mapper(args):
     name = styleclip.mapper.file_name(args.prompt)
     G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
     identity = zoo.load(args.identity, device=args.device) if args.id_weight and args.identity != "none" else None
+    goal = styleclip.enough(reader, styleclip.seen(G, reader), args.prompt, args.share) if args.share else None
     began = time.perf_counter()
     mapper, losses = styleclip.fit(
-        G, reader, args.prompt, progress=True, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr,
+        G, reader, args.prompt, progress=True, goal=goal, rest_weight=args.rest_weight, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr,
         clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
     about = {"prompt": args.prompt, "generator": mapper.generator}
     file = zoo.save(Path(args.out) / f"{name}.safetensors", mapper.state_dict(), "mapper", dtype=torch.float16,
@@ -230,7 +231,7 @@ def clip_options(parser):
     add("--adversarial", type=float, default=0.02, help="how far a pixel, from -1 to 1, may move to confuse the network, against "
         "edits that please it without changing the picture; 0 leaves it out")
     add("--generator", default="", help="add images of this generator, described as the oracle reads them")
-    add("--edits", type=int, default=0, help="so many edits of the generator's latents go on against the network while it is trained")
+    add("--edits", type=int, default=0, help="so many edits of the generator's styles go on against the network while it is trained")
     add("--claims-weight", type=float, default=0.0, help="weight of a loss that asks of every portrait whether each of some ninety "
         "short sentences is true")
     add("--init", default="", help="go on from this CLIP of the course, by name or file")
@@ -256,7 +257,10 @@ def mapper_options(parser):
     add("--clip-weight", type=float, default=1.0, help="weight of the distance to the sentence")
     add("--l2", type=float, default=0.8, help="weight of the change of the latent")
     add("--id-weight", type=float, default=0.1, help="weight of the identity loss")
+    add("--rest-weight", type=float, default=0.0, help="weight of what changes in CLIP's embedding beside the sentence (not in the paper)")
     add("--views", type=int, default=2, help="random crops of each image that CLIP looks at")
+    add("--share", type=float, default=None, help="an edit is asked for no more similarity than this share of the generator's own portraits "
+        "have (0.05: one in twenty); by default for ever more, as in the paper")
 
 
 def machine(device):

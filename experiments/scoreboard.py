@@ -11,6 +11,7 @@ import itertools
 import json
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,12 +25,17 @@ from course_lib.training import readers
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
-SETTINGS = {"optimization": dict(space="s", steps=100, lr=0.1, l2=0.0002, id_weight=0.05, views=4),
-            "mapper": dict(strength=1.0),
-            "global direction": dict(alpha=1.0, beta=0.2)}
-CURVES = {"optimization": dict(lr=(0.1 / 3, 0.1, 0.3), l2=(0.0, 0.0002, 0.0008, 0.0032), id_weight=(0.0, 0.05, 1.0)),
-          "mapper": dict(strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
-          "global direction": dict(alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
+# share: of the generator's portraits, whose similarity is the goal (None: ever more). A strength or α of "least" is for each portrait
+# the first of STRENGTHS or ALPHAS at which it is reached.
+SETTINGS = {"optimization": dict(space="s", steps=100, lr=0.2, l2=5e-5, id_weight=0.05, views=4, share=0.025, rest_weight=0.15),
+            "mapper": dict(strength="least", share=0.05),
+            "global direction": dict(alpha="least", beta=0.2, share=0.1)}
+CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4), id_weight=(0.0, 0.05, 1.0), share=(None, 0.2, 0.1, 0.05, 0.02),
+                               rest_weight=(0.0, 0.15, 0.6)),
+          "mapper": dict(share=(0.2, 0.1, 0.05, 0.02), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
+          "global direction": dict(share=(0.2, 0.1, 0.05, 0.02), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
+STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
+ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
 
 
 def main(arguments=None):
@@ -76,20 +82,30 @@ class Tools:
         self.device, self.G, self.clip = device, load(GENERATOR), clip.load(device=device)
         self.identity, self.judge, self.oracle = map(load, ("identity-portraits-64", "judge-portraits-64", "oracle-portraits-64"))
         self.statistics = styleclip.load_statistics(zoo.file("statistics-portraits-64"), self.G, self.clip)
-        self.sigma = edits.deviations()
+        self.seen, self.sigma = styleclip.seen(self.G, self.clip), edits.deviations()
         self.typical, self.reals = self._typical(), None
 
-    def edited(self, method, prompt, ws, **settings):
+    def edited(self, method, prompt, ws, share=None, **settings):
+        goal = styleclip.enough(self.clip, self.seen, prompt, share) if share else None
         if method == "optimization":
-            return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, **settings).images
+            return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, goal=goal, **settings).images
         if method == "mapper":
-            return styleclip.map_latents(self.G, zoo.load(styleclip.mapper.file_name(prompt), device=self.device), ws, **settings).images
+            mapper = zoo.load(styleclip.mapper.file_name(prompt), device=self.device)
+            moved, strength, choice = partial(styleclip.map_latents, self.G, mapper, ws), settings["strength"], STRENGTHS
+        else:
+            moved, strength, choice = self._along(prompt, ws, settings["beta"]), settings["alpha"], ALPHAS
+        if strength == "least":
+            strength = styleclip.least_strength(self.clip, prompt, moved, choice, goal)
+        return moved(strength).images
+
+    def _along(self, prompt, ws, beta):
+        """The global direction as a function of α."""
         styles = self.G.styles(ws)
         try:
-            direction = styleclip.global_direction(self.statistics, self.clip, NEUTRAL, prompt, settings["beta"])
+            direction = styleclip.global_direction(self.statistics, self.clip, NEUTRAL, prompt, beta)
         except ValueError:                              # no channel reaches β: nothing moves
             direction = [torch.zeros_like(style[0]) for style in styles]
-        return styleclip.edit(self.G, styles, direction, settings["alpha"]).images
+        return partial(styleclip.edit, self.G, styles, direction)
 
     @torch.no_grad()
     def portraits(self, prompt, count, seed):

@@ -265,18 +265,20 @@ def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         found.loss(network, said, reals, true)
-        began, claims = found.ws.clone(), said[found.claim]
-        similarity = lambda ws: (network.encode_images(found.G.synthesis(ws, noise="const")) * claims).sum(dim=1)
-        before, left = similarity(found.ws), found.left.clone()
+        began, claims = [style.clone() for style in found.styles], said[found.claim]
+        similarity = lambda: (network.encode_images(found.G.synthesis(styles=found.styles, noise="const")) * claims).sum(dim=1)
+        before, left = similarity(), found.left.clone()
         for _ in range(6):
             rates = found.rate
             found.loss(network, said, reals, true)
-        assert torch.equal(found.left, left - 6) and (similarity(found.ws) > before).sum() >= 5
-        moved = (found.ws - began).abs().flatten(1).amax(dim=1)
+        assert torch.equal(found.left, left - 6) and (similarity() > before).sum() >= 5
+        moved = torch.stack([(now - then).abs().amax(dim=1) for now, then in zip(found.styles, began)])
+        assert ((moved > 0).any(dim=1) == torch.tensor(found.moves)).all()         # toRGB stays
+        moved = moved.amax(dim=0)
         assert (moved <= 6 * rates + 1e-5).all() and (moved > 2 * rates).all()
         found.left[0] = 0
         found.loss(network, said, reals, true)
-        assert 19 <= found.left[0] <= 79 and found.momentum[0].abs().sum() > 0
+        assert 19 <= found.left[0] <= 79 and found.momentum[0][0].abs().sum() > 0
     assert all(p.grad is None for p in found.G.parameters())
 
 
@@ -287,15 +289,15 @@ def test_the_loss_of_an_edit_is_that_of_a_wrong_answer(opponents, monkeypatch):
     said, losses = network.encode_texts(list(found.claims)), {}
     found.loss(network, said, reals, true)                               # so that all have begun
     for grant in (True, False):
-        state = found.ws.clone(), found.momentum.clone(), found.left.clone()
+        state = [x.clone() for x in found.styles], [x.clone() for x in found.momentum], found.left.clone()
         monkeypatch.setattr(found, "claims", {text: lambda reading: torch.full([6], grant) for text in found.claims})
         torch.manual_seed(2)
         losses[grant] = found.loss(network, said, reals, true).item()
-        found.ws, found.momentum, found.left = state
+        found.styles, found.momentum, found.left = state
     # log(1 + exp(-x)) − log(1 + exp(x)) = −x, the mean score
     with torch.no_grad():
         torch.manual_seed(2)
-        seen = network.encode_images(clip.random_views(network.resized(found.G.synthesis(found.ws, noise="const"), enlarge=False)))
+        seen = network.encode_images(clip.random_views(network.resized(found.G.synthesis(styles=found.styles, noise="const"), enlarge=False)))
         cosines = said @ reals.T
         middle = (cosines[:, ::2].mean(dim=1) + cosines[:, 1::2].mean(dim=1)) / 2
         score = network.model.logit_scale.exp() * ((seen * said[found.claim]).sum(dim=1) - middle[found.claim])

@@ -7,6 +7,21 @@ def clip_distance(image_features, text_features):
     return 1 - (F.normalize(image_features, dim=-1) * F.normalize(text_features, dim=-1)).sum(dim=-1)
 
 
+def unmet(clip_term, goal=None):
+    """D_CLIP less what need not be: 0 where the similarity has reached the goal, one for all or [N]; None wants ever more, as the
+    paper does. [N] → [N]"""
+    return clip_term if goal is None else (clip_term - (1 - goal)).clamp(min=0)
+
+
+def rest_change(features, source_features, text_features):
+    """How CLIP's embeddings of images change beside a sentence: ‖P(c − c_s)‖², P projecting on what is perpendicular to its text
+    embedding. All normalised here; [N, D] twice and [N, D] or [1, D] → [N]. Not in the paper; what L_ID does for the person, this
+    does for all else that CLIP sees."""
+    c, source, text = (F.normalize(x, dim=-1) for x in (features, source_features, text_features))
+    change = c - source
+    return (change - (change * text).sum(dim=-1, keepdim=True) * text).square().sum(dim=-1)
+
+
 def identity_loss(features, source_features):
     """StyleCLIP Eq. 2, L_ID: 1 − ⟨R(G(w_s)), R(G(w))⟩, R giving unit vectors (they are normalised here). [N, D] twice → [N]."""
     return 1 - (F.normalize(features, dim=-1) * F.normalize(source_features, dim=-1)).sum(dim=-1)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from .. import ops
 from ..networks.layers import Dense, fill
 from .edits import Edit, checked_ws, device_of, encoded_prompts, fingerprint, finite_losses, same_device, seen_distance
-from .losses import identity_loss
+from .losses import identity_loss, rest_change, unmet
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}      # layers of W+
 
@@ -44,7 +44,8 @@ class LatentMapper(nn.Module):
         return out
 
     def forward(self, ws, strength=1.0, levels=None):
-        """ws [N, num_ws, w_dim] → ŵ = w + strength · 0.1 · M(w)."""
+        """ws [N, num_ws, w_dim] → ŵ = w + strength · 0.1 · M(w). strength: one for all, or a tensor [N]."""
+        strength = strength[:, None, None] if isinstance(strength, torch.Tensor) and strength.ndim else strength
         return ws + strength * self.offsets(ws, levels)
 
 
@@ -92,21 +93,22 @@ def fit(G, clip, prompt, progress=False, callback=None, **options):
 
 @torch.enable_grad()
 def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weight=1.0, l2=0.8, identity=None, id_weight=0.1,
-            views=2, layers=4, psi=1.0, seed=0):
+            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0):
     """`fit` step by step: yields (step, losses as numbers, the mapper), and ends early if it is sent something true.
 
     levels: those that the generator has by default. psi: truncation of the latents it learns from. Without an identity
-    network L_ID is left out. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images).
+    network L_ID is left out. goal, rest_weight: as in `optimize`. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images).
     """
     if steps < 1 or batch < 1 or views < 1:
         raise ValueError(f"{steps} steps of {batch} images and {views} views teach nothing; take at least 1 of each")
-    if min(clip_weight, l2, id_weight) < 0:
-        raise ValueError(f"the weights {clip_weight}, {l2} and {id_weight} must not be negative")
+    if min(clip_weight, l2, id_weight, rest_weight) < 0:
+        raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {rest_weight} must not be negative")
     for network, name in ((clip, "CLIP"), (identity, "identity")):
         same_device(G, network, name)
     if not isinstance(prompt, str):
         raise ValueError("a mapper learns one prompt; pass one sentence")
     text = encoded_prompts(clip, prompt, 1)
+    goal = None if goal is None else torch.as_tensor(goal, device=device_of(G))
     mean = checked_ws(G, G.w_avg[None])
     levels = levels or [level for level, part in LEVELS.items() if part.start < G.num_ws]
     split_levels(mean, levels)
@@ -121,13 +123,17 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         with torch.no_grad():
             w = G.mapping(torch.randn(batch, G.z_dim, generator=rng).to(device))
             ws = ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
-            known = identity(G.synthesis(ws, noise="const")) if identity and id_weight else None
+            before = G.synthesis(ws, noise="const") if identity and id_weight or rest_weight else None
+            known = identity(before) if identity and id_weight else None
         offsets = mapper.offsets(ws)
         images = G.synthesis(ws + offsets, noise="const")
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
         if known is not None:
             losses["identity"] = identity_loss(identity(images), known)
-        total = mapper_loss(losses["clip"], offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
+        total = mapper_loss(unmet(losses["clip"], goal), offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
+        if rest_weight:
+            losses["rest"] = rest_change(clip.encode_images(images), clip.encode_images(before), text)
+            total = total + rest_weight * losses["rest"]
         losses = {name: value.detach().mean().cpu() for name, value in {"total": total, **losses}.items()}
         finite_losses(losses, step)
         optimizer.zero_grad(set_to_none=True)
@@ -141,8 +147,12 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
 
 @torch.no_grad()
 def map_latents(G, mapper, ws, strength=1.0, levels=None, noise="const"):
-    """Edit ws [N, num_ws, w_dim] or w [N, w_dim] with a trained mapper → Edit. levels: some of the mapper's."""
+    """Edit ws [N, num_ws, w_dim] or w [N, w_dim] with a trained mapper → Edit. strength: one for all, or one for each image;
+    levels: some of the mapper's."""
     ws = checked_ws(G, ws)
+    strength = torch.as_tensor(strength, dtype=torch.float32, device=ws.device)
+    if not strength.isfinite().all() or strength.ndim and strength.shape != (len(ws),):
+        raise ValueError(f"the strength must be a number, or one for each of the {len(ws)} images; it is {strength.tolist()}")
     if mapper.w_dim != G.w_dim:
         raise ValueError(f"this mapper is for latents of size {mapper.w_dim}, and this generator has w of size {G.w_dim}")
     if mapper.generator not in (None, fingerprint(G)):

@@ -4,24 +4,25 @@ from tqdm import tqdm
 
 from ..inversion import learning_rate_ramp
 from .edits import Edit, checked_ws, encoded_prompts, finite_losses, same_device, seen_distance
-from .losses import identity_loss, latent_distance, optimization_loss
+from .losses import identity_loss, latent_distance, optimization_loss, rest_change, unmet
 
 SPACES = "w", "w+", "s"
 
 
 def optimize(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, identity=None, id_weight=0.0, views=4, seed=0,
-             noise="const", frame_every=0, callback=None, progress=False):
+             noise="const", goal=None, rest_weight=0.0, frame_every=0, callback=None, progress=False):
     """Change latents until CLIP sees the prompt in their images: descend on Eq. 1, D_CLIP + l2 · L2 + id_weight · L_ID.
 
     ws [N, num_ws, w_dim] or w [N, w_dim]; prompt: one for all or a list of N. space: "w" moves all layers of a latent
     alike, "w+" each on its own, "s" the styles of the convolutions (not of toRGB). identity: images → unit vectors.
     views: how many random crops, warps and noises of each image D_CLIP is averaged over; 1 takes the image itself. noise:
-    as in `G.synthesis`. callback(step, losses, images) → True ends the descent. Images do not influence each other.
+    as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), beyond which D_CLIP asks for no more and the other
+    terms decide; None wants ever more, as the paper does. rest_weight: of `rest_change`, 0 in the paper. callback(step, losses, images) → True ends the descent. Images do not influence each other.
     Returns an Edit: latents in the form of the space, `frames` every `frame_every` steps, and the losses "total", "clip",
-    "l2" and "identity" (unweighted but for the total) before every step.
+    "l2", "identity" and "rest" (unweighted but for the total) before every step.
     Raises ValueError for latents of another generator or with NaN, an unknown space, an empty prompt.
     """
-    walk = optimizing(G, clip, prompt, ws, space, steps, lr, l2, identity, id_weight, views, seed, noise)
+    walk = optimizing(G, clip, prompt, ws, space, steps, lr, l2, identity, id_weight, views, seed, noise, goal, rest_weight)
     frames, done = [], None
     with tqdm(total=steps, desc=f"edit in {space.upper()}", disable=not progress) as bar:
         while True:
@@ -39,21 +40,24 @@ def optimize(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ident
 
 @torch.enable_grad()
 def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, identity=None, id_weight=0.0, views=4, seed=0,
-               noise="const"):
+               noise="const", goal=None, rest_weight=0.0):
     """`optimize` step by step: yields (step, losses, images [N, 3, H, W]), and ends early if it is sent something true.
 
     Returns the Edit without frames.
     """
-    _check(G, clip, space, steps, lr, l2, identity, id_weight, views)
+    _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight)
     ws = checked_ws(G, ws)
     text = encoded_prompts(clip, prompt, len(ws))
+    goal = None if goal is None else torch.as_tensor(goal, device=ws.device)
     rng = torch.Generator().manual_seed(seed)
     sources, moving = _latents(G, ws, space)
     offsets = [torch.zeros_like(source[:, :1] if space == "w" else source, requires_grad=True)
                for source, moves in zip(sources, moving) if moves]
     optimizer = torch.optim.Adam(offsets, betas=(0.9, 0.999))
     with torch.no_grad():
-        known = identity(_render(G, sources, space, noise)) if id_weight else None
+        before = _render(G, sources, space, noise)
+        known = identity(before) if id_weight else None
+        seen_before = clip.encode_images(before) if rest_weight else None
     history = []
 
     def edited():
@@ -69,7 +73,10 @@ def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ide
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": latent_distance(offsets, unmoved)}
         if id_weight:
             losses["identity"] = identity_loss(identity(images), known)
-        total = optimization_loss(losses["clip"], offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
+        total = optimization_loss(unmet(losses["clip"], goal), offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
+        if rest_weight:
+            losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
+            total = total + rest_weight * losses["rest"]
         gradients = torch.autograd.grad(total.sum(), offsets)
         losses = {name: value.detach().cpu() for name, value in {"total": total, **losses}.items()}
         finite_losses(losses, step)
@@ -100,15 +107,15 @@ def _render(G, latents, space, noise):
     return G.synthesis(styles=latents, noise=noise) if space == "s" else G.synthesis(latents[0], noise=noise)
 
 
-def _check(G, clip, space, steps, lr, l2, identity, id_weight, views):
+def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight):
     if space not in SPACES:
         raise ValueError(f'space is "{space}"; choose "w", "w+" or "s"')
     if steps < 1 or views < 1:
         raise ValueError(f"{steps} steps of {views} views change nothing; take at least 1 of each")
     if not lr > 0:
         raise ValueError(f"the learning rate is {lr}; it must be above 0, and is 0.1 as published")
-    if l2 < 0 or id_weight < 0:
-        raise ValueError(f"the weights l2 = {l2} and id_weight = {id_weight} must not be negative")
+    if min(l2, id_weight, rest_weight) < 0:
+        raise ValueError(f"the weights l2 = {l2}, id_weight = {id_weight} and rest_weight = {rest_weight} must not be negative")
     if id_weight and identity is None:
         raise ValueError(f'id_weight is {id_weight}, but there is no identity network; pass identity=zoo.load("identity-portraits-64")')
     for network, name in ((clip, "CLIP"), (identity, "identity")):

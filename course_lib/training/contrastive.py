@@ -27,12 +27,12 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
 
     adversarial: each pixel may first move this far to where it confuses most (Goodfellow et al. 2015), which leaves an
     edit fewer ways to please the network without changing the picture; 0 leaves it out. generator: a name or file, of which
-    half as many images again are taken, described as the oracle reads them. edits: how many edits of its latents go on against the
+    half as many images again are taken, described as the oracle reads them. edits: how many edits of its styles go on against the
     network while it is trained, from the step on at which it meets moved pixels. claims_weight: of `claims_loss`. init: the name
     or file of a CLIP of the course to go on from.
     """
     if edits and not generator:
-        raise ValueError(f"{edits} edits need a generator, whose latents they change; name one with --generator")
+        raise ValueError(f"{edits} edits need a generator, whose styles they change; name one with --generator")
     torch.manual_seed(seed)
     device = torch.device(device)
     fooling = Edits(generator, edits, seed, device) if edits else None

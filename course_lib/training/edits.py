@@ -6,16 +6,16 @@ from .. import clip, judges, ops, portraits, zoo
 from . import texts
 
 LIFE = 20, 80                   # signed steps before an edit begins anew
-RATES = 0.005, 0.05             # lengths of a step, per coordinate of W+
+RATES = 0.01, 0.1               # lengths of a step, per style channel
 
 
 class Edits:
-    """Latents of a generator that move, each towards its own claim ("a person wearing a hat"), wherever the network in training
+    """Styles of a generator that move, each towards its own claim ("a person wearing a hat"), wherever the network in training
     sees more of it; and what the oracle sees in their images, which the network then has to learn.
 
     The edits of StyleCLIP descend on the same network. An image that it takes for a hat without there being one is found by them,
     and here becomes an example of a portrait without a hat, at every step anew (adversarial training, Madry et al. 2018, with
-    a generator's latents in the place of pixels). The steps are signed, with momentum (Dong et al. 2018, Alg. 1, without the
+    a generator's styles in the place of pixels). The steps are signed, with momentum (Dong et al. 2018, Alg. 1, without the
     normalisation of the gradient).
     """
 
@@ -23,8 +23,10 @@ class Edits:
         self.G, self.oracle = (zoo.load(name, device=device) for name in (generator, "oracle-portraits-64"))
         self.claims = texts.claims()
         self.rng = torch.Generator().manual_seed(seed + 6000)
-        self.ws = torch.zeros(count, self.G.num_ws, self.G.w_dim, device=device)
-        self.momentum = torch.zeros_like(self.ws)
+        with torch.no_grad():
+            self.styles = self.G.styles(self.G.w_avg.expand(count, -1))
+        self.moves = [not name.endswith("torgb") for name, _, _ in self.G.synthesis.style_layers()]
+        self.momentum = [torch.zeros_like(style) for style in self.styles]
         self.claim, self.rate, self.left = torch.zeros(count, dtype=torch.long), torch.zeros(count), torch.zeros(count)
 
     @torch.no_grad()
@@ -32,10 +34,12 @@ class Edits:
         """Edits that are over begin anew, from other portraits, with other claims."""
         over = self.left <= 0
         draw = lambda low, high: low + (high - low) * torch.rand(int(over.sum()), generator=self.rng)
-        z = torch.randn(int(over.sum()), self.G.z_dim, generator=self.rng).to(self.ws.device)
-        psi = draw(0.5, 1).to(self.ws.device)[:, None, None]
-        self.ws[over.to(self.ws.device)] = ops.truncate(self.G.mapping(z)[:, None], self.G.w_avg, psi).expand(-1, self.G.num_ws, -1)
-        self.momentum[over.to(self.ws.device)] = 0
+        device = self.G.w_avg.device
+        z = torch.randn(int(over.sum()), self.G.z_dim, generator=self.rng).to(device)
+        psi = draw(0.5, 1).to(device)[:, None, None]
+        ws = ops.truncate(self.G.mapping(z)[:, None], self.G.w_avg, psi).expand(-1, self.G.num_ws, -1)
+        for style, momentum, begun in zip(self.styles, self.momentum, self.G.styles(ws)):
+            style[over.to(device)], momentum[over.to(device)] = begun, 0
         self.claim[over] = torch.randint(len(self.claims), [len(z)], generator=self.rng)
         self.rate[over], self.left[over] = draw(*RATES), draw(*LIFE).round()
 
@@ -45,9 +49,9 @@ class Edits:
         said [C, D]: what the network gives for the claims, reals [B, D] for other portraits; true [C, B]: which claims are true of them.
         """
         self._begin()
-        device, each = self.ws.device, torch.arange(len(self.ws))
-        ws = self.ws.detach().requires_grad_()
-        images = self.G.synthesis(ws, noise="const")
+        device, each = self.G.w_avg.device, torch.arange(len(self.left))
+        styles = [style.detach().requires_grad_(moves) for style, moves in zip(self.styles, self.moves)]
+        images = self.G.synthesis(styles=styles, noise="const")
         seen = images.detach().requires_grad_()
         reading = portraits.canonical(judges.read(self.oracle, seen.detach().clamp(-1, 1)))
         granted = torch.stack([shows(reading) for shows in self.claims.values()])[self.claim, each].to(device)
@@ -57,10 +61,12 @@ class Edits:
         score = network.model.logit_scale.exp() * margins(said, found, reals, true)[self.claim.to(device), each.to(device)]
 
         uphill, = torch.autograd.grad(score.sum(), seen, retain_graph=True)
-        uphill, = torch.autograd.grad(images, ws, uphill)
+        uphill = iter(torch.autograd.grad(images, [style for style in styles if style.requires_grad], uphill))
         with torch.no_grad():
-            self.momentum.mul_(0.9).add_(uphill)
-            self.ws += self.rate.to(device)[:, None, None] * self.momentum.sign()
+            for style, momentum, moves in zip(self.styles, self.momentum, self.moves):
+                if moves:
+                    momentum.mul_(0.9).add_(next(uphill))
+                    style += self.rate.to(device)[:, None] * momentum.sign()
             self.left -= 1
         return F.binary_cross_entropy_with_logits(score, granted.float())
 
