@@ -124,6 +124,22 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
         scoreboard.main([*only, "--set", "alpha=0", "--out", str(other)])
 
 
+@pytest.mark.parametrize("method, settings", [("mapper", dict(strength="least")), ("global direction", dict(alpha="least", beta=0.0))])
+def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monkeypatch, method, settings):
+    import scoreboard
+    monkeypatch.setattr(scoreboard, "STRENGTHS", (0.0, 1.0))
+    monkeypatch.setattr(scoreboard, "ALPHAS", (0.0, 1.0))
+    tools = scoreboard.Tools("cpu")
+    ws, before = tools.portraits("a smiling person", 3, 1)
+    monkeypatch.setattr(tools, "seen", tools.clip.encode_texts(["a smiling person"]).expand(4, -1) * -1)        # a goal of −1, which all reach
+    assert torch.allclose(tools.edited(method, "a smiling person", ws, share=0.5, **settings), before, atol=1e-5)
+    monkeypatch.setattr(tools, "seen", -tools.seen)                                                          # and of 1, which none does
+    found = styleclip.least_strength(tools.clip, "a smiling person", lambda strength: styleclip.Edit(
+        None, tools.edited(method, "a smiling person", ws, **settings | {next(iter(settings)): strength}), [], {}), (0.0, 1.0), 1.0)
+    after = tools.edited(method, "a smiling person", ws, share=0.5, **settings)
+    assert torch.equal(found == 0, (after - before).abs().amax(dim=(1, 2, 3)) < 1e-5)
+
+
 def test_the_portraits_of_a_prompt_lack_what_it_asks_for(small_zoo):
     import scoreboard
     tools = scoreboard.Tools("cpu")

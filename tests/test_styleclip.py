@@ -84,6 +84,25 @@ def test_the_mapper_loss_weighs_its_terms():
     assert loss.tolist() == pytest.approx([2 + 0.5 * 4 + 0.02, 1.04])
 
 
+def test_beyond_the_goal_d_clip_asks_for_nothing():
+    terms = torch.tensor([0.9, 0.7, 0.5], requires_grad=True)
+    assert styleclip.unmet(terms) is terms
+    assert styleclip.unmet(terms, 0.4).tolist() == pytest.approx([0.3, 0.1, 0])
+    assert styleclip.unmet(terms, torch.tensor([0.0, 0.2, 0.6])).tolist() == pytest.approx([0, 0, 0.1])
+    styleclip.unmet(terms, 0.4).sum().backward()
+    assert terms.grad.tolist() == [1, 1, 0]
+
+
+def test_the_change_of_the_rest_leaves_out_what_lies_along_the_sentence():
+    source, text = torch.tensor([[0.6, 0.8, 0.0]]), torch.tensor([[2.0, 0, 0]])
+    along, beside = torch.tensor([[0.6, 0, 0.8]]), torch.tensor([[0.0, 0.8, 0.6]])
+    assert styleclip.rest_change(source, 3 * source, text).item() == pytest.approx(0, abs=1e-12)
+    assert styleclip.rest_change(along, source, text).item() == pytest.approx(0.64 + 0.64)
+    assert styleclip.rest_change(5 * beside, source, text).item() == pytest.approx(0.36)
+    both = torch.cat([along, beside])
+    assert styleclip.rest_change(both, source.expand(2, 3), text).tolist() == pytest.approx([1.28, 0.36])
+
+
 # Optimization
 
 @pytest.mark.parametrize("space", ["w", "w+", "s"])
@@ -115,6 +134,29 @@ def test_the_weights_hold_latents_and_identity_back(G, reader, ws):
     kept = run(l2=0.0, identity=colors, id_weight=5.0)
     loss = lambda found: styleclip.identity_loss(colors(found.images), colors(G.synthesis(ws, noise="const"))).mean()
     assert loss(kept) < loss(free) and kept.losses["identity"][0].abs().max() < 1e-5
+
+
+def test_a_portrait_that_has_reached_its_goal_rests(G, reader, ws):
+    text = reader.encode_texts([PROMPT])
+    at_first = (reader.encode_images(G.synthesis(ws, noise="const")) @ text.T)[:, 0]
+    goal = at_first + torch.tensor([-0.1, 0.01, 1.0])
+    run = lambda **options: styleclip.optimize(G, reader, PROMPT, ws, steps=40, lr=0.03, views=1, l2=0.0, **options)
+    found, free = run(goal=goal), run()
+    reached = (reader.encode_images(found.images) @ text.T)[:, 0]
+    assert torch.equal(found.latents[0], ws[0].expand(6, -1))                   # it had enough before it began
+    assert goal[1] - 1e-3 < reached[1] < (reader.encode_images(free.images) @ text.T)[1, 0]
+    assert torch.allclose(found.latents[2], free.latents[2], atol=1e-4)         # it never has
+    assert torch.allclose(found.losses["total"], (found.losses["clip"] - (1 - goal)).clamp(min=0))
+
+
+def test_the_weight_of_the_rest_keeps_what_the_sentence_does_not_ask_for(G, reader, ws):
+    text, before = reader.encode_texts([PROMPT]), reader.encode_images(G.synthesis(ws, noise="const"))
+    run = lambda weight: styleclip.optimize(G, reader, PROMPT, ws, steps=25, views=1, l2=0.0, rest_weight=weight)
+    free, kept = run(0.0), run(5.0)
+    change = lambda found: styleclip.rest_change(reader.encode_images(found.images), before, text)
+    assert "rest" not in free.losses and kept.losses["rest"][0].abs().max() < 1e-8
+    assert (change(kept) < 0.5 * change(free)).all()
+    assert torch.allclose(kept.losses["total"], kept.losses["clip"] + 5 * kept.losses["rest"])
 
 
 def test_an_image_has_the_same_edit_alone_and_in_a_batch_and_the_seed_decides(G, reader, ws):
@@ -157,7 +199,7 @@ def test_a_stylegan_is_edited_too(reader):
 
 @pytest.mark.parametrize("options, message", [
     ({"space": "z"}, 'space is "z"; choose "w", "w\\+" or "s"'), ({"steps": 0}, "0 steps"), ({"views": 0}, "0 views"),
-    ({"lr": 0}, "learning rate is 0"), ({"l2": -1.0}, "must not be negative"), ({"id_weight": 0.1}, "no identity network"),
+    ({"lr": 0}, "learning rate is 0"), ({"l2": -1.0}, "must not be negative"), ({"id_weight": 0.1}, "no identity network"), ({"rest_weight": -1.0}, "rest_weight = -1.0 must not be negative"),
     ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"), ({"prompt": "a smilin man"}, '"smilin"'),
     ({"ws": torch.zeros(3, 5)}, r"\[3, 5\]; this generator takes \[N, 6, 8\] or \[N, 8\]"),
     ({"ws": torch.full([2, 8], float("nan"))}, r"NaN or infinity in rows \[0, 1\]"),
@@ -228,7 +270,7 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, 
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
              zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
     train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
-                "--levels", "coarse", "--steps", "3", "--batch", "2", "--device", "cpu", "--out", str(tmp_path / "out")])
+                "--levels", "coarse", "--steps", "3", "--batch", "2", "--share", "0.1", "--rest-weight", "0.1", "--device", "cpu", "--out", str(tmp_path / "out")])
     file = tmp_path / "out" / "mapper-a-smiling-person.safetensors"
     mapper, (tensors, metadata) = zoo.load(file), zoo.read(file)
     assert {key.split(".")[0] for key in tensors} == {"coarse"} and metadata["world"] == portraits.VERSION
@@ -236,10 +278,63 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, 
     edited = styleclip.map_latents(G, mapper, ws, strength=0.5)
     assert torch.allclose(edited.latents[:, 4:], ws[:, None].expand(-1, 2, -1)) and edited.images.shape == (3, 3, 16, 16)
     result = json.loads((tmp_path / "out" / "results" / "mapper-a-smiling-person.json").read_text())
-    assert result["world"] == portraits.VERSION and result["losses"]["clip"] > 0 and "--levels coarse" in result["command"]
+    assert result["world"] == portraits.VERSION and result["losses"]["clip"] > 0 and result["losses"]["rest"] > 0 and "--levels coarse" in result["command"]
     with pytest.raises(SystemExit, match="text 0 is empty"):
         train.main(["mapper", "--prompt", " ", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none", "--out",
                     str(tmp_path / "out"), "--device", "cpu"])
+
+
+def test_each_portrait_can_have_its_own_strength(G, ws):
+    torch.manual_seed(2)
+    mapper = styleclip.LatentMapper(8, ["coarse"], generator=fingerprint(G))
+    whole = styleclip.map_latents(G, mapper, ws, strength=torch.tensor([0.0, 1.0, 2.5]))
+    for i, strength in enumerate((0.0, 1.0, 2.5)):
+        assert torch.allclose(styleclip.map_latents(G, mapper, ws, strength).latents[i], whole.latents[i], atol=1e-6)
+    for wrong in (torch.ones(2), float("nan")):
+        with pytest.raises(ValueError, match="one for each of the 3 images"):
+            styleclip.map_latents(G, mapper, ws, wrong)
+
+
+def test_a_mapper_with_a_goal_that_is_met_learns_nothing(G, reader):
+    with torch.no_grad():
+        options = dict(steps=4, batch=2, views=1, l2=0.0, id_weight=0.0)
+        first, far = (styleclip.fit(G, reader, PROMPT, goal=goal, **options) for goal in (-1.0, 1.0))
+    assert first[1]["total"].tolist() == [0] * 4 and (far[1]["total"] - far[1]["clip"]).abs().max() < 1e-6
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        begun = styleclip.LatentMapper(8, first[0].levels)
+    assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), first[0].parameters()))
+    assert not all(torch.equal(a, b) for a, b in zip(begun.parameters(), far[0].parameters()))
+    kept = styleclip.fit(G, reader, PROMPT, rest_weight=2.0, **options)[1]
+    assert torch.allclose(kept["total"], kept["clip"] + 2 * kept["rest"], atol=1e-6)
+
+
+# How far to go
+
+def test_enough_is_what_a_share_of_the_portraits_reach(G, reader):
+    seen = styleclip.seen(G, reader, samples=40, batch=16)
+    assert seen.shape == (40, 16) and torch.equal(seen, styleclip.seen(G, reader, samples=40, batch=16))
+    goals = styleclip.enough(reader, seen, [PROMPT, "a bald man"], share=0.25)
+    for prompt, goal in zip((PROMPT, "a bald man"), goals):
+        reached = (seen @ reader.encode_texts([prompt]).T)[:, 0] >= goal
+        assert reached.sum() == 10 and torch.allclose(styleclip.enough(reader, seen, prompt, share=0.25), goal)
+    for wrong in (0, 1, -0.1):
+        with pytest.raises(ValueError, match="above 0 and below 1"):
+            styleclip.enough(reader, seen, PROMPT, wrong)
+
+
+def test_the_least_strength_is_the_first_that_is_enough_or_the_nearest_to_it():
+    """Portraits that grow red at once, late, or only up to a point."""
+    red = lambda strength: torch.stack([torch.tensor(strength), torch.tensor(strength / 4), 1 - torch.tensor(strength - 2).abs() / 4])
+    images = lambda strength: torch.stack([red(strength), torch.ones(3), torch.zeros(3)], dim=1)[:, :, None, None].expand(-1, -1, 2, 2)
+    edited = lambda strength: styleclip.Edit(None, images(strength), [], {})
+    similarity = lambda strength: colors(images(strength))[:, 0]
+    goal = similarity(2.0)[0]                               # of the first at 2, and of no other
+    found = styleclip.least_strength(Red, PROMPT, edited, (8.0, 1.0, 2.0, 3.0), goal)
+    assert found.tolist() == [2, 8, 2]
+    assert styleclip.least_strength(Red, PROMPT, edited, (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0])).tolist() == [2, 1, 1]
+    with pytest.raises(ValueError, match="no strengths"):
+        styleclip.least_strength(Red, PROMPT, edited, (), goal)
 
 
 def test_a_mapper_of_another_generator_is_refused(G, ws):

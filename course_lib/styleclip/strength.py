@@ -34,9 +34,9 @@ def least_strength(clip, prompt, edited, strengths, goal):
     strengths = torch.as_tensor(sorted(strengths), dtype=torch.float32)
     if not len(strengths):
         raise ValueError("there are no strengths to choose from")
-    found = [clip.encode_images(edited(strength).images.to(goal.device)) for strength in strengths.tolist()]
+    found = [edited(strength).images for strength in strengths.tolist()]
     text = encoded_prompts(clip, prompt, len(found[0]))
-    similarity = torch.stack([(images * text).sum(dim=-1) for images in found])
-    reached = similarity >= goal
+    similarity = torch.stack([(clip.encode_images(images.to(text.device)) * text).sum(dim=-1) for images in found])
+    reached = similarity >= torch.as_tensor(goal, device=text.device)
     first = torch.where(reached.any(dim=0), reached.int().argmax(dim=0), similarity.argmax(dim=0))
     return strengths[first.cpu()]

@@ -161,8 +161,8 @@ plots.show(plots.image_grid(G(z, noise="const"), columns=8, scale=2),
 
 # %% [markdown]
 # None of these people was drawn by the program: the generator made them up. They are the first 32 of a seed, not a selection.
-# Most would pass for the program's work. Now look as an illustrator would. Some backgrounds have two colours, a hat or two is two
-# hats in one, and on one head black hair turns brown.
+# Most would pass for the program's work. Now look as an illustrator would. One background has two colours, a hat or two is two
+# hats in one, and on two heads black hair turns brown.
 #
 # ## What a Fréchet distance sees
 #
@@ -270,7 +270,7 @@ plots.show(plots.image_grid(torch.cat([truncated(1, psi) for psi in psis]), colu
 # At $\psi = 0$ all eight are the same portrait, the one of $\bar w$. At $\psi = -1$ you are as far from the mean as at 1, on its
 # other side, and portraits turn into a kind of opposite: look for the skin, the hair and the beard. The mapping network hardly
 # ever put a latent there, so nobody taught the synthesis what to draw. Most portraits hold together all the same; the second
-# one's hat does not. The portrait of $\bar w$ itself is not flawless: over its lip lies a trace of a moustache.
+# one's hat does not. The portrait of $\bar w$ itself is not flawless: each of its eyes is half green, half blue.
 # </details>
 
 # %%

@@ -316,9 +316,9 @@ for pair in zip(*truncated.values()):
 #
 # A low ψ buys precision, the share of generated portraits that could be real. It sells variety: recall, the share of real ones
 # that could be generated. StyleGAN2 shows both. Of this lesson's StyleGAN recall is next to nothing at any ψ, so it has little to
-# sell, and only the Fréchet distance tells that something is lost. Of these ψ it is lowest at 1 for both, where they were
-# trained. Beyond it, recall still rises, precision falls faster, and the distance turns. The paper gives no number to hold beside
-# this curve: it shows truncation in pictures (App. B, Fig. 8).
+# sell, and only the Fréchet distance tells that something is lost. Both were trained at ψ = 1. Beyond it, recall still rises,
+# precision falls faster, and the distance turns (StyleGAN) or hardly falls any more (StyleGAN2). The paper gives no number to
+# hold beside this curve: it shows truncation in pictures (App. B, Fig. 8).
 # </details>
 #
 # ## Mixing
@@ -471,8 +471,9 @@ plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *
 
 # %% [markdown]
 # Its coarse layers command pose and shape, and most of the face and of the clothes; the middle ones light, skin and a part of the
-# eyes and the mouth. Its fine layers have next to nothing: with B's fine layers the mixture stays A. With B's coarse or middle
-# layers less is lost than in StyleGAN. Look at the backgrounds: many mixtures have two or three in one picture, in patches.
+# eyes, the mouth and the background. Its fine layers have next to nothing: with B's fine layers the mixture stays A. With B's
+# coarse or middle layers less is lost than in StyleGAN. Look at the backgrounds: many mixtures have two or three in one picture,
+# in patches.
 #
 # ## Mixing regularization
 #

@@ -284,7 +284,7 @@ axes[0].invert_yaxis()
 axes[1].legend(loc="upper right")
 plots.show(fig, alt="Bars for every layer whose noise alone is drawn anew, in StyleGAN and StyleGAN2: how far a pixel moves, and how much the "
                     "attributes change. In StyleGAN the first layer at 32 px has by far the longest bars in both, then come the first at 64 px and "
-                    "the two at 4 px. StyleGAN2's bars are next to nothing.")
+                    "the two at 4 px. StyleGAN2's bars are all very short.")
 
 # %% [markdown]
 # <details><summary><b>Reading it</b></summary>

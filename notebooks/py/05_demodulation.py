@@ -380,8 +380,8 @@ for name in spikes["StyleGAN"]["spikes"]:
 # <details><summary><b>Answer</b></summary>
 #
 # Map by map, hardly: few maps reach 20, and in the last layer StyleGAN2 has some too. Together, yes. In StyleGAN the loudest
-# place stands further out from layer to layer, and at 64 pixels far above anything in StyleGAN2, after as many images or nearly
-# three times as many. Many maps are loud in the *same* place, as the paper says of the droplet.
+# place stands further out from layer to layer, and at 64 pixels far above anything in StyleGAN2, after as many images or more
+# than three times as many. Many maps are loud in the *same* place, as the paper says of the droplet.
 # </details>
 #
 # Where is that place? Here is the norm of the features in the last layer of both.
@@ -451,8 +451,8 @@ plots.show(plots.image_grid(torch.cat(rows), columns=8, scale=2, labels=["as it 
 # every image. StyleGAN has half of one. A few places are loud in many maps at once, more so from layer to layer, and the picture
 # depends on them. But they sit on the eyes, where a portrait has strong contrasts anyway, and you cannot tell from this whether
 # they are loud *in order to* set the volume. (Two of the eight do have a coloured blob beside them. Its features are loud too,
-# but much less than the eyes, and most portraits have none. StyleGAN2 draws a cloud in the background now and then as well, as of
-# its third portrait above. Nothing is loud there.)
+# but much less than the eyes, and most portraits have none. StyleGAN2 draws a cloud in the background now and then as well, as
+# behind one of the 32 portraits of lesson 00. Nothing is loud there.)
 #
 # Our two networks also differ in more than the normalisation. The paper changes the normalisation alone (config B), at 1024
 # pixels, in wider networks and with many times as many images. It finds real blobs, and they go.
