@@ -125,11 +125,11 @@ def train_mapper(args):
     name = styleclip.mapper.file_name(args.prompt)
     G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
     identity = zoo.load(args.identity, device=args.device) if args.id_weight and args.identity != "none" else None
-    goal = styleclip.enough(reader, styleclip.seen(G, reader), args.prompt, args.share) if args.share else None
+    goal = styleclip.enough(reader, styleclip.seen(G, reader), args.prompt, args.share) if args.share is not None else None
     began = time.perf_counter()
     mapper, losses = styleclip.fit(
-        G, reader, args.prompt, progress=True, goal=goal, rest_weight=args.rest_weight, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr,
-        clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
+        G, reader, args.prompt, progress=True, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr, goal=goal,
+        rest_weight=args.rest_weight, clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
     about = {"prompt": args.prompt, "generator": mapper.generator}
     file = zoo.save(Path(args.out) / f"{name}.safetensors", mapper.state_dict(), "mapper", dtype=torch.float16,
                     world=portraits.VERSION, config=about)

@@ -30,8 +30,8 @@ GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
 SETTINGS = {"optimization": dict(space="s", steps=100, lr=0.2, l2=5e-5, id_weight=0.05, views=4, share=0.025, rest_weight=0.15),
             "mapper": dict(strength="least", share=0.05),
             "global direction": dict(alpha="least", beta=0.2, share=0.1)}
-CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4), id_weight=(0.0, 0.05, 1.0), share=(None, 0.2, 0.1, 0.05, 0.02),
-                               rest_weight=(0.0, 0.15, 0.6)),
+CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4), id_weight=(0.0, 0.05, 1.0),
+                               share=(0.2, 0.1, 0.05, 0.02, None), rest_weight=(0.0, 0.15, 0.6)),
           "mapper": dict(share=(0.2, 0.1, 0.05, 0.02), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(share=(0.2, 0.1, 0.05, 0.02), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
@@ -86,7 +86,7 @@ class Tools:
         self.typical, self.reals = self._typical(), None
 
     def edited(self, method, prompt, ws, share=None, **settings):
-        goal = styleclip.enough(self.clip, self.seen, prompt, share) if share else None
+        goal = styleclip.enough(self.clip, self.seen, prompt, share) if share is not None else None
         if method == "optimization":
             return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, goal=goal, **settings).images
         if method == "mapper":

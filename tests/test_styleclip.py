@@ -200,6 +200,7 @@ def test_a_stylegan_is_edited_too(reader):
 @pytest.mark.parametrize("options, message", [
     ({"space": "z"}, 'space is "z"; choose "w", "w\\+" or "s"'), ({"steps": 0}, "0 steps"), ({"views": 0}, "0 views"),
     ({"lr": 0}, "learning rate is 0"), ({"l2": -1.0}, "must not be negative"), ({"id_weight": 0.1}, "no identity network"), ({"rest_weight": -1.0}, "rest_weight = -1.0 must not be negative"),
+    ({"goal": torch.zeros(3, 1)}, "one for each of the 3 images"), ({"goal": float("nan")}, "the goal must be one similarity"),
     ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"), ({"prompt": "a smilin man"}, '"smilin"'),
     ({"ws": torch.zeros(3, 5)}, r"\[3, 5\]; this generator takes \[N, 6, 8\] or \[N, 8\]"),
     ({"ws": torch.full([2, 8], float("nan"))}, r"NaN or infinity in rows \[0, 1\]"),
@@ -270,7 +271,8 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, 
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
              zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
     train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
-                "--levels", "coarse", "--steps", "3", "--batch", "2", "--share", "0.1", "--rest-weight", "0.1", "--device", "cpu", "--out", str(tmp_path / "out")])
+                "--levels", "coarse", "--steps", "3", "--batch", "2", "--share", "0.1", "--rest-weight", "0.1", "--device", "cpu",
+                "--out", str(tmp_path / "out")])
     file = tmp_path / "out" / "mapper-a-smiling-person.safetensors"
     mapper, (tensors, metadata) = zoo.load(file), zoo.read(file)
     assert {key.split(".")[0] for key in tensors} == {"coarse"} and metadata["world"] == portraits.VERSION
@@ -318,6 +320,8 @@ def test_enough_is_what_a_share_of_the_portraits_reach(G, reader):
     for prompt, goal in zip((PROMPT, "a bald man"), goals):
         reached = (seen @ reader.encode_texts([prompt]).T)[:, 0] >= goal
         assert reached.sum() == 10 and torch.allclose(styleclip.enough(reader, seen, prompt, share=0.25), goal)
+    with pytest.raises(ValueError, match="show nothing"):
+        styleclip.seen(G, reader, samples=0)
     for wrong in (0, 1, -0.1):
         with pytest.raises(ValueError, match="above 0 and below 1"):
             styleclip.enough(reader, seen, PROMPT, wrong)
@@ -333,8 +337,9 @@ def test_the_least_strength_is_the_first_that_is_enough_or_the_nearest_to_it():
     found = styleclip.least_strength(Red, PROMPT, edited, (8.0, 1.0, 2.0, 3.0), goal)
     assert found.tolist() == [2, 8, 2]
     assert styleclip.least_strength(Red, PROMPT, edited, (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0])).tolist() == [2, 1, 1]
-    with pytest.raises(ValueError, match="no strengths"):
-        styleclip.least_strength(Red, PROMPT, edited, (), goal)
+    for strengths, wanted in ((), goal), ((1.0,), None):
+        with pytest.raises(ValueError, match="needs strengths to choose from and a goal"):
+            styleclip.least_strength(Red, PROMPT, edited, strengths, wanted)
 
 
 def test_a_mapper_of_another_generator_is_refused(G, ws):

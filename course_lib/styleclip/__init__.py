@@ -8,6 +8,6 @@ from .optimization import optimize, optimizing
 from .strength import enough, least_strength, seen
 
 __all__ = ["Edit", "LatentMapper", "Statistics", "channel_statistics", "clip_distance", "direction_between", "edit", "enough", "fit",
-           "fitting", "global_direction", "identity_loss", "latent_distance", "least_strength", "load_statistics", "map_latents", "mapper_loss",
-           "mean_change", "optimization_loss", "optimize", "optimizing", "relevance", "rest_change", "seen", "shifted", "split_levels", "text_direction",
-           "thresholded", "unmet"]
+           "fitting", "global_direction", "identity_loss", "latent_distance", "least_strength", "load_statistics", "map_latents",
+           "mapper_loss", "mean_change", "optimization_loss", "optimize", "optimizing", "relevance", "rest_change", "seen", "shifted",
+           "split_levels", "text_direction", "thresholded", "unmet"]

@@ -58,6 +58,16 @@ def encoded_prompts(clip, prompt, n):
         return clip.encode_texts(prompts)
 
 
+def checked_goal(goal, n, device):
+    """A similarity, one or [n], as a tensor [1] or [n]; None stays None."""
+    if goal is None:
+        return None
+    goal = torch.as_tensor(goal, dtype=torch.float32, device=device).detach()
+    if not goal.isfinite().all() or goal.shape not in ((), (1,), (n,)):
+        raise ValueError(f"the goal must be one similarity, or one for each of the {n} images; it is {goal.tolist()}")
+    return goal.reshape(-1)
+
+
 def same_device(G, network, name):
     """Raise unless a network stands on the generator's device."""
     for tensor in getattr(network, "parameters", lambda: ())():

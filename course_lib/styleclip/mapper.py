@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from .. import ops
 from ..networks.layers import Dense, fill
-from .edits import Edit, checked_ws, device_of, encoded_prompts, fingerprint, finite_losses, same_device, seen_distance
+from .edits import Edit, checked_goal, checked_ws, device_of, encoded_prompts, fingerprint, finite_losses, same_device, seen_distance
 from .losses import identity_loss, rest_change, unmet
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}      # layers of W+
@@ -97,7 +97,8 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
     """`fit` step by step: yields (step, losses as numbers, the mapper), and ends early if it is sent something true.
 
     levels: those that the generator has by default. psi: truncation of the latents it learns from. Without an identity
-    network L_ID is left out. goal, rest_weight: as in `optimize`. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images).
+    network L_ID is left out. goal, one for all, and rest_weight: as in `optimize`. Adam falls to 0 by a cosine (the published code
+    uses Ranger for 50,000 steps of 2 images).
     """
     if steps < 1 or batch < 1 or views < 1:
         raise ValueError(f"{steps} steps of {batch} images and {views} views teach nothing; take at least 1 of each")
@@ -108,7 +109,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
     if not isinstance(prompt, str):
         raise ValueError("a mapper learns one prompt; pass one sentence")
     text = encoded_prompts(clip, prompt, 1)
-    goal = None if goal is None else torch.as_tensor(goal, device=device_of(G))
+    goal = checked_goal(goal, 1, device_of(G))
     mean = checked_ws(G, G.w_avg[None])
     levels = levels or [level for level, part in LEVELS.items() if part.start < G.num_ws]
     split_levels(mean, levels)
@@ -125,6 +126,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
             ws = ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
             before = G.synthesis(ws, noise="const") if identity and id_weight or rest_weight else None
             known = identity(before) if identity and id_weight else None
+            seen_before = clip.encode_images(before) if rest_weight else None
         offsets = mapper.offsets(ws)
         images = G.synthesis(ws + offsets, noise="const")
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
@@ -132,7 +134,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
             losses["identity"] = identity_loss(identity(images), known)
         total = mapper_loss(unmet(losses["clip"], goal), offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
         if rest_weight:
-            losses["rest"] = rest_change(clip.encode_images(images), clip.encode_images(before), text)
+            losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
             total = total + rest_weight * losses["rest"]
         losses = {name: value.detach().mean().cpu() for name, value in {"total": total, **losses}.items()}
         finite_losses(losses, step)

@@ -3,7 +3,7 @@ import torch
 from tqdm import tqdm
 
 from ..inversion import learning_rate_ramp
-from .edits import Edit, checked_ws, encoded_prompts, finite_losses, same_device, seen_distance
+from .edits import Edit, checked_goal, checked_ws, encoded_prompts, finite_losses, same_device, seen_distance
 from .losses import identity_loss, latent_distance, optimization_loss, rest_change, unmet
 
 SPACES = "w", "w+", "s"
@@ -16,8 +16,9 @@ def optimize(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ident
     ws [N, num_ws, w_dim] or w [N, w_dim]; prompt: one for all or a list of N. space: "w" moves all layers of a latent
     alike, "w+" each on its own, "s" the styles of the convolutions (not of toRGB). identity: images → unit vectors.
     views: how many random crops, warps and noises of each image D_CLIP is averaged over; 1 takes the image itself. noise:
-    as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), beyond which D_CLIP asks for no more and the other
-    terms decide; None wants ever more, as the paper does. rest_weight: of `rest_change`, 0 in the paper. callback(step, losses, images) → True ends the descent. Images do not influence each other.
+    as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), which the mean over the views has to reach; beyond it D_CLIP
+    asks for no more and the other terms decide. None wants ever more, as the paper does. rest_weight: of `rest_change`, 0 in the
+    paper. callback(step, losses, images) → True ends the descent. Images do not influence each other.
     Returns an Edit: latents in the form of the space, `frames` every `frame_every` steps, and the losses "total", "clip",
     "l2", "identity" and "rest" (unweighted but for the total) before every step.
     Raises ValueError for latents of another generator or with NaN, an unknown space, an empty prompt.
@@ -48,14 +49,14 @@ def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ide
     _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight)
     ws = checked_ws(G, ws)
     text = encoded_prompts(clip, prompt, len(ws))
-    goal = None if goal is None else torch.as_tensor(goal, device=ws.device)
+    goal = checked_goal(goal, len(ws), ws.device)
     rng = torch.Generator().manual_seed(seed)
     sources, moving = _latents(G, ws, space)
     offsets = [torch.zeros_like(source[:, :1] if space == "w" else source, requires_grad=True)
                for source, moves in zip(sources, moving) if moves]
     optimizer = torch.optim.Adam(offsets, betas=(0.9, 0.999))
     with torch.no_grad():
-        before = _render(G, sources, space, noise)
+        before = _render(G, sources, space, noise) if id_weight or rest_weight else None
         known = identity(before) if id_weight else None
         seen_before = clip.encode_images(before) if rest_weight else None
     history = []

@@ -214,13 +214,13 @@ widgets.explorer(directed, neutral="", target="", alpha=(-3.0, 3.0, 0.25), beta=
 # %% [markdown]
 # ## Measured: α and β
 #
-# Which $\alpha$? A smile is there at a quarter of what long hair takes, and no two portraits need the same. The paper leaves it to a
+# Which $\alpha$? At 0.5 every smile is there and hardly any long hair, and portraits differ as well. The paper leaves it to a
 # person at a slider. Here, where thousands of edits wait, CLIP decides (`styleclip.least_strength`): for each portrait the first
-# of some $\alpha$ up to 10 at which its cosine with the sentence is that of the nearest one in ten of the generator's own portraits
-# ("enough", lesson 08).
+# of some $\alpha$ up to 10 at which its cosine with the sentence is that of the nearest one in ten of the generator's own
+# portraits (lesson 08) or, where none is enough, the one that comes nearest.
 #
-# Three sentences (a smile, long hair, red hair) with sixteen portraits each. On the left one $\alpha$ for all portraits, with
-# β = 0.2; on the right each portrait has its own.
+# Three sentences (a smile, long hair, red hair) with sixteen portraits each. On the left one $\alpha$ for all portraits, with β =
+# 0.2; on the right each portrait has its own.
 
 # %%
 mine = board["methods"]["global direction"]
@@ -232,17 +232,19 @@ for ax, name, label in zip(axes, ("alpha", "beta"), ("α", "β")):
         ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=key)
         print(f"{label} {key:7s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
     ax.set_xlabel(label)
-for wish, curves in mine["curves"].items():
-    print(f"β shows, {wish} alone: " + "  ".join(f"{row['beta']:g}: {row['shows']:.2f}" for row in curves["beta"]))
+for name, label in (("alpha", "α"), ("beta", "β")):
+    for wish, curves in mine["curves"].items():
+        print(f"{label} shows, {wish} alone: " + "  ".join(f"{row[name]:g}: {row['shows']:.2f}" for row in curves[name]))
 axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
 # %% [markdown]
-# Both are a trade. One $\alpha$ for all suits nobody: at 0.5 the smiles are there and long hair is not, from 2 on persons are lost
-# everywhere, and at 4 the smiles themselves are gone. With an $\alpha$ for each portrait more wishes come at less change. At β = 0.1
-# more channels move: of long hair nearly all comes, instead of less than half, and the rest changes more. A larger β spares the others
-# and the person, and at 0.5 the smile alone is left. These three would do as well with 0.3; the β of the table is the one that was
-# best for all twelve on other portraits, by a score that takes away for lost persons and for a change of the rest above 0.3.
+# Both are a trade. One $\alpha$ for all suits nobody: at 0.5 the smiles are there, with most of their persons lost, and long hair
+# is not; from 2 on persons are lost with every sentence, and at 4 the smiles themselves are gone. With an $\alpha$ for each
+# portrait more wishes come than any one $\alpha$ grants, with less change than at the best of them. At β = 0.1 more channels
+# move: of long hair nearly all comes, instead of less than half, and the rest changes more. A larger β spares the others and the
+# person, and at 0.5 the smile alone is left. These three would do as well with 0.3; the β of the table is the one that was best
+# for all twelve on other portraits, by a score that takes away for lost persons and for a change of the rest above 0.3.
 
 # %% [markdown]
 # ## Three methods, one table
@@ -268,29 +270,29 @@ for place in methods["mapper"]["seconds"]:
     print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
-# No method wins everywhere. Search and mapper grant three wishes of four, the direction two of three. Their wishes differ: long hair
-# is the mapper's, and the direction gets half of it; beards are the direction's; red and blonde hair, short hair and hats are the
-# search's. Frowns come in half with any of them: their CLIP hardly sees one. They differ in what they cost, too. The search keeps
-# everyone, in the eyes of the network that was in its loss, and is slower by a factor of about thirty. The mapper loses three persons of
-# ten, the direction, which never asks the identity network, nearly half. (Most of the seconds of these two are spent on asking CLIP
-# at which strength to stop; an edit of known strength takes a tenth. The GPU was busy with other work when its seconds were
-# taken. `kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images. Both fall
-# after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike. Torn faces are among the edits,
-# so it is no proof of quality.)
+# No method wins everywhere. Search and mapper grant three wishes of four, the direction two of three. Their wishes differ: long
+# hair is the mapper's, and the direction gets half of it; beards are the direction's; red and blonde hair, short hair and hats
+# are the search's. Frowns come in about half with any of them: of all twelve it is the sentence that their CLIP tells least well
+# (lesson 08). They differ in what they cost, too. The search keeps everyone, in the eyes of the network that was in its loss, and
+# is slower by a factor of about thirty. The mapper loses three persons of ten, the direction, which never asks the identity
+# network, nearly half. (Most of the seconds of these two are spent on trying strengths, seven and eleven for each portrait. The
+# GPU was busy with other work when its seconds were taken. `kid`, the kernel distance, compares features of the oracle like the
+# Fréchet distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at
+# $\psi = 0.7$, and alike. Torn faces are among the edits, so it is no proof of quality.)
 #
 # Numbers are not enough. Look at what the global direction made of three portraits for each sentence of the table, in its order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
            alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. Smiles, open mouths, glasses and "
-               "beards are to be seen in all three, fair hair in two, an afro in two; several of the other edits are torn, one is only a blur.")
+               "beards are to be seen in all three, fair hair on one, an afro on two; several of the other edits are torn, one is only a blur.")
 
 # %% [markdown]
-# Smiles and open mouths come in all three, and now only as much as it takes. Glasses and beards come in all, with two darkened faces
-# and a lady in a full beard. Further down the price shows. Where no $\alpha$ is enough, the nearest to it is taken, and that is often a
-# large one: hair in three colours, a head that melts into the wall, one portrait that is only a blur. CLIP finds more of the sentence
-# in each of them than in the portrait beside it. One direction serves everybody, and what must change in $S$ for long hair depends
-# on the hair that is there.
+# Smiles and open mouths come in all three, and now only as much as it takes. Glasses and beards come in all, with two darkened
+# faces and a lady in a full beard. Further down the price shows. Where no $\alpha$ is enough, the nearest to it is taken, and
+# that is often a large one: hair in three colours, a head that melts into the wall, one portrait that is only a blur. CLIP finds
+# more of the sentence in each of these torn ones, if only a little, than in the portrait beside it. One direction serves
+# everybody, and what must change in $S$ for long hair depends on the hair that is there.
 #
 # What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
