@@ -292,7 +292,7 @@ for wish in edits.WISHES:
 
 # %% [markdown]
 # For every sentence but one, the most similar one in forty all have what it says, to the judge's eyes; of frowns, which are rare
-# and which this CLIP sees worst, fewer than half. So let the cosine that one in forty reach (a `share` of 0.025) be the **goal**.
+# and which this CLIP sees worst, hardly half. So let the cosine that one in forty reach (a `share` of 0.025) be the **goal**.
 # Once a portrait has come as far, in the mean over its views, $D_{CLIP}$ asks for no more, and the other terms have their way.
 #
 # And who speaks for the brows, the hat, the freckles? $L_{ID}$ speaks for the person alone. CLIP itself can. With $e$ and $e_s$
