@@ -407,8 +407,8 @@ plots.show(fig, alt="Five plots: the share that shows the wish, the share of sam
 # wishes and keeps nothing more. The two additions do what they are for. To want ever more ("never") grants no more than to rest
 # at one in fifty, and changes the rest a third more; who rests too early, at one in five, gets little. And without
 # $\lambda_{rest}$ half as much again of the rest goes, for a few wishes more. (Sixteen portraits for each of three sentences are
-# few: the very same settings stand in three of the plots, as 0.73 in one and 0.69 in the others, for sums on a GPU differ from
-# run to run.) The right weights belong to a generator and a space; the published ones are for others.
+# few: the very same settings stand in four of the plots, as 0.73 in one and 0.69 in the others, for sums on a GPU differ from run
+# to run.) The right weights belong to a generator and a space; the published ones are for others.
 #
 # ## Measured: $W+$ or $S$?
 #
