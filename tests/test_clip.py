@@ -271,7 +271,7 @@ def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
         for _ in range(6):
             rates = found.rate
             found.loss(network, said, reals, true)
-        assert torch.equal(found.left, left - 6) and (similarity() > before).sum() >= 5
+        assert torch.equal(found.left, left - 6) and similarity().mean() > before.mean() + 0.02      # a network trained against them gives way little
         moved = torch.stack([(now - then).abs().amax(dim=1) for now, then in zip(found.styles, began)])
         assert ((moved > 0).any(dim=1) == torch.tensor(found.moves)).all()         # toRGB stays
         moved = moved.amax(dim=0)
