@@ -29,6 +29,9 @@ def run_here(notebook: Path) -> list:
                 file = f"{notebook.stem} cell {number}"
                 linecache.cache[file] = (len(cell.source), None, cell.source.splitlines(keepends=True), file)
                 exec(compile(cell.source, file, "exec"), names)
+        if not torch.is_grad_enabled():                  # then the lesson draws so, too
+            for explorer in widgets.explorers:
+                explorer.draw = torch.no_grad()(explorer.draw)
         torch.set_grad_enabled(grad)
     return list(widgets.explorers)
 

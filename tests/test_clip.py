@@ -258,8 +258,9 @@ def opponents():
     return clip.load(), Edits("stylegan2-portraits-64", 6, 0, torch.device("cpu"))
 
 
-def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
+def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents, monkeypatch):
     network, found = opponents
+    monkeypatch.setattr(clip, "random_views", lambda images: images)
     reals, true = torch.nn.functional.normalize(torch.randn(5, 192), dim=1), torch.rand(len(found.claims), 5) < 0.5
     said = network.encode_texts(list(found.claims))
     with torch.random.fork_rng(devices=[]):
@@ -268,10 +269,11 @@ def test_edits_walk_uphill_by_signed_steps_and_begin_anew(opponents):
         began, claims = [style.clone() for style in found.styles], said[found.claim]
         similarity = lambda: (network.encode_images(found.G.synthesis(styles=found.styles, noise="const")) * claims).sum(dim=1)
         before, left = similarity(), found.left.clone()
+        found.rate[:] = 0.001                               # one stands near a summit, and longer steps pass it
         for _ in range(6):
             rates = found.rate
             found.loss(network, said, reals, true)
-        assert torch.equal(found.left, left - 6) and similarity().mean() > before.mean() + 0.02      # a network trained against them gives way little
+        assert torch.equal(found.left, left - 6) and (similarity() > before).all()
         moved = torch.stack([(now - then).abs().amax(dim=1) for now, then in zip(found.styles, began)])
         assert ((moved > 0).any(dim=1) == torch.tensor(found.moves)).all()         # toRGB stays
         moved = moved.amax(dim=0)

@@ -2,12 +2,12 @@
 from .edits import Edit
 from .global_directions import (Statistics, channel_statistics, direction_between, edit, global_direction, load_statistics,
                                 mean_change, relevance, shifted, text_direction, thresholded)
-from .losses import clip_distance, identity_loss, latent_distance, optimization_loss, rest_change, unmet
+from .losses import clip_distance, hinge, identity_loss, latent_distance, optimization_loss, rest_change
 from .mapper import LatentMapper, fit, fitting, map_latents, mapper_loss, split_levels
 from .optimization import optimize, optimizing
 from .strength import enough, least_strength, seen
 
 __all__ = ["Edit", "LatentMapper", "Statistics", "channel_statistics", "clip_distance", "direction_between", "edit", "enough", "fit",
-           "fitting", "global_direction", "identity_loss", "latent_distance", "least_strength", "load_statistics", "map_latents",
+           "fitting", "global_direction", "hinge", "identity_loss", "latent_distance", "least_strength", "load_statistics", "map_latents",
            "mapper_loss", "mean_change", "optimization_loss", "optimize", "optimizing", "relevance", "rest_change", "seen", "shifted",
-           "split_levels", "text_direction", "thresholded", "unmet"]
+           "split_levels", "text_direction", "thresholded"]

@@ -58,6 +58,11 @@ def encoded_prompts(clip, prompt, n):
         return clip.encode_texts(prompts)
 
 
+def of_convolutions(G):
+    """For each style layer whether it is a convolution's, not toRGB's: a search, and a direction, move these alone."""
+    return [not name.endswith("torgb") for name, _, _ in G.synthesis.style_layers()]
+
+
 def checked_goal(goal, n, device):
     """A similarity, one or [n], as a tensor [1] or [n]; None stays None."""
     if goal is None:

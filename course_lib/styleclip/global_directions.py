@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from .. import portraits, zoo
 from ..clip import TEMPLATES
-from .edits import Edit, device_of, finite, fingerprint, same_device
+from .edits import Edit, device_of, finite, fingerprint, of_convolutions, same_device
 
 SIGMA_SAMPLES = 10_000
 ROUNDING = 1e-5                 # a smaller mean change of an embedding says nothing about its channel
@@ -144,7 +144,7 @@ def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, ch
     rng = torch.Generator().manual_seed(seed)
     sigma = style_deviations(G, rng)
     styles = G.styles(G.mapping(torch.randn(images, G.z_dim, generator=rng).to(device_of(G))))
-    chosen = [i for i, name in enumerate(names) if rgb or not name.endswith("torgb")]
+    chosen = [i for i, moves in enumerate(of_convolutions(G)) if rgb or moves]
     with tqdm(total=sum(len(sigma[i]) for i in chosen), desc="style channels", disable=not progress) as bar:
         for i in chosen:
             for start in range(0, len(sigma[i]), chunk):

@@ -7,9 +7,9 @@ def clip_distance(image_features, text_features):
     return 1 - (F.normalize(image_features, dim=-1) * F.normalize(text_features, dim=-1)).sum(dim=-1)
 
 
-def unmet(clip_term, goal=None):
-    """D_CLIP less what need not be: 0 where the similarity has reached the goal, one for all or [N]; None wants ever more, as the
-    paper does. [N] → [N]"""
+def hinge(clip_term, goal=None):
+    """max(0, D_CLIP − (1 − goal)): 0 where the similarity has reached the goal, one for all or [N]. None leaves D_CLIP as it is, as in
+    the paper. [N] → [N]"""
     return clip_term if goal is None else (clip_term - (1 - goal)).clamp(min=0)
 
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from .. import ops
 from ..networks.layers import Dense, fill
 from .edits import Edit, checked_goal, checked_ws, device_of, encoded_prompts, fingerprint, finite_losses, same_device, seen_distance
-from .losses import identity_loss, rest_change, unmet
+from .losses import hinge, identity_loss, rest_change
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}      # layers of W+
 
@@ -132,7 +132,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
         if known is not None:
             losses["identity"] = identity_loss(identity(images), known)
-        total = mapper_loss(unmet(losses["clip"], goal), offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
+        total = mapper_loss(hinge(losses["clip"], goal), offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
         if rest_weight:
             losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
             total = total + rest_weight * losses["rest"]

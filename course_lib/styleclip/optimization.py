@@ -3,8 +3,8 @@ import torch
 from tqdm import tqdm
 
 from ..inversion import learning_rate_ramp
-from .edits import Edit, checked_goal, checked_ws, encoded_prompts, finite_losses, same_device, seen_distance
-from .losses import identity_loss, latent_distance, optimization_loss, rest_change, unmet
+from .edits import Edit, checked_goal, checked_ws, encoded_prompts, finite_losses, of_convolutions, same_device, seen_distance
+from .losses import hinge, identity_loss, latent_distance, optimization_loss, rest_change
 
 SPACES = "w", "w+", "s"
 
@@ -74,7 +74,7 @@ def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ide
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": latent_distance(offsets, unmoved)}
         if id_weight:
             losses["identity"] = identity_loss(identity(images), known)
-        total = optimization_loss(unmet(losses["clip"], goal), offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
+        total = optimization_loss(hinge(losses["clip"], goal), offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
         if rest_weight:
             losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
             total = total + rest_weight * losses["rest"]
@@ -101,7 +101,7 @@ def _latents(G, ws, space):
     if space != "s":
         return [ws], [True]
     with torch.no_grad():
-        return G.styles(ws), [not name.endswith("torgb") for name, _, _ in G.synthesis.style_layers()]
+        return G.styles(ws), of_convolutions(G)
 
 
 def _render(G, latents, space, noise):

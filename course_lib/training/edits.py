@@ -4,6 +4,7 @@ import torch.nn.functional as F
 
 from .. import clip, judges, ops, portraits, zoo
 from . import texts
+from ..styleclip.edits import of_convolutions
 
 LIFE = 20, 80                   # signed steps before an edit begins anew
 RATES = 0.01, 0.1               # lengths of a step, per style channel
@@ -25,7 +26,7 @@ class Edits:
         self.rng = torch.Generator().manual_seed(seed + 6000)
         with torch.no_grad():
             self.styles = self.G.styles(self.G.w_avg.expand(count, -1))
-        self.moves = [not name.endswith("torgb") for name, _, _ in self.G.synthesis.style_layers()]
+        self.moves = of_convolutions(self.G)
         self.momentum = [torch.zeros_like(style) for style in self.styles]
         self.claim, self.rate, self.left = torch.zeros(count, dtype=torch.long), torch.zeros(count), torch.zeros(count)
 
