@@ -128,8 +128,8 @@ def train_mapper(args):
     goal = styleclip.enough(reader, styleclip.seen(G, reader), args.prompt, args.share) if args.share is not None else None
     began = time.perf_counter()
     mapper, losses = styleclip.fit(
-        G, reader, args.prompt, progress=True, levels=args.levels, steps=args.steps, batch=args.batch, lr=args.lr, goal=goal,
-        rest_weight=args.rest_weight, clip_weight=args.clip_weight, l2=args.l2, identity=identity, id_weight=args.id_weight, views=args.views, seed=args.seed)
+        G, reader, args.prompt, progress=True, goal=goal, identity=identity, **{name: getattr(args, name) for name in (
+            "levels", "layers", "steps", "batch", "lr", "clip_weight", "l2", "id_weight", "keep", "rest_weight", "views", "psi", "seed")})
     about = {"prompt": args.prompt, "generator": mapper.generator}
     file = zoo.save(Path(args.out) / f"{name}.safetensors", mapper.state_dict(), "mapper", dtype=torch.float16,
                     world=portraits.VERSION, config=about)
@@ -253,11 +253,15 @@ def mapper_options(parser):
     add("--clip", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as "ViT-B-32/openai"')
     add("--identity", default="identity-portraits-64", help='the network of the identity loss; "none" leaves it out')
     add("--levels", nargs="+", choices=("coarse", "medium", "fine"), default=None, help="layers 0-3, 4-7 and the rest; by default all")
+    add("--layers", type=int, default=4, help="dense layers of each level")
     add("--lr", type=float, default=0.5, help="Adam's highest learning rate; the mapper itself learns a hundred times slower")
     add("--clip-weight", type=float, default=1.0, help="weight of the distance to the sentence")
     add("--l2", type=float, default=0.8, help="weight of the change of the latent")
     add("--id-weight", type=float, default=0.1, help="weight of the identity loss")
+    add("--keep", type=float, default=None, help="who is as near as this cosine of the identity network counts as kept; by default the nearer "
+        "the better, as in the paper")
     add("--rest-weight", type=float, default=0.0, help="weight of what changes in CLIP's embedding beside the sentence (not in the paper)")
+    add("--psi", type=float, default=1.0, help="truncation of the portraits that it learns from")
     add("--views", type=int, default=2, help="random crops of each image that CLIP looks at")
     add("--share", type=float, default=None, help="an edit is asked for no more similarity than this share of the generator's own portraits "
         "have (0.05: one in twenty); by default for ever more, as in the paper")

@@ -11,7 +11,6 @@ import itertools
 import json
 import shlex
 import time
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,17 +24,19 @@ from course_lib.training import readers
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
-# share: of the generator's portraits, whose similarity is the goal (None: ever more). A strength or α of "least" is for each portrait
-# the first of STRENGTHS or ALPHAS at which it is reached.
+# share: of the generator's portraits, whose similarity is the goal (None: ever more). "best": for each portrait one of STRENGTHS, ALPHAS
+# or BETAS, as `styleclip.best_edit` finds it.
 SETTINGS = {"optimization": dict(space="s", steps=100, lr=0.2, l2=5e-5, id_weight=0.05, views=4, share=0.025, rest_weight=0.15),
-            "mapper": dict(strength="least", share=0.05),
-            "global direction": dict(alpha="least", beta=0.2, share=0.1)}
+            "mapper": dict(strength="best", share=0.025),
+            "global direction": dict(alpha="best", beta="best", share=0.025)}
 CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4), id_weight=(0.0, 0.05, 1.0),
                                share=(0.2, 0.1, 0.05, 0.02, None), rest_weight=(0.0, 0.15, 0.6)),
-          "mapper": dict(share=(0.2, 0.1, 0.05, 0.02), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
-          "global direction": dict(share=(0.2, 0.1, 0.05, 0.02), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
+          "mapper": dict(share=(0.2, 0.1, 0.05, 0.025), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
+          "global direction": dict(share=(0.2, 0.1, 0.05, 0.025), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
+ALPHA_CURVE = dict(beta=0.2)                             # of the curve of α, where β would be chosen for each portrait
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
 ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
+BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1
 
 
 def main(arguments=None):
@@ -47,6 +48,7 @@ def main(arguments=None):
     add("--curves", nargs="*", choices=edits.WISHES, default=["a smiling person", "a person with long hair", "a person with red hair"],
         help="prompts for which the settings are varied, on a quarter of the portraits")
     add("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="settings other than the chosen ones, such as space=w+")
+    add("--statistics", type=Path, help="file of other statistics for the global direction than those in data/")
     add("--seed", type=int, default=1, help="seed of the portraits")
     add("--out", type=Path, default=zoo.DATA / "results" / "scoreboard.json", help="JSON file")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -54,22 +56,25 @@ def main(arguments=None):
     for method, (name, _) in itertools.product(args.methods, args.set):
         if name not in SETTINGS[method]:
             parser.error(f'{method} has no setting "{name}"; it has {", ".join(SETTINGS[method])}')
-    tools = Tools(args.device)
+    tools = Tools(args.device, args.statistics)
     for method in args.methods:
         settings = SETTINGS[method] | dict(args.set)
+        if settings.get("beta") == "best" != settings["alpha"]:
+            parser.error(f"α is {settings['alpha']} for all portraits, and β is to be chosen for each; set β as well, or neither")
         known = lambda prompt: method != "mapper" or styleclip.mapper.file_name(prompt) in zoo.names()
-        rows, pictures = {}, []
-        for prompt in filter(known, args.prompts):
-            rows[prompt], before, after = tools.scored(method, prompt, args.portraits, args.seed, **settings)
+        prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
+        for prompt, row, before, after in tools.scored(method, prompts, args.portraits, args.seed, **settings):
             pictures.append((before, after))
-            _keep(args, method, {"settings": settings}, prompts={prompt: rows[prompt]})
-            print(f"{method}, {prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in rows[prompt].items()), flush=True)
+            _keep(args, method, {"settings": settings}, prompts={prompt: row})
+            print(f"{method}, {prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
         before, after = (torch.cat(images) for images in zip(*pictures))
         _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, settings))
-        for prompt in filter(known, args.curves):
-            curves = {name: [{name: value} | tools.scored(method, prompt, max(args.portraits // 4, 4), args.seed, **settings | {name: value})[0]
-                             for value in values] for name, values in CURVES[method].items()}
-            _keep(args, method, {}, curves={prompt: curves})
+        curves = {prompt: {name: [] for name in CURVES[method]} for prompt in args.curves if known(prompt)}
+        for name, value in [(name, value) for name, values in CURVES[method].items() for value in values]:
+            varied = settings | (ALPHA_CURVE if name == "alpha" and settings["beta"] == "best" else {}) | {name: value}
+            for prompt, row, *_ in tools.scored(method, list(curves), max(args.portraits // 4, 4), args.seed, **varied):
+                curves[prompt][name].append({name: value} | row)
+        _keep(args, method, {}, curves=curves)
         rows = [torch.cat([b[:3], a[:3]]) for b, a in pictures]
         command.save_grid(args.out.with_name(f"scoreboard-{method.replace(' ', '-')}.png"), torch.cat(rows), 6)
 
@@ -77,11 +82,11 @@ def main(arguments=None):
 class Tools:
     """The networks, and the methods as functions of (prompt, ws, settings) → images."""
 
-    def __init__(self, device):
+    def __init__(self, device, statistics=None):
         load = lambda name: zoo.load(name, device=device)
         self.device, self.G, self.clip = device, load(GENERATOR), clip.load(device=device)
         self.identity, self.judge, self.oracle = map(load, ("identity-portraits-64", "judge-portraits-64", "oracle-portraits-64"))
-        self.statistics = styleclip.load_statistics(zoo.file("statistics-portraits-64"), self.G, self.clip)
+        self.statistics = styleclip.load_statistics(statistics or zoo.file("statistics-portraits-64"), self.G, self.clip)
         self.seen, self.sigma = styleclip.seen(self.G, self.clip), edits.deviations()
         self.typical, self.reals = self._typical(), None
 
@@ -90,22 +95,30 @@ class Tools:
         if method == "optimization":
             return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, goal=goal, **settings).images
         if method == "mapper":
-            mapper = zoo.load(styleclip.mapper.file_name(prompt), device=self.device)
-            moved, strength, choice = partial(styleclip.map_latents, self.G, mapper, ws), settings["strength"], STRENGTHS
+            lines, strength, strengths = self._mapped(prompt, ws), settings["strength"], STRENGTHS
         else:
-            moved, strength, choice = self._along(prompt, ws, settings["beta"]), settings["alpha"], ALPHAS
-        if strength == "least":
-            strength = styleclip.least_strength(self.clip, prompt, moved, choice, goal)
-        return moved(strength).images
+            betas = BETAS if settings["beta"] == "best" else [settings["beta"]]
+            lines, strength, strengths = self._along(prompt, ws, betas), settings["alpha"], ALPHAS
+        if strength != "best":
+            return lines[0](slice(None), strength).images
+        before = self.G.synthesis(ws, noise="const")
+        return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
 
-    def _along(self, prompt, ws, beta):
-        """The global direction as a function of α."""
-        styles = self.G.styles(ws)
-        try:
-            direction = styleclip.global_direction(self.statistics, self.clip, NEUTRAL, prompt, beta)
-        except ValueError:                              # no channel reaches β: nothing moves
-            direction = [torch.zeros_like(style[0]) for style in styles]
-        return partial(styleclip.edit, self.G, styles, direction)
+    def _mapped(self, prompt, ws):
+        """The mapper as a function of (rows, strength), the only line."""
+        mapper = zoo.load(styleclip.mapper.file_name(prompt), device=self.device)
+        return [lambda rows, strength: styleclip.map_latents(self.G, mapper, ws[rows], strength)]
+
+    def _along(self, prompt, ws, betas):
+        """The global directions of each β that any channel reaches, as functions of (rows, α); of none, one that moves nothing."""
+        styles, directions = self.G.styles(ws), []
+        for beta in betas:
+            try:
+                directions.append(styleclip.global_direction(self.statistics, self.clip, NEUTRAL, prompt, beta))
+            except ValueError:
+                pass
+        along = lambda direction: lambda rows, alpha: styleclip.edit(self.G, [style[rows] for style in styles], direction, alpha)
+        return [along(direction) for direction in directions or [[torch.zeros_like(style[0]) for style in styles]]]
 
     @torch.no_grad()
     def portraits(self, prompt, count, seed):
@@ -119,18 +132,25 @@ class Tools:
         ws = torch.cat(found)[:count]
         return ws, self.G.synthesis(ws, noise="const").cpu()
 
-    def scored(self, method, prompt, count, seed, **settings):
-        """The figures of a method, a prompt and settings; and the portraits before and after."""
-        ws, before = self.portraits(prompt, count, seed)
-        after = self.edited(method, prompt, ws, **settings)
+    def scored(self, method, prompts, count, seed, **settings):
+        """Yields every prompt, the figures of a method and settings, and the portraits before and after. Searches, which do not
+        influence each other, go on for several prompts at once."""
+        at_once = max(1, (64 if self.device == "cpu" else 384) // count) if method == "optimization" else 1
+        for group in (prompts[i:i + at_once] for i in range(0, len(prompts), at_once)):
+            ws, befores = zip(*(self.portraits(prompt, count, seed) for prompt in group))
+            wanted = group[0] if len(group) == 1 else [prompt for prompt in group for _ in range(count)]
+            afters = self.edited(method, wanted, torch.cat(ws), **settings).split(count)
+            for prompt, before, after in zip(group, befores, afters):
+                yield prompt, self._figures(prompt, before, after), before, after
+
+    def _figures(self, prompt, before, after):
         found = edits.edit_scores(prompt, before, after, self.judge, self.identity, self.sigma)
-        similarity = self._similarity(after, prompt)
-        reached = similarity >= self.typical[prompt]
+        reached = self._similarity(after, prompt) >= self.typical[prompt]
         row = {"shows": found["shows"], "others": found["others"], "same": found["same"], "reached": reached}
         row = {name: value.double().mean().item() for name, value in row.items()}
         if reached.any():
             row["shows_where_reached"] = found["shows"][reached].double().mean().item()
-        return row, before, after
+        return row
 
     def seconds(self, method, settings):
         """Of one edit alone, the second time."""
@@ -185,6 +205,7 @@ def _keep(args, method, figures, **nested):
     for key, value in nested.items():
         mine.setdefault(key, {}).update(value)
     options = ["--portraits", str(args.portraits), "--curves", *args.curves]
+    options += ["--statistics", str(args.statistics)] if args.statistics else []
     options += ["--methods", method, "--set", *(f"{name}={value}" for name, value in args.set)] if args.set else []
     result |= {"command": shlex.join(["python", "experiments/scoreboard.py", *options]), "world": world.VERSION,
                "seeds": [args.seed], "portraits": args.portraits, "psi": PSI}

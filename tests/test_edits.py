@@ -100,6 +100,7 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
                                                  "global direction": dict(alpha=2.0, beta=0.0)})
     monkeypatch.setattr(scoreboard, "CURVES", {"optimization": dict(l2=(0.0, 1.0)), "mapper": dict(strength=(0.0, 1.0)),
                                                "global direction": dict(alpha=(0.0, 1.0))})
+    monkeypatch.setattr(scoreboard, "ALPHA_CURVE", {})
     monkeypatch.setattr(scoreboard.generators, "rendered", lambda *a, **k: [torch.rand(300, 3, 64, 64) * 2 - 1])
     scoreboard.main(["--prompts", "a smiling person", "--portraits", "4", "--curves", "a smiling person", "--out", str(out)])
     result = json.loads(out.read_text())
@@ -122,22 +123,41 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
     assert result["methods"]["mapper"]["prompts"]["a smiling person"]["others"] < 1e-3
     with pytest.raises(SystemExit):
         scoreboard.main([*only, "--set", "alpha=0", "--out", str(other)])
+    monkeypatch.setitem(scoreboard.SETTINGS, "global direction", dict(alpha="best", beta="best"))
+    with pytest.raises(SystemExit):
+        scoreboard.main(["--methods", "global direction", "--set", "alpha=1", "--out", str(other)])
 
 
-@pytest.mark.parametrize("method, settings", [("mapper", dict(strength="least")), ("global direction", dict(alpha="least", beta=0.0))])
-def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monkeypatch, method, settings):
+@pytest.mark.parametrize("method, settings, fixed", [
+    ("mapper", dict(strength="best"), [dict(strength=size) for size in (0, 0.5, 1.0)]),
+    ("global direction", dict(alpha="best", beta="best"), [dict(alpha=size, beta=0.0) for size in (0, 1.0, 2.0)])])
+def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monkeypatch, method, settings, fixed):
     import scoreboard
-    monkeypatch.setattr(scoreboard, "STRENGTHS", (0.0, 1.0))
-    monkeypatch.setattr(scoreboard, "ALPHAS", (0.0, 1.0))
+    monkeypatch.setattr(scoreboard, "STRENGTHS", (0.5, 1.0))
+    monkeypatch.setattr(scoreboard, "ALPHAS", (1.0, 2.0))
+    monkeypatch.setattr(scoreboard, "BETAS", (5.0, 0.0))
     tools = scoreboard.Tools("cpu")
     ws, before = tools.portraits("a smiling person", 3, 1)
+    edited = lambda **some: tools.edited(method, "a smiling person", ws, share=0.5, **settings | some)
     monkeypatch.setattr(tools, "seen", tools.clip.encode_texts(["a smiling person"]).expand(4, -1) * -1)        # a goal of −1, which all reach
-    assert torch.allclose(tools.edited(method, "a smiling person", ws, share=0.5, **settings), before, atol=1e-5)
+    assert torch.allclose(edited(), before, atol=1e-5)
     monkeypatch.setattr(tools, "seen", -tools.seen)                                                          # and of 1, which none does
-    found = styleclip.least_strength(tools.clip, "a smiling person", lambda strength: styleclip.Edit(
-        None, tools.edited(method, "a smiling person", ws, **settings | {next(iter(settings)): strength}), [], {}), (0.0, 1.0), 1.0)
-    after = tools.edited(method, "a smiling person", ws, share=0.5, **settings)
-    assert torch.equal(found == 0, (after - before).abs().amax(dim=(1, 2, 3)) < 1e-5)
+    monkeypatch.setattr(tools.identity, "threshold", -1.0)
+    similar = torch.stack([tools._similarity(images, "a smiling person") for images in (edited(**some) for some in fixed)])
+    assert torch.allclose(tools._similarity(edited(), "a smiling person"), similar.amax(dim=0), atol=1e-5)
+    assert (similar.amax(dim=0) > similar[0]).any()
+    monkeypatch.setattr(tools.identity, "threshold", 2.0)                                                    # nobody is kept
+    assert torch.allclose(edited(), before, atol=1e-5)
+
+
+def test_searches_for_several_prompts_at_once_are_those_for_each(small_zoo):
+    import scoreboard
+    tools, prompts = scoreboard.Tools("cpu"), ["a smiling person", "a bald person", "a person with red hair"]
+    run = lambda prompts: list(tools.scored("optimization", prompts, 3, 1, space="w", steps=3, views=1, share=0.5))
+    whole, alone = run(prompts), [row for prompt in prompts for row in run([prompt])]
+    for (prompt, figures, before, after), (same, expected, source, edited) in zip(whole, alone, strict=True):
+        assert prompt == same and figures == pytest.approx(expected, abs=1e-3)
+        assert torch.equal(before, source) and torch.allclose(after, edited, atol=1e-3)
 
 
 def test_the_portraits_of_a_prompt_lack_what_it_asks_for(small_zoo):

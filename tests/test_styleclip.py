@@ -1,5 +1,6 @@
 """StyleCLIP: the terms of the loss, the three methods on small random networks, and statistics against their closed form."""
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -329,19 +330,83 @@ def test_enough_is_what_a_share_of_the_portraits_reach(G, reader):
             styleclip.enough(reader, seen, PROMPT, wrong)
 
 
-def test_the_least_strength_is_the_first_that_is_enough_or_the_nearest_to_it():
-    """Portraits that grow red at once, late, or only up to a point."""
-    red = lambda strength: torch.stack([torch.tensor(strength), torch.tensor(strength / 4), 1 - torch.tensor(strength - 2).abs() / 4])
-    images = lambda strength: torch.stack([red(strength), torch.ones(3), torch.zeros(3)], dim=1)[:, :, None, None].expand(-1, -1, 2, 2)
-    edited = lambda strength: styleclip.Edit(None, images(strength), [], {})
-    similarity = lambda strength: colors(images(strength))[:, 0]
-    goal = similarity(2.0)[0]                               # of the first at 2, and of no other
-    found = styleclip.least_strength(Red, PROMPT, edited, (8.0, 1.0, 2.0, 3.0), goal)
-    assert found.tolist() == [2, 8, 2]
-    assert styleclip.least_strength(Red, PROMPT, edited, (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0])).tolist() == [2, 1, 1]
-    for strengths, wanted in ((), goal), ((1.0,), None):
-        with pytest.raises(ValueError, match="needs strengths to choose from and a goal"):
-            styleclip.least_strength(Red, PROMPT, edited, strengths, wanted)
+def _grown(rows, strength):
+    """Portraits that grow red at once, late, or only up to a point, as one Edit."""
+    red = torch.tensor([strength, strength / 4, 1 - abs(strength - 2) / 4])
+    images = torch.stack([red, torch.ones(3), torch.zeros(3)], dim=1)[:, :, None, None].expand(-1, -1, 2, 2)
+    return styleclip.Edit(None, images[rows], [], {})
+
+
+PALE = torch.tensor([0.0, 1, 0]).view(1, 3, 1, 1).expand(3, -1, 2, 2)
+
+
+def test_the_best_edit_is_the_first_that_is_enough_or_the_nearest_to_it():
+    goal = colors(_grown([0], 2.0).images)[0, 0]                # the first reaches it at 2, the second at 8, the third never
+    images, line, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (8.0, 1.0, 2.0, 3.0), goal)
+    assert line.tolist() == [0, 0, 0] and strength.tolist() == [2, 8, 2]
+    assert torch.equal(images, torch.cat([_grown([i], size).images for i, size in enumerate((2.0, 8.0, 2.0))]))
+    images, line, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0]))
+    assert strength.tolist() == [2, 0, 0] and line.tolist() == [0, -1, -1] and torch.equal(images[1:], PALE[1:])
+
+
+def test_a_walk_ends_where_the_goal_is_reached_by_the_same_person_and_the_best_line_is_taken():
+    """A person that is another from 3 on, one that is another up to 1 and himself again from 2 on, and one that stays."""
+    cosines, walked = {1.0: (0.9, 0.4, 0.7), 2.0: (0.8, 0.9, 0.9), 3.0: (0.4, 0.9, 0.9)}, []
+
+    def line(rows, strength):
+        walked.append((rows.tolist(), strength))
+        return _grown(rows, strength)
+
+    def identity(images):
+        cosine = torch.ones(3) if torch.equal(images, PALE) else torch.tensor([cosines[walked[-1][1]][row] for row in walked[-1][0]])
+        return torch.stack([cosine, (1 - cosine ** 2).sqrt()], dim=1)
+
+    identity.threshold = 0.5
+    best = lambda lines=(line,), goal=2.0, **options: styleclip.best_edit(Red, PROMPT, PALE, lines, (1.0, 2.0, 3.0), goal, identity, **options)
+    assert best()[2].tolist() == [2, 3, 2] and best(keep=0.3)[2].tolist() == [3, 3, 2]
+    less = lambda rows, strength: line(rows, strength)._replace(images=_grown(rows, strength / 2).images)
+    assert best([less, line])[1].tolist() == [1, 1, 1] and best([line, less])[1].tolist() == [0, 0, 0]
+    walked.clear()
+    assert best(goal=torch.tensor([-1.0, 2.0, -1.0]))[2].tolist() == [0, 3, 0]
+    assert walked == [([1], 1.0), ([1], 2.0), ([1], 3.0)]
+    nobody = lambda images: identity(images) * (1 if torch.equal(images, PALE) else -1)
+    nobody.threshold = 0.5
+    assert styleclip.best_edit(Red, PROMPT, PALE, [line], (1.0, 2.0), 2.0, nobody)[1].tolist() == [-1, -1, -1]
+
+
+def test_of_lines_that_reach_the_goal_the_one_that_keeps_the_person_best_is_taken():
+    """Pictures whose three colours are their cosine with the sentence, their row, and their cosine with the person; sentences and
+    persons differ from row to row."""
+    picture = lambda rows, found, person: torch.stack([torch.tensor([found, row, person[row]]) for row in rows])[:, :, None, None].expand(-1, 3, 2, 2)
+    at_angle = lambda angle: torch.stack([angle.cos(), angle.sin()], dim=1)
+    seer = SimpleNamespace(encode_images=lambda images: at_angle(images[:, 1, 0, 0] + images[:, 0, 0, 0].acos()),
+                           encode_texts=lambda texts: at_angle(torch.tensor([float(text) for text in texts])))
+    identity = lambda images: at_angle(2 * images[:, 1, 0, 0] + images[:, 2, 0, 0].acos())
+    identity.threshold = 0.5
+    line = lambda *person: lambda rows, strength: styleclip.Edit(None, picture(rows.tolist(), strength, person), [], {})
+    best = lambda *lines, **options: styleclip.best_edit(seer, ["0", "1"], picture([0, 1], 0.0, (1.0, 1.0)), lines, (0.8,), 0.5, **options)[1].tolist()
+    a, b = line(0.9, 0.6), line(0.7, 0.8)
+    assert best(a, b, identity=identity) == [0, 1] and best(b, a, identity=identity) == [1, 0]
+    assert best(a, b) == [0, 0]
+    assert best(line(0.4, 0.9), b, identity=identity) == [1, 0] and best(line(0.4, 0.4), identity=identity) == [-1, -1]
+    assert best(line(0.4, 0.4), identity=identity, keep=0.3) == [0, 0]
+
+
+def test_a_best_edit_asks_for_lines_strengths_and_a_goal():
+    for lines, strengths, goal in ([_grown], (1.0,), None), ([], (1.0,), 1.0), ([_grown], (), 1.0), ([_grown], (0.0, 1.0), 1.0):
+        with pytest.raises(ValueError, match="needs lines to walk along, strengths above 0, and a goal"):
+            styleclip.best_edit(Red, PROMPT, PALE, lines, strengths, goal)
+    for options in (dict(identity=colors), dict(keep=0.5)):
+        with pytest.raises(ValueError, match="an identity network go together"):
+            styleclip.best_edit(Red, PROMPT, PALE, [_grown], (1.0,), 1.0, **options)
+
+
+def test_a_mapper_is_not_asked_for_more_of_the_person_than_is_to_be_kept(G, reader):
+    """If everybody counts as kept, L_ID teaches nothing; by default it does. It is recorded as it is in both cases."""
+    losses = lambda **options: styleclip.fit(G, reader, PROMPT, steps=6, batch=2, views=1, l2=0.0, identity=colors, **options)[1]
+    free, kept, held = losses(id_weight=0.0), losses(id_weight=1.0, keep=-1.0), losses(id_weight=1.0)
+    assert torch.equal(free["clip"], kept["clip"]) and not torch.equal(free["clip"], held["clip"])
+    assert kept["identity"][-1] > held["identity"][-1] > 0
 
 
 def test_a_mapper_of_another_generator_is_refused(G, ws):

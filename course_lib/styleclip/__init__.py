@@ -5,9 +5,9 @@ from .global_directions import (Statistics, channel_statistics, direction_betwee
 from .losses import clip_distance, hinge, identity_loss, latent_distance, optimization_loss, rest_change
 from .mapper import LatentMapper, fit, fitting, map_latents, mapper_loss, split_levels
 from .optimization import optimize, optimizing
-from .strength import enough, least_strength, seen
+from .strength import best_edit, enough, seen
 
-__all__ = ["Edit", "LatentMapper", "Statistics", "channel_statistics", "clip_distance", "direction_between", "edit", "enough", "fit",
-           "fitting", "global_direction", "hinge", "identity_loss", "latent_distance", "least_strength", "load_statistics", "map_latents",
+__all__ = ["Edit", "LatentMapper", "Statistics", "best_edit", "channel_statistics", "clip_distance", "direction_between", "edit", "enough", "fit",
+           "fitting", "global_direction", "hinge", "identity_loss", "latent_distance", "load_statistics", "map_latents",
            "mapper_loss", "mean_change", "optimization_loss", "optimize", "optimizing", "relevance", "rest_change", "seen", "shifted",
            "split_levels", "text_direction", "thresholded"]

@@ -7,10 +7,10 @@ def clip_distance(image_features, text_features):
     return 1 - (F.normalize(image_features, dim=-1) * F.normalize(text_features, dim=-1)).sum(dim=-1)
 
 
-def hinge(clip_term, goal=None):
-    """max(0, D_CLIP − (1 − goal)): 0 where the similarity has reached the goal, one for all or [N]. None leaves D_CLIP as it is, as in
-    the paper. [N] → [N]"""
-    return clip_term if goal is None else (clip_term - (1 - goal)).clamp(min=0)
+def hinge(term, goal=None):
+    """max(0, d − (1 − goal)) of a distance d = 1 − cosine: 0 where the cosine has reached the goal, one for all or [N]. None leaves it
+    as it is, as in the paper. [N] → [N]"""
+    return term if goal is None else (term - (1 - goal)).clamp(min=0)
 
 
 def rest_change(features, source_features, text_features):

@@ -93,15 +93,16 @@ def fit(G, clip, prompt, progress=False, callback=None, **options):
 
 @torch.enable_grad()
 def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weight=1.0, l2=0.8, identity=None, id_weight=0.1,
-            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0):
+            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0, keep=None):
     """`fit` step by step: yields (step, losses as numbers, the mapper), and ends early if it is sent something true.
 
-    levels: those that the generator has by default. psi: truncation of the latents it learns from. Without an identity
-    network L_ID is left out. goal, one for all, and rest_weight: as in `optimize`. Adam falls to 0 by a cosine (the published code
-    uses Ranger for 50,000 steps of 2 images).
+    levels: those that the generator has by default. layers: of each level. psi: truncation of the latents it learns from. Without
+    an identity network L_ID is left out. goal, one for all, and rest_weight: as in `optimize`. keep: a cosine of the identity
+    network; who is as near as that counts as kept, and L_ID asks for no more (None, as in the paper: for ever more). The losses are
+    unweighted but for the total. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images).
     """
-    if steps < 1 or batch < 1 or views < 1:
-        raise ValueError(f"{steps} steps of {batch} images and {views} views teach nothing; take at least 1 of each")
+    if min(steps, batch, views, layers) < 1:
+        raise ValueError(f"{steps} steps of {batch} images and {views} views teach {layers} layers nothing; take at least 1 of each")
     if min(clip_weight, l2, id_weight, rest_weight) < 0:
         raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {rest_weight} must not be negative")
     for network, name in ((clip, "CLIP"), (identity, "identity")):
@@ -132,7 +133,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
         if known is not None:
             losses["identity"] = identity_loss(identity(images), known)
-        total = mapper_loss(hinge(losses["clip"], goal), offsets, losses.get("identity", 0.0), clip_weight, l2, id_weight)
+        total = mapper_loss(hinge(losses["clip"], goal), offsets, hinge(losses.get("identity", torch.zeros(())), keep), clip_weight, l2, id_weight)
         if rest_weight:
             losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
             total = total + rest_weight * losses["rest"]

@@ -1,4 +1,5 @@
-"""How far an edit has to go. The paper leaves that to a person at a slider; here each portrait goes until CLIP finds the prompt in it."""
+"""How far an edit has to go. The paper leaves that to a person at a slider; here CLIP and the identity network decide, portrait by
+portrait."""
 import torch
 
 from .edits import checked_goal, device_of, encoded_prompts, same_device
@@ -27,20 +28,49 @@ def enough(clip, portraits, prompt, share=0.05):
 
 
 @torch.no_grad()
-def least_strength(clip, prompt, edited, strengths, goal):
-    """For each image the smallest strength at which its similarity to the prompt reaches the goal; where none does, the one that
-    comes nearest. → [N]
+def best_edit(clip, prompt, before, lines, strengths, goal, identity=None, keep=None):
+    """Walk N portraits along each of several lines until CLIP finds the prompt in them, and keep the best place of each portrait.
+    → (images [N, 3, H, W] on the CPU, the number of the line [N], the strength there [N])
 
-    edited: strength → Edit, such as `lambda alpha: edit(G, styles, direction, alpha)`; goal: of `enough`, one or [N].
+    Each walk begins anew, goes through the strengths from the smallest, and ends where the similarity to the prompt reaches the
+    goal and the identity network sees the same person. Best is what comes nearest to the goal without losing the person; of
+    several that reach it, what keeps the person best, or without an identity network the first. Where no step is an improvement,
+    the portrait stays as it was: line -1, strength 0.
+    prompt: one for all or a list of N. before: the unedited images [N, 3, H, W]. lines: functions (rows, strength) → Edit of these
+    rows, such as `lambda rows, alpha: edit(G, [s[rows] for s in styles], direction, alpha)`. goal: of `enough`, one or [N].
+    identity: images → unit vectors. keep: the cosine from which on it is the same person, by default the network's own threshold.
+    Raises ValueError without lines, strengths above 0 or a goal, and for a keep that nothing can be compared with.
     """
-    if goal is None or not len(strengths):
-        raise ValueError("a least strength needs strengths to choose from and a goal to reach; enough(…) gives one for a prompt")
-    similarity, strengths = [], torch.as_tensor(sorted(strengths), dtype=torch.float32)
-    for strength in strengths.tolist():
-        images = edited(strength).images
-        text = encoded_prompts(clip, prompt, len(images))
-        similarity.append((clip.encode_images(images.to(text.device)) * text).sum(dim=-1))
-    similarity = torch.stack(similarity)
-    reached = similarity >= checked_goal(goal, similarity.shape[1], similarity.device)
-    first = torch.where(reached.any(dim=0), reached.int().argmax(dim=0), similarity.argmax(dim=0))
-    return strengths[first.cpu()]
+    if goal is None or not len(lines) or not len(strengths) or min(strengths) <= 0:
+        raise ValueError("a best edit needs lines to walk along, strengths above 0, and a goal to reach; enough(…) gives one for a prompt")
+    keep = getattr(identity, "threshold", None) if keep is None else keep
+    if (identity is None) != (keep is None):
+        raise ValueError("keep, the cosine from which on it is the same person, and an identity network go together: pass both, or a network "
+                         "that has a threshold")
+    n = len(before)
+    text = encoded_prompts(clip, prompt, n)
+    text, goal = text.expand(n, -1), checked_goal(goal, n, "cpu").expand(n)
+    known = None if identity is None else identity(before.to(text.device))
+
+    def judged(images, rows):
+        images = images.to(text.device)
+        near = (clip.encode_images(images) * text[rows]).sum(dim=-1).cpu().minimum(goal[rows])
+        return near, torch.ones_like(near) if identity is None else (identity(images) * known[rows]).sum(dim=-1).cpu()
+
+    images, line, strength = before.cpu().clone(), torch.full([n], -1), torch.zeros(n)
+    near, person = judged(before, torch.arange(n))
+    lacking = (near < goal).nonzero()[:, 0]
+    for number, edited in enumerate(lines):
+        rows = lacking
+        for size in sorted(strengths):
+            if not len(rows):
+                break
+            found = edited(rows, size).images
+            now, same = judged(found, rows)
+            kept = same >= keep if identity is not None else torch.ones_like(rows, dtype=torch.bool)
+            better = kept & ((now > near[rows]) | (now == near[rows]) & (same > person[rows]))
+            won = rows[better]
+            near[won], person[won], images[won] = now[better], same[better], found[better]
+            line[won], strength[won] = number, size
+            rows = rows[~(kept & (now == goal[rows]))]
+    return images, line, strength
