@@ -379,7 +379,8 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"
 # is not to be hard to deceive. Nothing in the loss says so; a second opinion does.
 #
 # A quarter of all wishes is not granted. Perhaps long hair and bald heads lie so far from a portrait without them that a search
-# of 100 steps, held back by three terms, ends before it is there: it can be done (lesson 09).
+# of 100 steps, held back by three terms, ends before it is there. Long hair can be had, though mostly on another person (lesson
+# 09).
 #
 # And do not read too much into **same**. That network was in the loss, so the search could please *it*, as it pleases CLIP. Ask
 # **others**, too: $L_{rest}$ was a term for that, but through CLIP's eyes, and the judge, who counts it here, took no part.

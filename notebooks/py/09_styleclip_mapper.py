@@ -65,9 +65,9 @@ plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images])
 
 # %% [markdown]
 # Two random directions of so many entries are at right angles, with a cosine of 0, and these hardly share more: what makes one
-# portrait's hair red depends on whose hair it is, and each search took liberties of its own (two of them leave the hair black and
-# take a bun or a curl away; the last one takes the hat, thins the beard and changes the glasses). A mapper is made for just that:
-# a network that looks at $w$ and says where to go from here.
+# portrait's hair red depends on whose hair it is, and each search took liberties of its own: a bun, a hat or some of a beard
+# goes, and one head of hair stays black. A mapper is made for just that: a network that looks at $w$ and says where to go from
+# here.
 #
 # $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3)}$$
 #
@@ -143,7 +143,7 @@ plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, lab
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Glasses are coarse: that level puts them on all three who had none, and the medium level on nobody. They are made at 4 and 8
+# Glasses are coarse: that level puts them on all three who had none, and the medium level on nobody. They are made at 4 to 16
 # pixels. In lesson 03's StyleGAN, too, the middle of a face went with the coarse layers, as far as it followed any. Curls are
 # both: either level curls the two who wear their hair open, the coarse one takes the bun of the first away besides. What one
 # level adds you can leave out when you train a mapper (`--levels coarse`). Then what only the other layers decide stays.
@@ -151,8 +151,8 @@ plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, lab
 #
 # ## Train one
 #
-# Type a sentence. Sixty steps, of four portraits each, have run already: three have red hair, but all four wear large glasses
-# now, and caps and a wall have changed. Press *Go on* for the rest. On two cores it takes about a minute. With `coarse`, `medium`
+# Type a sentence. Sixty steps, of four portraits each, have run already: hair turns red or fair, and glasses, clothes
+# and a hat change with it. Press *Go on* for the rest. On two cores it takes about a minute. With `coarse`, `medium`
 # and `fine` you choose the levels, which begins anew.
 
 # %%
@@ -177,11 +177,12 @@ widgets.live(training, first=10, prompt="", coarse=True, medium=True, fine=True,
 #
 # ## How strong?
 #
-# A mapper is trained at strength 1. Not every portrait needs all of it, and some need more. A person at a slider would turn it up
-# until the wish is there, and back when someone else looks out of the picture. Here CLIP and the identity network of lesson 08 do
-# that (`styleclip.best_edit`). From a quarter upwards each portrait walks until its cosine is that of the nearest one in forty of
-# the generator's own portraits. The best place of the walk is kept: of those at which the identity network still sees the same
-# person, the one nearest to that goal.
+# A mapper is trained at strength 1. Not every portrait needs all of it, and some need more. A person at a slider would turn it
+# up until the wish is there, and back when someone else looks out of the picture. Here CLIP and the identity network of lesson
+# 08 do that (`styleclip.best_edit`). From a quarter upwards each portrait walks until its cosine is that of the nearest one in
+# forty of the generator's own portraits. The best place of the walk is kept: of those at which the identity network still sees
+# the same person, the one nearest to that goal, and of several that reach it the one that keeps the person best. A portrait for
+# which no step is an improvement stays as it was.
 
 # %%
 wish = "a person with curly hair"
@@ -195,10 +196,12 @@ reached = (reader.encode_images(after) @ reader.encode_texts([wish]).T)[:, 0] >=
 print("strengths: " + ", ".join(f"{strength:g}" + ("" if yes else " (not enough)") for strength, yes in zip(strengths.tolist(), reached)))
 
 # %% [markdown]
+# "Not enough" means that the goal was reached at no strength at which it is the same person, whatever you may see.
+#
 # ## Measured
 #
-# The same sentences, the same portraits and the same judge as in lesson 08 (`python experiments/scoreboard.py`), at these
-# strengths:
+# The same sentences, the same portraits and the same judge as in lesson 08 (`python experiments/scoreboard.py`), each portrait
+# at its best strength:
 
 # %%
 rows = {name: board["methods"][name] for name in ("optimization", "mapper")}
@@ -224,14 +227,16 @@ ax.legend()
 plots.show(fig, alt="The share that shows the wish, the change of other attributes and the share of same persons, against the strength of the mapper.")
 
 # %% [markdown]
-# The mapper grants three wishes of five, the search three of four, and the mapper changes the rest a little less. (That everybody
-# stays the same person is no merit here: an edit in which the identity network sees another one was not taken.) The average hides
-# much. Smiles and open mouths come at no more change of the rest than the search needs, frowns more often. Glasses, curls and
-# blonde hair come in three of four or more, red hair in three of five. Of beards, long hair and hats hardly half comes, of bald
-# heads a third, of short hair one in six: to see short hair is one thing, and CLIP sees it without an error; to find the way to it
-# is another. In the curves (a smile, long hair, red hair; sixteen portraits each, one strength for all) more than the trained
-# strength grants hardly more, and costs persons. Look at the long hair, for at strength 1 **shows** alone would call all of it
-# granted:
+# The mapper grants three wishes of five, the search three of four, and the mapper changes the rest a little less. (That
+# everybody stays the same person is no merit here: an edit in which the identity network sees another one was not taken.) The
+# average hides much. Smiles and open mouths come at no more change of the rest than the search needs, and frowns come more
+# often. Glasses, curls and blonde hair come in three of four or more, red hair in three of five. Of beards, long hair and hats
+# hardly half comes, of bald heads three in ten: much of what is missing was found, but as another person (taken at the least
+# strength at which CLIP finds the sentence, whoever it then is, the same mappers granted nearly as much as the search, and lost
+# three persons of ten; `data/README.md`). Short hair comes in one of six: to see it is one thing, and CLIP sees it without an
+# error; to find the way to it is another. In the curves (a smile, long hair, red hair; sixteen portraits each, one strength for
+# all) more than the trained strength grants hardly more, and costs persons. Look at the long hair, for at strength 1 **shows**
+# alone would call all of it granted:
 
 # %%
 wish = "a person with long hair"
@@ -241,12 +246,12 @@ plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, la
                "all four are ladies with long hair, two of them with pink hair; the man with the hat is one of them.")
 
 # %% [markdown]
-# At full strength all four have long hair, two of them in pink, and are ladies: the man's beard and hat are gone. At half most of
-# that has happened, only the hat is still there; at a quarter hardly any hair is longer, but its colour is another one. Three
-# terms pull against this, and at the weights of this mapper they are not enough for long hair. (For each sentence five mappers
-# were trained, with other weights, and the best one on other portraits is shipped, by a score that takes away for lost persons
-# and for change of the rest, at the least strength that is enough. By that score a mapper that keeps nearly everyone and grants
-# little was better for short hair than one that grants all and keeps nobody.)
+# At full strength all four have long hair, two of them in pink, and are ladies: the man's beard and hat are gone. At half most
+# of that has happened, only the hat is still there; at a quarter hardly any hair is longer, but its colour is another one.
+# Three terms pull against this, and at the weights of this mapper they are not enough for long hair. (For each sentence five
+# mappers were trained, with other weights, and the best one on other portraits is shipped, by a score that takes away for lost
+# persons and for change of the rest, each portrait at the least strength at which CLIP finds the sentence. By that score a
+# mapper that keeps nearly everyone and grants little was better for short hair than one that grants all and keeps nobody.)
 #
 # ## Summary
 #

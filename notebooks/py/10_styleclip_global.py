@@ -86,14 +86,14 @@ ex.direction_between.check(direction_between)
 # %% [markdown]
 # ## What a channel says to CLIP
 #
-# Now the other side. The generator has nearly two thousand style channels, and each is one number for one feature map. Turn a
-# single one up and down: what changes? You could look. CLIP can look at *all* of them, and write down each change as a direction
-# in the same space in which $\Delta t$ lives.
+# Now the other side. The generator's convolutions read nearly two thousand style channels, and each is one number for one
+# feature map. Turn a single one up and down: what changes? You could look. CLIP can look at *all* of them, and write down each
+# change as a direction in the same space in which $\Delta t$ lives.
 #
 # For a channel $c$, images with $s_c$ lowered and raised by several of its deviations $\sigma_c$ are shown to CLIP, for many
 # portraits, and the change of the embedding is averaged. The paper goes five deviations to each side. For this generator it was
-# tried how far is best: statistics measured at twelve led to more wishes than those at 5, 8, 20 or 30 (`data/README.md`). Edits go
-# far, and what a channel does far away need not be what it does nearby.
+# tried how far is best: statistics measured at twelve led to more wishes than those at 5, 8 or 30, and to as many as those at
+# 20 (`data/README.md`). Edits go far, and what a channel does far away need not be what it does nearby.
 #
 # ### Exercise 2 · mean_change
 #
@@ -132,7 +132,7 @@ for name, r in zip(names, relevances):
         start += len(r)
 ax.set(xlabel="style channel, in the order of the layers", ylabel="|R|", ylim=(0, every.abs().max().item() * 1.25))
 plots.show(fig, alt="The absolute relevance of every style channel for red hair, layer by layer: most are small, some stand out.")
-print(f"{len(every):,} channels; |R| above 0.1 in {int((every.abs() > 0.1).sum())}, above 0.2 in {int((every.abs() > 0.2).sum())}; the largest {every.abs().max():.1f}")
+print(f"{len(every):,} channels; |R| above 0.1 in {int((every.abs() > 0.1).sum())}, above 0.2 in {int((every.abs() > 0.2).sum())}; the largest {every.abs().max():.2f}")
 
 # %% [markdown]
 # The published $\beta$ range from about 0.08 to 0.4. This CLIP's vectors have 192 entries instead of 512, and in a smaller space
@@ -199,8 +199,8 @@ ex.shifted.check(shifted)
 # ## Any sentence, at once
 #
 # Nothing is searched and nothing is trained. Type what you have, what you want, and move $\alpha$ and $\beta$. A negative
-# $\alpha$ goes the other way. Then type "a person wearing a hat": CLIP has a direction for every sentence, and not every
-# direction leads there.
+# $\alpha$ goes the other way. Then type "a person wearing a hat": CLIP has a direction for every sentence, and not from
+# every portrait it leads there.
 
 # %%
 def directed(neutral="a person", target="a person with glasses", alpha=1.5, beta=0.2):
@@ -216,11 +216,12 @@ widgets.explorer(directed, neutral="", target="", alpha=(-3.0, 3.0, 0.25), beta=
 # %% [markdown]
 # ## Measured: α and β
 #
-# Which $\alpha$, and which $\beta$? Portraits differ, and so do sentences. The paper leaves both to a person at two sliders. Here,
-# where thousands of edits wait, CLIP and the identity network decide (`styleclip.best_edit`, lesson 09). For each of six $\beta$ a
-# portrait walks along its own $\alpha$, up to 10, until its cosine with the sentence is that of the nearest one in forty of the
-# generator's own portraits (lesson 08). The best place of the six walks is kept: of those at which the identity network still
-# sees the same person, the one nearest to that goal.
+# Which $\alpha$, and which $\beta$? Portraits differ, and so do sentences. The paper leaves both to a person at two sliders.
+# Here, where thousands of edits wait, CLIP and the identity network decide (`styleclip.best_edit`, lesson 09). For each of six
+# $\beta$ a portrait walks along its own $\alpha$, up to 10, until its cosine with the sentence is that of the nearest one in
+# forty of the generator's own portraits (lesson 08). The best place of the six walks is kept: of those at which the identity
+# network still sees the same person, the one nearest to that goal, and of several that reach it the one that keeps the person
+# best. A portrait for which no step is an improvement stays as it was.
 #
 # Three sentences (a smile, long hair, red hair) with sixteen portraits each. On the left one $\alpha$ for all portraits, with β =
 # 0.2; on the right one $\beta$ for all, and each portrait has its own $\alpha$.
@@ -244,10 +245,12 @@ axes[0].legend()
 plots.show(fig, alt="The share that shows the wish, the share of same persons and the change of other attributes, against α and against β.")
 
 # %% [markdown]
-# One $\alpha$ for all suits nobody. At 0.5 every smile is there, with three of four persons lost, and hardly any long hair; at 4 the
-# smiles are mostly gone themselves. On the right nobody is lost, because an edit that loses the person is not taken, and more
-# wishes come at less change. But every sentence has a $\beta$ of its own: long hair needs the many channels of 0.1, red hair the
-# few of 0.3 or 0.4, and at 0.5 smiles alone are left. With both chosen for each portrait two of three come.
+# One $\alpha$ for all suits nobody. At 0.5 every smile is there, with three of four of their persons lost, and hardly any of
+# the other two wishes, with nobody lost; at 4 the smiles are mostly gone themselves. On the right nobody is lost, because an
+# edit that loses the person is not taken, and up to β = 0.4 more wishes come than at any one $\alpha$, with half the change of
+# the best of them. But every sentence has a $\beta$ of its own: long hair needs the many channels of 0.1 or 0.2, red hair does
+# better with the few of 0.3 or 0.4, and no channel of either reaches 0.5, so that smiles alone are left. With both chosen for
+# each portrait two of three come, at a little more change.
 
 # %% [markdown]
 # ## Three methods, one table
@@ -274,30 +277,33 @@ for place in methods["mapper"]["seconds"]:
 
 # %% [markdown]
 # No method wins everywhere. The search grants three wishes of four, the direction nearly as many, the mapper three of five. The
-# direction changes the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are
-# not, and long hair is nobody's: at most two of five. They differ in what they cost, too. The search takes nine seconds a
-# portrait on two cores, the direction three, and most of those go into trying up to sixty-six places for each portrait; at a
-# slider it is one, and at once. The mapper tries seven. (In all three columns the identity network has had its say: it was in the
-# loss of the search, and chose among the edits of the other two. So that it sees the same person is no news, and says nothing of
-# what another judge of persons would see. `kid`, the kernel distance, compares features of the oracle like the Fréchet distance,
-# and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and
-# alike.)
+# direction changes the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are not,
+# and long hair is nobody's: at most two of five. They differ in what they cost, too. The search takes nine seconds a portrait
+# on two cores, the direction three, and most of those go into trying up to sixty-six places for each portrait; at a slider it
+# is one, and at once. The mapper tries up to seven. (In all three columns the identity network has had its say: it was in the
+# loss of the search, and chose among the edits of the other two. So that it sees the same person is no news, and says nothing
+# of what another judge of persons would see. `kid`, the kernel distance, compares features of the oracle like the Fréchet
+# distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi =
+# 0.7$, and alike.)
 #
-# Numbers are not enough. Look at what the global direction made of three portraits for each sentence of the table, in its order:
+# Numbers are not enough. Look at what the global direction made of three portraits for each sentence of the table, in its
+# order:
 
 # %%
 plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
-           alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. All three smile and open their mouths; one "
-               "wears glasses, one a broken pair; two have beards, one of them a yellow one; red and fair hair on two each, a short crop instead of a bun, "
-               "one torn afro, no hat, three bald or nearly bald heads. With long hair nothing changes.")
+           alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. All three smile and open their mouths; two "
+               "bare their teeth where a frown was asked for; one wears glasses, one a broken pair; two have beards, one of them a yellow one; three have "
+               "red hair, on one half fair, and two fair hair; no hair grows where long hair was asked for; a short crop instead of a bun; one torn afro; a "
+               "patch of colours instead of a hat; three bald or nearly bald heads.")
 
 # %% [markdown]
-# Smiles and open mouths come in all three. One of the three gets glasses and another half a pair. A beard turns out yellow on
-# one, and another has lost her bun for it, and has hardly more than a shadow; the identity network still takes this for her. Buns
-# become red, fair or short, or go; the man with the dark beard gets a red one, and no hair, where red or fair hair was asked for.
-# Long hair and hats stay away: what must change in $S$ for them depends on the hair that is there, and one direction serves
-# everybody. Such a portrait stays much as it was, for every place that looked more like the sentence was another person's. One
-# head of curls came in pieces.
+# Smiles and open mouths come in all three; for a frown mouths change, and brows hardly. One of the three gets glasses and
+# another half a pair. A beard turns out yellow on one, and another has lost her bun for it, and has hardly more than a shadow;
+# the identity network still takes this for her. Buns become red, fair or short, or go; the bald man with the dark beard gets
+# red hair and a red beard, but no fair hair. Long hair and hats stay away from these three (in the table two of five get them):
+# perhaps what must change in $S$ for them depends on the hair that is there, while one direction serves everybody. Of the
+# places at which it was still the same person, none came near enough, and such a portrait stays much as it was. One head of
+# curls came in pieces.
 #
 # What StyleCLIP reports, for FFHQ at 1024 pixels on a GTX 1080Ti, where nobody could count wishes (as reported there):
 #
@@ -311,11 +317,12 @@ plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
 #
 # ## Summary
 #
-# - A direction between two *averaged* sentences is meant to be steadier than one between two sentences; our CLIP hardly needs it.
+# - A direction between two *averaged* sentences is meant to be steadier than one between two sentences; our CLIP hardly needs
+#   it.
 # - CLIP's answer to every channel is measured once for a generator; then a sentence costs one product a channel.
 # - $\beta$ decides how many channels move, $\alpha$ how far; the best of both are a portrait's own.
-# - Search: any sentence, slow, freest. Mapper: fast after training, suits itself to the portrait. Global direction: instant, the
-#   same for all.
+# - Search: any sentence, slow, freest. Mapper: fast after training, suits itself to the portrait. Global direction: instant at
+#   a slider, the same directions for all.
 #
 # **Read next**: StyleCLIP §6; StyleSpace (Wu et al. 2021), which found that single channels of $S$ control single attributes;
 # `course_lib/styleclip/global_directions.py`.
