@@ -1,5 +1,4 @@
 """The committed lessons: built from their sources, readable without a kernel, with answers in time. nbval runs their cells."""
-import json
 import time
 from pathlib import Path
 
@@ -8,8 +7,6 @@ import learn
 import nbformat
 import pytest
 import torch
-
-from course_lib import zoo
 
 NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
 lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -22,24 +19,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def slowdown():
-    """How much longer this machine takes at the moment than the one of data/results/inference.json, at least 1: for one image of
-    the pocket network on two cores, at best of thirty against the median there."""
-    recorded, = json.loads((zoo.DATA / "results" / "inference.json").read_text())["configs"]["pocket 64 px"]
-    G, threads = zoo.load("stylegan2-portraits-64"), torch.get_num_threads()
-    ws = G.w_avg.expand(1, G.num_ws, -1)
-    torch.set_num_threads(2)
-    best = 9.0
-    for _ in range(30):
-        began = time.perf_counter()
-        with torch.no_grad():
-            G.synthesis(ws, noise="const")
-        best = min(best, time.perf_counter() - began)
-    torch.set_num_threads(threads)
-    return max(1, 1000 * best / recorded["ms"])
 
 
 def notebook_with(*outputs, count=1, source="1 + 1", markdown="text"):
@@ -136,9 +115,8 @@ plots.show(plots.curves([0, 1], {"a": [1, 2]}, "step", "loss"), alt="A rising li
 
 
 @lessons
-def test_every_control_answers_within_300_ms(path, explorers_of, slowdown, one_thread):
-    """Of one core's time, at best of six, on the machine of the recorded figures: how long a busy machine makes a process wait, and
-    how much slower it computes meanwhile, is not the lesson's."""
+def test_every_control_answers_within_300_ms(path, explorers_of, one_thread):
+    """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
     for explorer in explorers_of(path):
         best = {}
         for name, control in explorer.controls.items():
@@ -147,7 +125,7 @@ def test_every_control_answers_within_300_ms(path, explorers_of, slowdown, one_t
                 began = time.process_time()
                 explorer.draw(**{name: value})
                 best[name] = min(best.get(name, 9), time.process_time() - began)
-        assert max(best.values()) < 0.3 * slowdown, (best, slowdown)
+        assert max(best.values()) < 0.3, best
 
 
 def test_a_learners_copy_is_made_when_missing_and_never_overwritten(tmp_path):
