@@ -33,7 +33,7 @@ CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4
                                share=(0.2, 0.1, 0.05, 0.02, None), rest_weight=(0.0, 0.15, 0.6)),
           "mapper": dict(share=(0.2, 0.1, 0.05, 0.025), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(share=(0.2, 0.1, 0.05, 0.025), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
-ALPHA_CURVE = dict(beta=0.2)                             # of the curve of α, where β would be chosen for each portrait
+ALPHA_CURVE = dict(beta=0.2)                             # in the curve of α, one β for all
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
 ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
 BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1

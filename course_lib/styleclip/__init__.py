@@ -7,7 +7,7 @@ from .mapper import LatentMapper, fit, fitting, map_latents, mapper_loss, split_
 from .optimization import optimize, optimizing
 from .strength import best_edit, enough, seen
 
-__all__ = ["Edit", "LatentMapper", "Statistics", "best_edit", "channel_statistics", "clip_distance", "direction_between", "edit", "enough", "fit",
-           "fitting", "global_direction", "hinge", "identity_loss", "latent_distance", "load_statistics", "map_latents",
-           "mapper_loss", "mean_change", "optimization_loss", "optimize", "optimizing", "relevance", "rest_change", "seen", "shifted",
-           "split_levels", "text_direction", "thresholded"]
+__all__ = ["Edit", "LatentMapper", "Statistics", "best_edit", "channel_statistics", "clip_distance", "direction_between",
+           "edit", "enough", "fit", "fitting", "global_direction", "hinge", "identity_loss", "latent_distance",
+           "load_statistics", "map_latents", "mapper_loss", "mean_change", "optimization_loss", "optimize", "optimizing",
+           "relevance", "rest_change", "seen", "shifted", "split_levels", "text_direction", "thresholded"]

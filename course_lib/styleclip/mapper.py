@@ -133,7 +133,8 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
         if known is not None:
             losses["identity"] = identity_loss(identity(images), known)
-        total = mapper_loss(hinge(losses["clip"], goal), offsets, hinge(losses.get("identity", torch.zeros(())), keep), clip_weight, l2, id_weight)
+        lost = hinge(losses["identity"], keep) if known is not None else 0.0
+        total = mapper_loss(hinge(losses["clip"], goal), offsets, lost, clip_weight, l2, id_weight)
         if rest_weight:
             losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
             total = total + rest_weight * losses["rest"]
