@@ -111,7 +111,7 @@ plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=1, labe
            alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, the person blue, "
                "the background red; and after its style, where contrast and mean differ from portrait to portrait.")
 for what, maps in (("normalised", plain), ("with style", styled)):
-    print(f"{what:11s} mean      " + " ".join(f"{m.mean():6.2f}" for m in maps))
+    print(f"{what:11s} mean      " + " ".join(f"{m.mean():z6.2f}" for m in maps))
     print(f"{'':11s} deviation " + " ".join(f"{m.std(unbiased=False):6.2f}" for m in maps))
 
 # %% [markdown]
@@ -180,16 +180,14 @@ order = [strongest(i) for i in range(len(names))]
 def one_map(layer="b64.conv1", map=0, amount=3.0):
     i = names.index(layer)
     entries, spread = order[i]
-    rows = []
-    for sign in (-1, 1):
-        moved = [y.clone() for y in styles]
-        moved[i][:, entries[map]] += sign * amount * spread[entries[map]]
-        rows.append(G.synthesis(styles=moved, noise="const"))
-    return plots.image_grid(torch.cat([rows[0], images[:3], rows[1]]), columns=3, scale=2, labels=["less", "as it is", "more"])
+    moved = [y[:2].repeat(2, 1) for y in styles]
+    moved[i][:, entries[map]] += torch.tensor([-1, -1, 1, 1]) * amount * spread[entries[map]]
+    less, more = G.synthesis(styles=moved, noise="const").chunk(2)
+    return plots.image_grid(torch.cat([less, images[:2], more]), columns=2, scale=2, labels=["less", "as it is", "more"])
 
 
 widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), delay=0.1,
-                 alt="Three portraits with less, with as much and with more of one feature map.")
+                 alt="Two portraits with less, with as much and with more of one feature map.")
 
 # %% [markdown]
 # In the last layer a single map can tint the picture, for from there RGB is one step away. In the layer before it, turned up far,

@@ -176,8 +176,9 @@ def along(first, second, steps):
     """Portraits along one path in Z, and between the same two along the path in W."""
     t = torch.linspace(0, 1, steps)[:, None]
     za, zb = z[0, [first]], z[0, [second]]
-    in_z = G(ops.slerp(za, zb, t), noise="const")
-    in_w = G.synthesis(torch.lerp(G.mapping(za), G.mapping(zb), t[1:-1]), noise="const")
+    through_z = G.mapping(ops.slerp(za, zb, t))
+    through_w = torch.lerp(G.mapping(za), G.mapping(zb), t[1:-1])                          # the ends are the same
+    in_z, in_w = G.synthesis(torch.cat([through_z, through_w]), noise="const").split([steps, steps - 2])
     return in_z, torch.cat([in_z[:1], in_w, in_z[-1:]])
 
 
@@ -204,14 +205,14 @@ print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 
 # %%
 def strip(first=0, second=1):
-    rows = along(first, second, 5)
-    speeds = [4 * perceptual(row[1:], row[:-1]).sqrt() for row in rows]                    # a step is a quarter of the path
-    strips = [plots.under_bars(row, [0, *speed], top=max(map(max, speeds))) for row, speed in zip(rows, speeds)]
+    rows = torch.stack(along(first, second, 4))
+    speeds = 3 * perceptual(rows[:, 1:].flatten(0, 1), rows[:, :-1].flatten(0, 1)).sqrt().view(2, 3)   # a step: a third of the path
+    strips = [plots.under_bars(row, [0, *speed], top=speeds.max()) for row, speed in zip(rows, speeds)]
     return plots.image_grid(torch.stack(strips), columns=1, labels=["in Z", "in W"])
 
 
 widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
-                 alt="Five portraits between two latents, in Z above and in W below; over each a bar, the way from the portrait "
+                 alt="Four portraits between two latents, in Z above and in W below; over each a bar, the way from the portrait "
                      "before.")
 
 # %% [markdown]
