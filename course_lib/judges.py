@@ -109,6 +109,12 @@ def read(network, images, batch_size=256):
     return reading
 
 
+def who(reading):
+    """Who a reading shows, as unit vectors of what stays in other pose, expression, light, hair and accessories (`portraits.identity`).
+    dict of [N] → [N, k]"""
+    return F.normalize(2 * portraits.identity(reading) - 1, dim=1)
+
+
 def scaled(spec, value):
     """A continuous attribute from [low, high] to [-1, 1]."""
     return 2 * (value - spec.low) / (spec.high - spec.low) - 1

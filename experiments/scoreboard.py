@@ -19,9 +19,10 @@ from course_lib import clip, judges, ops, styleclip, zoo
 from course_lib import portraits as world
 from course_lib.metrics import __main__ as command, edits, generators, kernel_distance
 from course_lib.train import machine
-from course_lib.training import readers
+from course_lib.training import contrastive, readers
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
+PEOPLE = 2000                                            # on whom the judge's decision about persons is examined
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
 # share: of the generator's portraits, whose similarity is the goal (None: ever more). "best": for each portrait one of STRENGTHS, ALPHAS
@@ -65,7 +66,7 @@ def main(arguments=None):
         prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
         for prompt, row, before, after in tools.scored(method, prompts, args.portraits, args.seed, **settings):
             pictures.append((before, after))
-            _keep(args, method, {"settings": settings}, prompts={prompt: row})
+            _keep(args, method, {"settings": settings, "judged": tools.person}, prompts={prompt: row})
             print(f"{method}, {prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
         before, after = (torch.cat(images) for images in zip(*pictures))
         _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, settings))
@@ -89,6 +90,7 @@ class Tools:
         self.statistics = styleclip.load_statistics(statistics or zoo.file("statistics-portraits-64"), self.G, self.clip)
         self.seen, self.sigma = styleclip.seen(self.G, self.clip), edits.deviations()
         self.typical, self.reals = self._typical(), None
+        self.person = contrastive.identity_scores(lambda images: judges.who(judges.read(self.judge, images)), PEOPLE, device)
 
     def edited(self, method, prompt, ws, share=None, **settings):
         goal = styleclip.enough(self.clip, self.seen, prompt, share) if share is not None else None
@@ -146,7 +148,8 @@ class Tools:
     def _figures(self, prompt, before, after):
         found = edits.edit_scores(prompt, before, after, self.judge, self.identity, self.sigma)
         reached = self._similarity(after, prompt) >= self.typical[prompt]
-        row = {"shows": found["shows"], "others": found["others"], "same": found["same"], "reached": reached}
+        row = {"shows": found["shows"], "others": found["others"], "same": found["same"],
+               "same_judged": found["alike"] >= self.person["threshold"], "reached": reached}
         row = {name: value.double().mean().item() for name, value in row.items()}
         if reached.any():
             row["shows_where_reached"] = found["shows"][reached].double().mean().item()

@@ -63,6 +63,14 @@ def test_side_effects_count_deviations_of_what_the_prompt_leaves_alone():
     assert edits.side_effects("a person with glasses", before, after, sigma).item() == pytest.approx((1 + 1.4 / sigma["smile"]) / others, rel=1e-4)
 
 
+def test_who_someone_is_stays_with_pose_and_hair_and_changes_with_the_face():
+    people = portraits.sample_attributes(50, 3)
+    who, same = judges.who(people), judges.who(portraits.same_person(people, 4))
+    assert torch.allclose(who.norm(dim=1), torch.ones(50)) and torch.allclose(who, same)
+    other = judges.who(people | {"freckles": 1 - people["freckles"]})
+    assert ((who * other).sum(dim=1) < 0.95).all()
+
+
 @pytest.fixture
 def small_zoo(tmp_path, monkeypatch):
     """Untrained small networks under the names of the course, but for its judge and oracle."""
@@ -84,6 +92,8 @@ def small_zoo(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
     for name in ("scoreboard", "ship_file"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    import scoreboard
+    monkeypatch.setattr(scoreboard, "PEOPLE", 40)
     return tmp_path
 
 
@@ -107,13 +117,14 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
     assert result["world"] == portraits.VERSION and result["portraits"] == 4 and result["seeds"] == [1]
     for name, found in result["methods"].items():
         row = found["prompts"]["a smiling person"]
-        assert {"shows", "others", "same", "reached"} <= set(row) and all(0 <= row[key] <= 1 for key in ("shows", "same", "reached"))
+        assert all(0 <= row[key] <= 1 for key in ("shows", "same", "same_judged", "reached")) and row["others"] >= 0
+        assert found["judged"]["accuracy"] > 0.9
         assert min(found["seconds"].values()) > 0 and found["realism"]["after"]["images"] == 4
         assert Image.open(small_zoo / f"scoreboard-{name.replace(' ', '-')}.png").size == (6 * 32, 32)
         curve, = found["curves"]["a smiling person"].values()
         assert len(curve) == 2
         if name != "optimization":
-            assert curve[0]["others"] < 1e-3 < curve[1]["others"]
+            assert curve[0]["others"] < 1e-3 < curve[1]["others"] and curve[0]["same_judged"] == 1
     assert set(result["methods"]) == {"optimization", "mapper", "global direction"}
 
     other, only = small_zoo / "other.json", ["--methods", "mapper", "--prompts", "a smiling person", "--portraits", "4", "--curves"]

@@ -59,12 +59,13 @@ def side_effects(prompt, before, after, sigma):
 @torch.no_grad()
 def edit_scores(prompt, before, after, judge, identity, sigma):
     """Of N portraits before and after an edit [N, 3, H, W]: {"shows": bool [N], the wish is there; "others": [N], what else changed, in
-    deviations; "same": bool [N], the identity network sees the same person}."""
+    deviations; "same": bool [N], the identity network sees the same person; "alike": [N], the cosine of who the judge reads before and
+    after (`judges.who`), which no edit was chosen by}."""
     device = next(judge.parameters()).device
     before, after = before.to(device), after.to(device)
     was, now = judges.read(judge, before), judges.read(judge, after)
     return {"shows": WISHES[prompt].shows(now), "others": side_effects(prompt, was, now, sigma),
-            "same": identity.same_person(before, after).cpu()}
+            "same": identity.same_person(before, after).cpu(), "alike": (judges.who(was) * judges.who(now)).sum(dim=1)}
 
 
 def _difference(spec, a, b):
