@@ -407,6 +407,9 @@ def test_a_mapper_is_not_asked_for_more_of_the_person_than_is_to_be_kept(G, read
     free, kept, held = losses(id_weight=0.0), losses(id_weight=1.0, keep=-1.0), losses(id_weight=1.0)
     assert torch.equal(free["clip"], kept["clip"]) and not torch.equal(free["clip"], held["clip"])
     assert kept["identity"][-1] > held["identity"][-1] > 0
+    for options in (dict(), dict(identity=colors, id_weight=0.0)):
+        with pytest.raises(ValueError, match="keep is 0.7, a cosine of the identity network"):
+            styleclip.fit(G, reader, PROMPT, steps=1, keep=0.7, **options)
 
 
 def test_a_mapper_of_another_generator_is_refused(G, ws):

@@ -105,6 +105,8 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         raise ValueError(f"{steps} steps of {batch} images and {views} views teach {layers} layers nothing; take at least 1 of each")
     if min(clip_weight, l2, id_weight, rest_weight) < 0:
         raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {rest_weight} must not be negative")
+    if keep is not None and not (identity and id_weight):
+        raise ValueError(f"keep is {keep}, a cosine of the identity network; pass that network as identity, and an id_weight above 0")
     for network, name in ((clip, "CLIP"), (identity, "identity")):
         same_device(G, network, name)
     if not isinstance(prompt, str):
