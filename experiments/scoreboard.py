@@ -5,6 +5,11 @@
 A prompt edits the first portraits of the seed that lack what it asks for. Writes data/results/scoreboard.json a method and a prompt at
 a time (what is not measured anew stays), and scoreboard-METHOD.png: for each prompt three portraits, and their edits beside them. The
 statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
+
+To choose what is to be measured:
+
+    python experiments/scoreboard.py --reader oracle --seed 2 --portraits 32 --curves --methods mapper --mappers runs/mappers \\
+        --out runs/choice.json
 """
 import argparse
 import itertools
@@ -50,6 +55,9 @@ def main(arguments=None):
         help="prompts for which the settings are varied, on a quarter of the portraits")
     add("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="settings other than the chosen ones, such as space=w+")
     add("--statistics", type=Path, help="file of other statistics for the global direction than those in data/")
+    add("--mappers", type=Path, help="folder of other mappers than those in data/")
+    add("--reader", choices=("judge", "oracle"), default="judge", help="who reads the portraits. Settings, mappers and statistics are chosen "
+        "by what the oracle reads, with another seed, and then measured by the judge")
     add("--seed", type=int, default=1, help="seed of the portraits")
     add("--out", type=Path, default=zoo.DATA / "results" / "scoreboard.json", help="JSON file")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -57,19 +65,21 @@ def main(arguments=None):
     for method, (name, _) in itertools.product(args.methods, args.set):
         if name not in SETTINGS[method]:
             parser.error(f'{method} has no setting "{name}"; it has {", ".join(SETTINGS[method])}')
-    tools = Tools(args.device, args.statistics)
+    tools = Tools(args.device, args.statistics, args.mappers, args.reader)
     for method in args.methods:
         settings = SETTINGS[method] | dict(args.set)
         if settings.get("beta") == "best" != settings["alpha"]:
             parser.error(f"α is {settings['alpha']} for all portraits, and β is to be chosen for each; set β as well, or neither")
-        known = lambda prompt: method != "mapper" or styleclip.mapper.file_name(prompt) in zoo.names()
+        known = lambda prompt: method != "mapper" or tools.has_mapper(prompt)
         prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
+        if not prompts:
+            parser.error(f"there is no mapper for any of these prompts in {args.mappers or zoo.DATA}")
         for prompt, row, before, after in tools.scored(method, prompts, args.portraits, args.seed, **settings):
             pictures.append((before, after))
             _keep(args, method, {"settings": settings, "judged": tools.person}, prompts={prompt: row})
             print(f"{method}, {prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in row.items()), flush=True)
         before, after = (torch.cat(images) for images in zip(*pictures))
-        _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, settings))
+        _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, prompts[0], settings))
         curves = {prompt: {name: [] for name in CURVES[method]} for prompt in args.curves if known(prompt)}
         for name, value in [(name, value) for name, values in CURVES[method].items() for value in values]:
             varied = settings | (ALPHA_CURVE if name == "alpha" and settings["beta"] == "best" else {}) | {name: value}
@@ -83,10 +93,11 @@ def main(arguments=None):
 class Tools:
     """The networks, and the methods as functions of (prompt, ws, settings) → images."""
 
-    def __init__(self, device, statistics=None):
+    def __init__(self, device, statistics=None, mappers=None, reader="judge"):
         load = lambda name: zoo.load(name, device=device)
         self.device, self.G, self.clip = device, load(GENERATOR), clip.load(device=device)
-        self.identity, self.judge, self.oracle = map(load, ("identity-portraits-64", "judge-portraits-64", "oracle-portraits-64"))
+        self.identity, self.judge, self.oracle = map(load, ("identity-portraits-64", f"{reader}-portraits-64", "oracle-portraits-64"))
+        self.mappers = mappers
         self.statistics = styleclip.load_statistics(statistics or zoo.file("statistics-portraits-64"), self.G, self.clip)
         self.seen, self.sigma = styleclip.seen(self.G, self.clip), edits.deviations()
         self.typical, self.reals = self._typical(), None
@@ -106,9 +117,14 @@ class Tools:
         before = self.G.synthesis(ws, noise="const")
         return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
 
+    def has_mapper(self, prompt):
+        name = styleclip.mapper.file_name(prompt)
+        return name in zoo.names() if self.mappers is None else (self.mappers / f"{name}.safetensors").exists()
+
     def _mapped(self, prompt, ws):
         """The mapper as a function of (rows, strength), the only line."""
-        mapper = zoo.load(styleclip.mapper.file_name(prompt), device=self.device)
+        name = styleclip.mapper.file_name(prompt)
+        mapper = zoo.load(self.mappers / f"{name}.safetensors" if self.mappers else name, device=self.device)
         return [lambda rows, strength: styleclip.map_latents(self.G, mapper, ws[rows], strength)]
 
     def _along(self, prompt, ws, betas):
@@ -155,9 +171,8 @@ class Tools:
             row["shows_where_reached"] = found["shows"][reached].double().mean().item()
         return row
 
-    def seconds(self, method, settings):
+    def seconds(self, method, prompt, settings):
         """Of one edit alone, the second time."""
-        prompt = next(iter(edits.WISHES))                # one that has a mapper
         ws, _ = self.portraits(prompt, 1, 0)
         for _ in range(2):
             began = time.perf_counter()
@@ -208,7 +223,10 @@ def _keep(args, method, figures, **nested):
     for key, value in nested.items():
         mine.setdefault(key, {}).update(value)
     options = ["--portraits", str(args.portraits), "--curves", *args.curves]
+    options += ["--seed", str(args.seed)] if args.seed != 1 else []
+    options += ["--reader", args.reader] if args.reader != "judge" else []
     options += ["--statistics", str(args.statistics)] if args.statistics else []
+    options += ["--mappers", str(args.mappers)] if args.mappers else []
     options += ["--methods", method, "--set", *(f"{name}={value}" for name, value in args.set)] if args.set else []
     result |= {"command": shlex.join(["python", "experiments/scoreboard.py", *options]), "world": world.VERSION,
                "seeds": [args.seed], "portraits": args.portraits, "psi": PSI}

@@ -83,7 +83,8 @@ def small_zoo(tmp_path, monkeypatch):
              "mapper-a-smiling-person": mapper} | {f"{kind}-portraits-64": zoo.load(f"{kind}-portraits-64") for kind in ("oracle", "judge")}
     statistics = tmp_path / "statistics-portraits-64.safetensors"
     styleclip.channel_statistics(G, reader, statistics, images=2)
-    monkeypatch.setattr(zoo, "load", lambda name, device="cpu": known[name])
+    file = zoo.load
+    monkeypatch.setattr(zoo, "load", lambda name, device="cpu": known[name] if name in known else file(name, device=device))
     monkeypatch.setattr(clip, "load", lambda device="cpu": reader)
     monkeypatch.setattr(zoo, "file", lambda name: statistics)
     monkeypatch.setattr(zoo, "names", lambda: list(known))
@@ -134,6 +135,19 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
     assert result["methods"]["mapper"]["prompts"]["a smiling person"]["others"] < 1e-3
     with pytest.raises(SystemExit):
         scoreboard.main([*only, "--set", "alpha=0", "--out", str(other)])
+
+    mappers, choice = small_zoo / "mappers", small_zoo / "choice.json"
+    another = scoreboard.styleclip.LatentMapper(8, ["coarse"], prompt="a bald person")
+    torch.nn.init.constant_(another.coarse[-1].bias, 300.0)
+    zoo.save(mappers / "mapper-a-bald-person.safetensors", another.state_dict(), "mapper", world=portraits.VERSION,
+             config={"prompt": "a bald person"})
+    choosing = ["--methods", "mapper", "--portraits", "4", "--curves", "--mappers", str(mappers), "--reader", "oracle", "--seed", "2"]
+    scoreboard.main([*choosing, "--out", str(choice)])
+    result = json.loads(choice.read_text())
+    assert set(result["methods"]["mapper"]["prompts"]) == {"a bald person"} and result["seeds"] == [2]
+    assert f"--seed 2 --reader oracle --mappers {mappers}" in result["command"]
+    with pytest.raises(SystemExit):
+        scoreboard.main([*choosing, "--prompts", "a smiling person", "--out", str(choice)])
     monkeypatch.setitem(scoreboard.SETTINGS, "global direction", dict(alpha="best", beta="best"))
     with pytest.raises(SystemExit):
         scoreboard.main(["--methods", "global direction", "--set", "alpha=1", "--out", str(other)])
