@@ -276,13 +276,13 @@ for place in methods["mapper"]["seconds"]:
     print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
 
 # %% [markdown]
-# No method wins everywhere. The search grants three wishes of four, the direction nearly as many, the mapper three of five. The
-# direction changes the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are not,
+# No method wins everywhere. The search grants three wishes of four, direction and mapper seven of ten. The direction changes
+# the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are not,
 # and long hair is nobody's: at most two of five. They differ in what they cost, too. The search takes nine seconds a portrait
 # on two cores, the direction three, and most of those go into trying up to sixty-six places for each portrait; at a slider it
 # is one, and at once. The mapper tries up to seven. (In all three columns the identity network has had its say: it was in the
-# loss of the search, and chose among the edits of the other two. So that it sees the same person is no news, and says nothing
-# of what another judge of persons would see. `kid`, the kernel distance, compares features of the oracle like the Fréchet
+# loss of the search, and chose among the edits of the other two. So that it sees the same person is no news: the judge,
+# which had no say, sees someone else in half of the mapper's edits; the other two have not been asked. `kid`, the kernel distance, compares features of the oracle like the Fréchet
 # distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi =
 # 0.7$, and alike.)
 #
