@@ -110,8 +110,8 @@ def read(network, images, batch_size=256):
 
 
 def who(reading):
-    """Who a reading shows, as unit vectors of what stays in other pose, expression, light, hair and accessories (`portraits.identity`).
-    dict of [N] → [N, k]"""
+    """Who a reading shows: unit vectors of what stays when pose, expression, light, hair and accessories change
+    (`portraits.identity`). A dict of [N] → [N, k]"""
     return F.normalize(2 * portraits.identity(reading) - 1, dim=1)
 
 

@@ -27,6 +27,7 @@ from course_lib.train import machine
 from course_lib.training import contrastive, readers
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
+RESULT = zoo.DATA / "results" / "scoreboard.json"
 PEOPLE = 2000                                            # on whom the judge's decision about persons is examined
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
@@ -56,24 +57,26 @@ def main(arguments=None):
     add("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="settings other than the chosen ones, such as space=w+")
     add("--statistics", type=Path, help="file of other statistics for the global direction than those in data/")
     add("--mappers", type=Path, help="folder of other mappers than those in data/")
-    add("--reader", choices=("judge", "oracle"), default="judge", help="who reads the portraits. Settings, mappers and statistics are chosen "
+    add("--reader", choices=("judge", "oracle"), default="judge", help="who reads. Settings, mappers and statistics are chosen "
         "by what the oracle reads, with another seed, and then measured by the judge")
     add("--seed", type=int, default=1, help="seed of the portraits")
-    add("--out", type=Path, default=zoo.DATA / "results" / "scoreboard.json", help="JSON file")
+    add("--out", type=Path, default=RESULT, help="JSON file")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args(arguments)
     for method, (name, _) in itertools.product(args.methods, args.set):
         if name not in SETTINGS[method]:
             parser.error(f'{method} has no setting "{name}"; it has {", ".join(SETTINGS[method])}')
+    if args.out == RESULT and (args.mappers or args.statistics or args.reader != "judge"):
+        parser.error("another reader, mappers or statistics than the course's; say with --out where the figures belong")
     tools = Tools(args.device, args.statistics, args.mappers, args.reader)
+    if "mapper" in args.methods and not any(map(tools.has_mapper, args.prompts)):
+        parser.error(f"there is no mapper for any of these prompts in {args.mappers or zoo.DATA}")
     for method in args.methods:
         settings = SETTINGS[method] | dict(args.set)
         if settings.get("beta") == "best" != settings["alpha"]:
             parser.error(f"α is {settings['alpha']} for all portraits, and β is to be chosen for each; set β as well, or neither")
         known = lambda prompt: method != "mapper" or tools.has_mapper(prompt)
         prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
-        if not prompts:
-            parser.error(f"there is no mapper for any of these prompts in {args.mappers or zoo.DATA}")
         for prompt, row, before, after in tools.scored(method, prompts, args.portraits, args.seed, **settings):
             pictures.append((before, after))
             _keep(args, method, {"settings": settings, "judged": tools.person}, prompts={prompt: row})
@@ -227,7 +230,8 @@ def _keep(args, method, figures, **nested):
     options += ["--reader", args.reader] if args.reader != "judge" else []
     options += ["--statistics", str(args.statistics)] if args.statistics else []
     options += ["--mappers", str(args.mappers)] if args.mappers else []
-    options += ["--methods", method, "--set", *(f"{name}={value}" for name, value in args.set)] if args.set else []
+    options += ["--methods", method] if args.set or args.mappers else []
+    options += ["--set", *(f"{name}={value}" for name, value in args.set)] if args.set else []
     result |= {"command": shlex.join(["python", "experiments/scoreboard.py", *options]), "world": world.VERSION,
                "seeds": [args.seed], "portraits": args.portraits, "psi": PSI}
     args.out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")

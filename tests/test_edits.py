@@ -145,9 +145,11 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
     scoreboard.main([*choosing, "--out", str(choice)])
     result = json.loads(choice.read_text())
     assert set(result["methods"]["mapper"]["prompts"]) == {"a bald person"} and result["seeds"] == [2]
-    assert f"--seed 2 --reader oracle --mappers {mappers}" in result["command"]
+    assert result["command"].endswith(f"--seed 2 --reader oracle --mappers {mappers} --methods mapper")
     with pytest.raises(SystemExit):
         scoreboard.main([*choosing, "--prompts", "a smiling person", "--out", str(choice)])
+    with pytest.raises(SystemExit):
+        scoreboard.main(choosing)
     monkeypatch.setitem(scoreboard.SETTINGS, "global direction", dict(alpha="best", beta="best"))
     with pytest.raises(SystemExit):
         scoreboard.main(["--methods", "global direction", "--set", "alpha=1", "--out", str(other)])

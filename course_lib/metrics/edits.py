@@ -59,8 +59,8 @@ def side_effects(prompt, before, after, sigma):
 @torch.no_grad()
 def edit_scores(prompt, before, after, judge, identity, sigma):
     """Of N portraits before and after an edit [N, 3, H, W]: {"shows": bool [N], the wish is there; "others": [N], what else changed, in
-    deviations; "same": bool [N], the identity network sees the same person; "alike": [N], the cosine of who the judge reads before and
-    after (`judges.who`), which no edit was chosen by}."""
+    deviations; "same": bool [N], the identity network sees the same person; "alike": [N], the cosine between who the judge reads before
+    and after (`judges.who`)}."""
     device = next(judge.parameters()).device
     before, after = before.to(device), after.to(device)
     was, now = judges.read(judge, before), judges.read(judge, after)

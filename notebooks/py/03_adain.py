@@ -156,7 +156,7 @@ ex.adain.check(adain)
 # maps, those first that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
 
 # %%
-styles = G.styles(ws[:3])
+styles = G.styles(ws[:2])
 everyone = G.styles(latent(torch.randn(500, G.z_dim, generator=torch.Generator().manual_seed(9)), psi=1))
 names = list(layers)
 
@@ -180,7 +180,7 @@ order = [strongest(i) for i in range(len(names))]
 def one_map(layer="b64.conv1", map=0, amount=3.0):
     i = names.index(layer)
     entries, spread = order[i]
-    moved = [y[:2].repeat(2, 1) for y in styles]
+    moved = [y.repeat(2, 1) for y in styles]
     moved[i][:, entries[map]] += torch.tensor([-1, -1, 1, 1]) * amount * spread[entries[map]]
     less, more = G.synthesis(styles=moved, noise="const").chunk(2)
     return plots.image_grid(torch.cat([less, images[:2], more]), columns=2, scale=2, labels=["less", "as it is", "more"])

@@ -277,14 +277,14 @@ for place in methods["mapper"]["seconds"]:
 
 # %% [markdown]
 # No method wins everywhere. The search grants three wishes of four, direction and mapper seven of ten. The direction changes
-# the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are not,
-# and long hair is nobody's: at most two of five. They differ in what they cost, too. The search takes nine seconds a portrait
-# on two cores, the direction three, and most of those go into trying up to sixty-six places for each portrait; at a slider it
-# is one, and at once. The mapper tries up to seven. (In all three columns the identity network has had its say: it was in the
-# loss of the search, and chose among the edits of the other two. So that it sees the same person is no news: the judge,
-# which had no say, sees someone else in half of the mapper's edits; the other two have not been asked. `kid`, the kernel distance, compares features of the oracle like the Fréchet
-# distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi =
-# 0.7$, and alike.)
+# the rest least. Their wishes differ: hats, beards and the colours of hair are the search's, frowns are not, and long hair is
+# nobody's: at most two of five. They differ in what they cost, too. The search takes nine seconds a portrait on two cores, the
+# direction three, and most of those go into trying up to sixty-six places for each portrait; at a slider it is one, and at
+# once. The mapper tries up to seven. (In all three columns the identity network has had its say: it was in the loss of the
+# search, and chose among the edits of the other two. So that it sees the same person is no news. The judge had no say, and sees
+# someone else in half of the mapper's edits; of the other two it was not asked. `kid`, the kernel distance, compares features
+# of the oracle like the Fréchet distance, and suits few images. Both fall after the edits, perhaps because the unedited
+# portraits are truncated, at $\psi = 0.7$, and alike.)
 #
 # Numbers are not enough. Look at what the global direction made of three portraits for each sentence of the table, in its
 # order:
