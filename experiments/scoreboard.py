@@ -121,13 +121,17 @@ class Tools:
         return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
 
     def has_mapper(self, prompt):
+        file = self._mapper(prompt)
+        return file.exists() if self.mappers else file in zoo.names()
+
+    def _mapper(self, prompt):
+        """The file of a prompt's mapper, or the name of the course's own."""
         name = styleclip.mapper.file_name(prompt)
-        return name in zoo.names() if self.mappers is None else (self.mappers / f"{name}.safetensors").exists()
+        return self.mappers / f"{name}.safetensors" if self.mappers else name
 
     def _mapped(self, prompt, ws):
         """The mapper as a function of (rows, strength), the only line."""
-        name = styleclip.mapper.file_name(prompt)
-        mapper = zoo.load(self.mappers / f"{name}.safetensors" if self.mappers else name, device=self.device)
+        mapper = zoo.load(self._mapper(prompt), device=self.device)
         return [lambda rows, strength: styleclip.map_latents(self.G, mapper, ws[rows], strength)]
 
     def _along(self, prompt, ws, betas):

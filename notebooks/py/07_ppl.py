@@ -205,15 +205,15 @@ print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 
 # %%
 def strip(first=0, second=1):
-    rows = torch.stack(along(first, second, 4))
-    speeds = 3 * perceptual(rows[:, 1:].flatten(0, 1), rows[:, :-1].flatten(0, 1)).sqrt().view(2, 3)   # a step: a third of the path
+    rows = torch.stack(along(first, second, 3))
+    speeds = 2 * perceptual(rows[:, 1:].flatten(0, 1), rows[:, :-1].flatten(0, 1)).sqrt().view(2, 2)   # a step: half the path
     strips = [plots.under_bars(row, [0, *speed], top=speeds.max()) for row, speed in zip(rows, speeds)]
     return plots.image_grid(torch.stack(strips), columns=1, labels=["in Z", "in W"])
 
 
 widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
-                 alt="Four portraits between two latents, in Z above and in W below; over each a bar, the way from the portrait "
-                     "before.")
+                 alt="The ends and the middle of a path between two latents, in Z above and in W below; over middle and end a bar, "
+                     "the way from the portrait before.")
 
 # %% [markdown]
 # The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's speed. Steps this long cut
