@@ -237,10 +237,10 @@ plots.show(fig, alt="The share that shows the wish, the change of other attribut
 #
 # The average hides much. Smiles and open mouths come at no more change of the rest than the search needs, and frowns come more
 # often. Glasses, curls, short and blonde hair come in three of four or more, hats in seven of ten, red hair in three of five. Of
-# beards and long hair hardly half comes, of bald heads three in ten. Long hair was found, but on other people, as the curves show.
+# beards and long hair hardly half comes, of bald heads three in ten. Long hair was found, but on other people, as you will see.
 #
 # The mappers for short hair and hats are the second ones. The first granted one in six and two in five: that for short hair
-# hardly changed anything, that for hats changed enough, but often into someone else. The second have a larger $\lambda_{ID}$, and
+# hardly changed anything, that for hats changed nearly as much, but kept less of the person. The second have a larger $\lambda_{ID}$, and
 # `--keep 0.7`: who is as near as that counts as kept, and $L_{ID}$ asks for no more, so that it need not cost the wish. They also
 # have a goal further off, twice the steps, and learnt from portraits of $\psi = 0.7$, such as these. Which of these did it was
 # not measured. (With half the steps nothing was gained for bald heads and long hair.)
