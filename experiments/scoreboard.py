@@ -31,16 +31,17 @@ RESULT = zoo.DATA / "results" / "scoreboard.json"
 PEOPLE = 2000                                            # on whom the judge's decision about persons is examined
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
-# share: of the generator's portraits, whose similarity is the goal (None: ever more). "best": for each portrait one of STRENGTHS, ALPHAS
-# or BETAS, as `styleclip.best_edit` finds it.
-SETTINGS = {"optimization": dict(space="s", steps=100, lr=0.2, l2=5e-5, id_weight=0.05, views=4, share=0.025, rest_weight=0.15),
+# share: of the generator's portraits, whose similarity is the goal (None: ever more). "best": for each portrait one of RATES, STRENGTHS,
+# ALPHAS or BETAS, as `styleclip.best_edit` finds it.
+SETTINGS = {"optimization": dict(space="s", steps=300, lr="best", l2=1.2e-4, id_weight=0.05, views=4, share=0.01, rest_weight=0.15),
             "mapper": dict(strength="best", share=0.025),
             "global direction": dict(alpha="best", beta="best", share=0.025)}
-CURVES = {"optimization": dict(lr=(0.2 / 3, 0.2, 0.6), l2=(0.0, 5e-5, 2e-4, 8e-4), id_weight=(0.0, 0.05, 1.0),
-                               share=(0.2, 0.1, 0.05, 0.02, None), rest_weight=(0.0, 0.15, 0.6)),
+CURVES = {"optimization": dict(lr=(0.2, 0.45, 0.9), l2=(0.0, 1.2e-4, 4.8e-4), id_weight=(0.0, 0.05, 1.0),
+                               share=(0.2, 0.05, 0.01, None), rest_weight=(0.0, 0.15, 0.6)),
           "mapper": dict(share=(0.2, 0.1, 0.05, 0.025), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(share=(0.2, 0.1, 0.05, 0.025), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
-ALPHA_CURVE = dict(beta=0.2)                             # in the curve of α, one β for all
+ALPHA_CURVE, SEARCH_CURVES = dict(beta=0.2), dict(lr=0.45)       # in the curve of α one β for all; in those of the search, one rate
+RATES = 0.2, 0.45, 0.9
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
 ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
 BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1
@@ -85,7 +86,8 @@ def main(arguments=None):
         _keep(args, method, {"realism": tools.realism(before, after)}, seconds=tools.seconds(method, prompts[0], settings))
         curves = {prompt: {name: [] for name in CURVES[method]} for prompt in args.curves if known(prompt)}
         for name, value in [(name, value) for name, values in CURVES[method].items() for value in values]:
-            varied = settings | (ALPHA_CURVE if name == "alpha" and settings["beta"] == "best" else {}) | {name: value}
+            one = ALPHA_CURVE if name == "alpha" else SEARCH_CURVES if method == "optimization" else {}
+            varied = settings | {key: fixed for key, fixed in one.items() if settings[key] == "best"} | {name: value}
             for prompt, row, *_ in tools.scored(method, list(curves), max(args.portraits // 4, 4), args.seed, **varied):
                 curves[prompt][name].append({name: value} | row)
         _keep(args, method, {}, curves=curves)
@@ -109,8 +111,9 @@ class Tools:
     def edited(self, method, prompt, ws, share=None, **settings):
         goal = styleclip.enough(self.clip, self.seen, prompt, share) if share is not None else None
         if method == "optimization":
-            return styleclip.optimize(self.G, self.clip, prompt, ws, identity=self.identity, goal=goal, **settings).images
-        if method == "mapper":
+            strength, strengths = settings.pop("lr"), RATES
+            lines = self._searched(prompt, ws, goal, settings)
+        elif method == "mapper":
             lines, strength, strengths = self._mapped(prompt, ws), settings["strength"], STRENGTHS
         else:
             betas = BETAS if settings["beta"] == "best" else [settings["beta"]]
@@ -119,6 +122,14 @@ class Tools:
             return lines[0](slice(None), strength).images
         before = self.G.synthesis(ws, noise="const")
         return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
+
+    def _searched(self, prompt, ws, goal, settings):
+        """The search as a function of (rows, rate), the only line: what does not arrive begins anew, with a higher rate."""
+        prompts = [prompt] * len(ws) if isinstance(prompt, str) else prompt
+        goal = None if goal is None else goal.expand(len(ws))
+        of = lambda rows: torch.arange(len(ws))[rows].tolist()
+        return [lambda rows, rate: styleclip.optimize(self.G, self.clip, [prompts[row] for row in of(rows)], ws[rows], lr=rate,
+                identity=self.identity, goal=None if goal is None else goal[rows], **settings)]
 
     def has_mapper(self, prompt):
         file = self._mapper(prompt)
