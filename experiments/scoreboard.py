@@ -40,7 +40,7 @@ CURVES = {"optimization": dict(lr=(0.2, 0.45, 0.9), l2=(0.0, 1.2e-4, 4.8e-4), id
                                share=(0.2, 0.05, 0.01, None), rest_weight=(0.0, 0.15, 0.6)),
           "mapper": dict(share=(0.2, 0.1, 0.05, 0.025), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(share=(0.2, 0.1, 0.05, 0.025), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
-ALPHA_CURVE, SEARCH_CURVES = dict(beta=0.2), dict(lr=0.45)       # in the curve of α one β for all; in those of the search, one rate
+ALPHA_CURVE, SEARCH_CURVES = dict(beta=0.2), dict(lr=0.45)   # in the curve of α one β for all; in those of the search one rate
 RATES = 0.2, 0.45, 0.9
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
 ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
@@ -127,9 +127,9 @@ class Tools:
         """The search as a function of (rows, rate), the only line: what does not arrive begins anew, with a higher rate."""
         prompts = [prompt] * len(ws) if isinstance(prompt, str) else prompt
         goal = None if goal is None else goal.expand(len(ws))
-        of = lambda rows: torch.arange(len(ws))[rows].tolist()
-        return [lambda rows, rate: styleclip.optimize(self.G, self.clip, [prompts[row] for row in of(rows)], ws[rows], lr=rate,
-                identity=self.identity, goal=None if goal is None else goal[rows], **settings)]
+        wanted = lambda rows: [prompts[row] for row in torch.arange(len(ws))[rows]]
+        return [lambda rows, rate: styleclip.optimize(self.G, self.clip, wanted(rows), ws[rows], lr=rate, identity=self.identity,
+                                                      goal=None if goal is None else goal[rows], **settings)]
 
     def has_mapper(self, prompt):
         file = self._mapper(prompt)

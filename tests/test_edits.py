@@ -107,7 +107,7 @@ def _drawn(count):
 def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeypatch):
     import scoreboard
     out = small_zoo / "scoreboard.json"
-    monkeypatch.setattr(scoreboard, "SETTINGS", {"optimization": dict(space="w", steps=2, views=1), "mapper": dict(strength=1.0),
+    monkeypatch.setattr(scoreboard, "SETTINGS", {"optimization": dict(space="w", steps=2, views=1, lr=0.1), "mapper": dict(strength=1.0),
                                                  "global direction": dict(alpha=2.0, beta=0.0)})
     monkeypatch.setattr(scoreboard, "CURVES", {"optimization": dict(l2=(0.0, 1.0)), "mapper": dict(strength=(0.0, 1.0)),
                                                "global direction": dict(alpha=(0.0, 1.0))})
@@ -156,10 +156,12 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
 
 
 @pytest.mark.parametrize("method, settings, fixed", [
+    ("optimization", dict(space="w", steps=2, views=1, lr="best"), [dict(lr=rate) for rate in (1e-9, 0.1, 0.3)]),
     ("mapper", dict(strength="best"), [dict(strength=size) for size in (0, 0.5, 1.0)]),
     ("global direction", dict(alpha="best", beta="best"), [dict(alpha=size, beta=0.0) for size in (0, 1.0, 2.0)])])
 def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monkeypatch, method, settings, fixed):
     import scoreboard
+    monkeypatch.setattr(scoreboard, "RATES", (0.1, 0.3))
     monkeypatch.setattr(scoreboard, "STRENGTHS", (0.5, 1.0))
     monkeypatch.setattr(scoreboard, "ALPHAS", (1.0, 2.0))
     monkeypatch.setattr(scoreboard, "BETAS", (5.0, 0.0))
@@ -177,10 +179,11 @@ def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monke
     assert torch.allclose(edited(), before, atol=1e-5)
 
 
-def test_searches_for_several_prompts_at_once_are_those_for_each(small_zoo):
+@pytest.mark.parametrize("rate", [0.1, "best"])
+def test_searches_for_several_prompts_at_once_are_those_for_each(small_zoo, rate):
     import scoreboard
     tools, prompts = scoreboard.Tools("cpu"), ["a smiling person", "a bald person", "a person with red hair"]
-    run = lambda prompts: list(tools.scored("optimization", prompts, 3, 1, space="w", steps=3, views=1, share=0.5))
+    run = lambda prompts: list(tools.scored("optimization", prompts, 3, 1, space="w", steps=3, views=1, share=0.5, lr=rate))
     whole, alone = run(prompts), [row for prompt in prompts for row in run([prompt])]
     for (prompt, figures, before, after), (same, expected, source, edited) in zip(whole, alone, strict=True):
         assert prompt == same and figures == pytest.approx(expected, abs=1e-3)

@@ -286,13 +286,14 @@ print("with the nearest of the others" + " ".join(f"{x:5.1f}" for x in others.am
 
 # %%
 own = styleclip.seen(G, reader, samples=200)
-print(f"cosine that so many of 200 portraits reach\n{'':30s}{'one in two':>12s}{'one in 40':>12s}")
+print(f"cosine that so many of 200 portraits reach\n{'':30s}{'one in two':>12s}{'one in 100':>12s}")
 for wish in edits.WISHES:
-    print(f"{wish:30s}" + "".join(f"{styleclip.enough(reader, own, wish, share).item():12.2f}" for share in (0.5, 0.025)))
+    print(f"{wish:30s}" + "".join(f"{styleclip.enough(reader, own, wish, share).item():12.2f}" for share in (0.5, 0.01)))
 
 # %% [markdown]
-# For every sentence but one, the most similar one in forty all have what it says, to the judge's eyes; of frowns, which are rare
-# and which this CLIP sees worst, hardly half. So let the cosine that one in forty reach (a `share` of 0.025) be the **goal**.
+# For every sentence but one, the ten most similar of a thousand all have what it says, to the judge's eyes; of frowns, which are
+# rare and which this CLIP sees worst, six of ten. So let the cosine that one in a hundred reach (a `share` of 0.01) be the
+# **goal**.
 # Once a portrait has come as far, in the mean over its views, $D_{CLIP}$ asks for no more, and the other terms have their way.
 #
 # And who speaks for the brows, the hat, the freckles? $L_{ID}$ speaks for the person alone. CLIP itself can. With $e$ and $e_s$
@@ -314,10 +315,10 @@ for wish in edits.WISHES:
 # contradicts the portrait.
 
 # %%
-def editing(prompt="a smiling person with red hair and glasses", portrait=0, space="s", lr=0.2, l2=0.05, identity_weight=0.05, rest=0.15, resting=True):
+def editing(prompt="a smiling person with red hair and glasses", portrait=0, space="s", lr=0.45, l2=0.12, identity_weight=0.05, rest=0.15, resting=True):
     source = before[[portrait]]
-    goal = styleclip.enough(reader, own, prompt, share=0.025) if resting else None
-    walk = styleclip.optimizing(G, reader, prompt, ws[[portrait]], space, steps=100, lr=lr, l2=l2 / 1000, identity=identity, id_weight=identity_weight,
+    goal = styleclip.enough(reader, own, prompt, share=0.01) if resting else None
+    walk = styleclip.optimizing(G, reader, prompt, ws[[portrait]], space, steps=300, lr=lr, l2=l2 / 1000, identity=identity, id_weight=identity_weight,
                                 goal=goal, rest_weight=rest)
     for step, losses, images in walk:
         if step % 4 == 0:
@@ -326,7 +327,7 @@ def editing(prompt="a smiling person with red hair and glasses", portrait=0, spa
                    f"step {step}: D_CLIP {losses['clip'].item():.2f}, L2 {losses['l2'].item():.1f}, the identity network sees {'the same' if kept else 'another'} person")
 
 
-widgets.live(editing, first=5, prompt="", portrait=(0, 3), space=["w", "w+", "s"], lr=(0.02, 0.6, 0.02), l2=(0.0, 1.0, 0.05), identity_weight=(0.0, 1.0, 0.05), rest=(0.0, 1.0, 0.05), resting=True,
+widgets.live(editing, first=5, prompt="", portrait=(0, 3), space=["w", "w+", "s"], lr=(0.05, 1.0, 0.05), l2=(0.0, 1.0, 0.04), identity_weight=(0.0, 1.0, 0.05), rest=(0.0, 1.0, 0.05), resting=True,
              alt="Left a portrait, right the same after 16 steps towards the sentence.")
 
 # %% [markdown]
@@ -334,7 +335,10 @@ widgets.live(editing, first=5, prompt="", portrait=(0, 3), space=["w", "w+", "s"
 #
 # On photographs nobody knows the truth, so published work asks people or a classifier. In this world a judge reads every
 # attribute. Twelve sentences, each on portraits that lack what it asks for (`python experiments/scoreboard.py`), with the
-# settings of the first line, which were chosen on other portraits:
+# settings of the first line, which were chosen on other portraits. One of them is "best": no learning rate suits everybody. So
+# each portrait searches at 0.2; if it does not arrive at its goal, it begins anew at 0.45, and then at 0.9. Of the places where
+# these searches end, and at which the identity network sees the same person, the nearest to the goal is taken
+# (`styleclip.best_edit`). The columns:
 #
 # - **shows**: the judge sees the wish;
 # - **others**: how far all other attributes moved, in deviations of the world (what the wish itself changes or hides is listed in
@@ -360,6 +364,8 @@ mean = {key: sum(row[key] for row in mine["prompts"].values()) / len(mine["promp
 approved = sum(row["reached"] for row in mine["prompts"].values())
 empty = 1 - sum(row["reached"] * row.get("shows_where_reached", 0) for row in mine["prompts"].values()) / approved
 print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"{empty:8.2f} of all that CLIP approves")
+kept = sum(row["same_judged"] for row in mine["prompts"].values()) / len(mine["prompts"])
+print(f"the judge sees the same person in {kept:.2f} of the edits; of pairs of real portraits it tells {mine['judged']['accuracy']:.3f} right")
 
 # %% [markdown]
 # **Fooled** is the column to look at.
@@ -369,21 +375,23 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in mean.values()) + f"
 #
 # <details><summary><b>Answer</b></summary>
 #
-# Open mouths, smiles, colours of hair, short hair, glasses, hats and beards come true in about four of five or more; curls in
-# three of four, bald heads and frowns in about half, long hair in one of six. Of what CLIP approves, nearly all is there for
-# colours, mouths, smiles, short hair and hats. Of frowns more than a third of the approvals are empty, of long hair, curls and
-# bald heads a quarter, of glasses and beards one in seven: the number was raised, and the wish was not granted.
+# Open mouths, smiles, colours of hair, glasses, beards and short hair come true in about nine of ten, curls in five of six, frowns
+# and hats in three of four, bald heads in five of eight, long hair in less than half. Of what CLIP approves, nearly all is there
+# for mouths, smiles, colours and short hair. Of hats a quarter of the approvals are empty, of frowns a fifth, of curls and bald
+# heads one in six, of long hair one in eight: the number was raised, and the wish was not granted.
 #
 # The list hints at the frowns; but it would have warned you of smiles nearly as much, and they come true. It would not have told
-# you of curls or bald heads, which this CLIP tells from all others, on real portraits, without an error or nearly. To recognise
+# you of hats or bald heads, which this CLIP tells from all others, on real portraits, without an error or nearly. To recognise
 # is not to be hard to deceive. Nothing in the loss says so; a second opinion does.
 #
-# A quarter of all wishes is not granted. Perhaps long hair and bald heads lie so far from a portrait without them that a search
-# of 100 steps, held back by three terms, ends before it is there. Long hair can be had, though mostly on another person (lesson
-# 09).
+# One wish of six is not granted. Perhaps long hair and bald heads lie so far from a portrait without them that a search held
+# back by three terms ends before it is there. A mapper finds both more often (lesson 09).
 #
-# And do not read too much into **same**. That network was in the loss, so the search could please *it*, as it pleases CLIP. Ask
-# **others**, too: $L_{rest}$ was a term for that, but through CLIP's eyes, and the judge, who counts it here, took no part.
+# And do not read too much into **same**. That network was in the loss and chose among the searches, so it could hardly see
+# anyone else. The judge had no such say. It compares what it reads of nine attributes that stay with a person, and in more than
+# half of the edits it sees someone else. Its limit hangs on classes: whoever loses the freckles is another, while a jaw may
+# change a little. Ask **others**, too: $L_{rest}$ was a term for that, but through CLIP's eyes, and the judge, who counts it here,
+# took no part.
 # </details>
 #
 # And what the weights do, for a smile, long hair and red hair, with sixteen portraits each:
@@ -403,36 +411,37 @@ plots.show(fig, alt="Five plots: the share that shows the wish, the share of sam
                     "weight of L2, that of the identity term, the share of portraits whose cosine is enough, and the weight of the rest.")
 
 # %% [markdown]
-# Three times the learning rate grants more, changes more, and loses persons. A larger $\lambda_{L2}$ keeps the rest and costs
-# wishes. Without $\lambda_{ID}$ nine of ten are someone else in the network's eyes, at 0.05 everybody stays; beyond that it costs
-# wishes and keeps nothing more. The two additions do what they are for. To want ever more ("never") grants no more than to rest
-# at one in fifty, and changes the rest a third more; who rests too early, at one in five, gets little. And without
-# $\lambda_{rest}$ half as much again of the rest goes, for a few wishes more. (Sixteen portraits for each of three sentences are
-# few: the very same settings stand in four of the plots, as 0.73 in one and 0.69 in the others, for sums on a GPU differ from run
-# to run.) The right weights belong to a generator and a space; the published ones are for others.
+# All of these are searches at one rate, 0.45 where the rate is not what varies. A higher rate grants more, changes more, and loses
+# persons: at 0.9 nearly half of them, so it is the last that a portrait tries. A larger $\lambda_{L2}$ keeps the rest and costs
+# wishes. Without $\lambda_{ID}$ five of six are someone else in the network's eyes, at 0.05 hardly anybody is; at 1 fewer wishes
+# come, and more of the rest goes. The two additions do what they are for. To want ever more ("never") grants no more than to rest
+# at one in a hundred, and changes more of the rest; who rests too early, at one in five, gets little. And without
+# $\lambda_{rest}$ nearly twice as much of the rest goes. (Sixteen portraits for each of three sentences are few: the very same
+# settings stand in all five plots, with 0.77 to 0.88 of the wishes, for sums on a GPU differ from run to run, and a descent makes
+# much of a little.) The right weights belong to a generator and a space; the published ones are for others.
 #
 # ## Measured: $W+$ or $S$?
 #
-# The table above is a search in $S$. Here is one in $W+$ beside it, StyleCLIP's own space: the same sentences and 8 of the 64
-# portraits each, as many steps and the same terms, with a smaller learning rate and a larger $\lambda_{L2}$, which suit that
-# space (they were not chosen as carefully as those of $S$).
+# The table above is a search in $S$. Here is one in $W+$, StyleCLIP's own space, beside one in $S$: the same sentences, sixteen of
+# the portraits each, as many steps, the same terms, and in each space one rate for all. $W+$ has a smaller rate and a larger
+# $\lambda_{L2}$, which suit that space (they were not chosen as carefully as those of $S$).
 
 # %%
-other = json.loads((zoo.DATA / "results" / "search-in-w-plus.json").read_text())
-plus = other["methods"]["optimization"]
-print(f"{other['portraits']} portraits for each sentence, " + ", ".join(f"{key} {value}" for key, value in plus["settings"].items()))
+files = [json.loads((zoo.DATA / "results" / f"search-{name}.json").read_text()) for name in ("in-w-plus", "at-one-rate")]
+searches = [found["methods"]["optimization"] for found in files]
+for file, found in zip(files, searches):
+    print(f"{file['portraits']} portraits for each sentence, " + ", ".join(f"{key} {value}" for key, value in found["settings"].items()))
 print(f"{'':30s}" + "".join(f"{key:>16s}" for key in ("shows", "others", "same")))
 print(f"{'':30s}" + f"{'W+':>8s}{'S':>8s}" * 3)
-for name, row in plus["prompts"].items():
-    print(f"{name:30s}" + "".join(f"{found[key]:8.2f}" for key in ("shows", "others", "same") for found in (row, mine["prompts"][name])))
-means = [sum(row[key] for row in found["prompts"].values()) / len(found["prompts"]) for key in ("shows", "others", "same") for found in (plus, mine)]
+for name in mine["prompts"]:
+    print(f"{name:30s}" + "".join(f"{found['prompts'][name][key]:8.2f}" for key in ("shows", "others", "same") for found in searches))
+means = [sum(row[key] for row in found["prompts"].values()) / len(found["prompts"]) for key in ("shows", "others", "same") for found in searches]
 print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in means))
 
 # %% [markdown]
-# The search in $S$ grants more, on average and for most sentences, and changes less. One entry of a $w$ moves all channels of its
-# layer at once, a little; in $S$ the descent can take the few that the sentence needs. That is what the authors of StyleSpace
-# found (Wu et al. 2021), and lesson 10 builds on it. ($S$ was measured on eight times as many portraits, and eight are few for
-# any one row.)
+# The search in $S$ grants somewhat more, changes much less, and keeps the person, where the one in $W+$ loses one in three. One
+# entry of a $w$ moves all channels of its layer at once, a little; in $S$ the descent can take the few that the sentence needs.
+# That is what the authors of StyleSpace found (Wu et al. 2021), and lesson 10 builds on it. (Sixteen are few for any one row.)
 #
 # ## Summary
 #
@@ -440,8 +449,8 @@ print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in means))
 # - $Z \to W \to W+ \to S$: more freedom, less of the generator's own judgement.
 # - Latent optimization is one descent for each image: no training, any sentence, seconds an edit.
 # - Say where an edit may rest, and what it should keep: both spare what nobody asked for.
-# - The descent raises a number. Views, robust training and staying near $w_s$ help the number mean what you think; one of nine of
-#   CLIP's approvals was still empty. A judge that took no part tells.
+# - The descent raises a number. Views, robust training and staying near $w_s$ help the number mean what you think; one of twelve
+#   of CLIP's approvals was still empty. A judge that took no part tells.
 #
 # **Read next**: StyleCLIP §4; `course_lib/styleclip/optimization.py`. On why CLIP is so easily fooled: Goodfellow et al. 2015.
 # Next lesson: learn the edit once, instead of searching for each portrait.
