@@ -293,8 +293,8 @@ for wish in edits.WISHES:
 # %% [markdown]
 # For every sentence but one, the ten most similar of a thousand all have what it says, to the judge's eyes; of frowns, which are
 # rare and which this CLIP sees worst, six of ten. So let the cosine that one in a hundred reach (a `share` of 0.01) be the
-# **goal**.
-# Once a portrait has come as far, in the mean over its views, $D_{CLIP}$ asks for no more, and the other terms have their way.
+# **goal**. Once a portrait has come as far, in the mean over its views, $D_{CLIP}$ asks for no more, and the other terms have
+# their way.
 #
 # And who speaks for the brows, the hat, the freckles? $L_{ID}$ speaks for the person alone. CLIP itself can. With $e$ and $e_s$
 # for the embeddings of $G(w)$ and $G(w_s)$, and $t$ for that of the sentence, all of length 1: of the way from $e_s$ to $e$, the

@@ -192,7 +192,7 @@ widgets.live(training, first=10, prompt="", coarse=True, medium=True, fine=True,
 
 # %%
 wish = "a person with curly hair"
-goal = styleclip.enough(reader, styleclip.seen(G, reader, samples=300), wish, share=0.025)
+goal = styleclip.enough(reader, styleclip.seen(G, reader, samples=200), wish, share=0.025)
 curled = lambda rows, strength: styleclip.map_latents(G, mappers[wish], ws[rows], strength)
 after, _, strengths = styleclip.best_edit(reader, wish, before, [curled], (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2), goal, identity)
 plots.show(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "best"]),

@@ -273,7 +273,7 @@ for key in methods["mapper"]["realism"]["after"]:
         for when in ("before", "after"):
             print(f"{f'{key} {when} the edits':30s}" + "".join(f"{found['realism'][when][key]:18.3g}" for found in methods.values()))
 for place in methods["mapper"]["seconds"]:
-    print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.2g}" for found in methods.values()))
+    print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.3g}" for found in methods.values()))
 
 # %% [markdown]
 # No method wins everywhere. The mapper grants nine wishes of ten, the search five of six, the direction seven of ten. The
