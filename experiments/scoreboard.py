@@ -3,7 +3,7 @@
     python experiments/scoreboard.py --portraits 64
 
 A prompt edits the first portraits of the seed that lack what it asks for. Writes data/results/scoreboard.json a method and a prompt at
-a time (what is not measured anew stays), and scoreboard-METHOD.png: for each prompt three portraits, and their edits beside them. The
+a time (what is not measured anew stays), and scoreboard-METHOD.webp: for each prompt three portraits, and their edits beside them. The
 statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
 
 To choose what is to be measured:
@@ -40,7 +40,8 @@ CURVES = {"optimization": dict(lr=(0.2, 0.45, 0.9), l2=(0.0, 1.2e-4, 4.8e-4), id
                                share=(0.2, 0.05, 0.01, None), rest_weight=(0.0, 0.15, 0.6)),
           "mapper": dict(share=(0.2, 0.1, 0.05, 0.025), strength=(0.0, 0.5, 1.0, 1.5, 2.0)),
           "global direction": dict(share=(0.2, 0.1, 0.05, 0.025), alpha=(0.0, 0.5, 1.0, 2.0, 4.0), beta=(0.1, 0.2, 0.3, 0.4, 0.5))}
-ALPHA_CURVE, SEARCH_CURVES = dict(beta=0.2), dict(lr=0.45)   # in the curve of α one β for all; in those of the search one rate
+ALPHA_CURVE = dict(beta=0.2)                             # in the curve of α, one β for all
+SEARCH_CURVES = dict(lr=0.45)                            # in those of the search, one rate for all
 RATES = 0.2, 0.45, 0.9
 STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
 ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
@@ -76,6 +77,8 @@ def main(arguments=None):
         settings = SETTINGS[method] | dict(args.set)
         if settings.get("beta") == "best" != settings["alpha"]:
             parser.error(f"α is {settings['alpha']} for all portraits, and β is to be chosen for each; set β as well, or neither")
+        if "share" in settings and settings["share"] is None and "best" in settings.values():
+            parser.error(f"without a share {method} has no goal by which to choose the best; set what is \"best\", too")
         known = lambda prompt: method != "mapper" or tools.has_mapper(prompt)
         prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
         for prompt, row, before, after in tools.scored(method, prompts, args.portraits, args.seed, **settings):
@@ -92,7 +95,7 @@ def main(arguments=None):
                 curves[prompt][name].append({name: value} | row)
         _keep(args, method, {}, curves=curves)
         rows = [torch.cat([b[:3], a[:3]]) for b, a in pictures]
-        command.save_grid(args.out.with_name(f"scoreboard-{method.replace(' ', '-')}.png"), torch.cat(rows), 6)
+        command.save_grid(args.out.with_name(f"scoreboard-{method.replace(' ', '-')}.webp"), torch.cat(rows), 6)
 
 
 class Tools:
@@ -124,7 +127,8 @@ class Tools:
         return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
 
     def _searched(self, prompt, ws, goal, settings):
-        """The search as a function of (rows, rate), the only line: what does not arrive begins anew, with a higher rate."""
+        """The search as a function of (rows, rate), the only line. `best_edit` calls it again, at a higher rate, for rows that did not
+        arrive."""
         prompts = [prompt] * len(ws) if isinstance(prompt, str) else prompt
         goal = None if goal is None else goal.expand(len(ws))
         wanted = lambda rows: [prompts[row] for row in torch.arange(len(ws))[rows]]

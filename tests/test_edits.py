@@ -104,12 +104,12 @@ def _drawn(count):
     return ((images + 1) * 127.5).round().to(torch.uint8), truth
 
 
-def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeypatch):
+def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeypatch, capsys):
     import scoreboard
     out = small_zoo / "scoreboard.json"
-    monkeypatch.setattr(scoreboard, "SETTINGS", {"optimization": dict(space="w", steps=2, views=1, lr=0.1), "mapper": dict(strength=1.0),
-                                                 "global direction": dict(alpha=2.0, beta=0.0)})
-    monkeypatch.setattr(scoreboard, "CURVES", {"optimization": dict(l2=(0.0, 1.0)), "mapper": dict(strength=(0.0, 1.0)),
+    monkeypatch.setattr(scoreboard, "SETTINGS", {"optimization": dict(space="w", steps=2, views=1, lr="best", share=0.5),
+                                                 "mapper": dict(strength=1.0), "global direction": dict(alpha=2.0, beta=0.0)})
+    monkeypatch.setattr(scoreboard, "CURVES", {"optimization": dict(share=(0.5, None)), "mapper": dict(strength=(0.0, 1.0)),
                                                "global direction": dict(alpha=(0.0, 1.0))})
     monkeypatch.setattr(scoreboard, "ALPHA_CURVE", {})
     monkeypatch.setattr(scoreboard.generators, "rendered", lambda *a, **k: [torch.rand(300, 3, 64, 64) * 2 - 1])
@@ -121,7 +121,7 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
         assert all(0 <= row[key] <= 1 for key in ("shows", "same", "same_judged", "reached")) and row["others"] >= 0
         assert found["judged"]["accuracy"] > 0.9
         assert min(found["seconds"].values()) > 0 and found["realism"]["after"]["images"] == 4
-        assert Image.open(small_zoo / f"scoreboard-{name.replace(' ', '-')}.png").size == (6 * 32, 32)
+        assert Image.open(small_zoo / f"scoreboard-{name.replace(' ', '-')}.webp").size == (6 * 32, 32)
         curve, = found["curves"]["a smiling person"].values()
         assert len(curve) == 2
         if name != "optimization":
@@ -150,13 +150,16 @@ def test_the_scoreboard_measures_all_methods_prompt_by_prompt(small_zoo, monkeyp
         scoreboard.main([*choosing, "--prompts", "a smiling person", "--out", str(choice)])
     with pytest.raises(SystemExit):
         scoreboard.main(choosing)
+    with pytest.raises(SystemExit):
+        scoreboard.main(["--methods", "optimization", "--set", "share=null", "--out", str(other)])
+    assert "without a share optimization has no goal" in capsys.readouterr().err
     monkeypatch.setitem(scoreboard.SETTINGS, "global direction", dict(alpha="best", beta="best"))
     with pytest.raises(SystemExit):
         scoreboard.main(["--methods", "global direction", "--set", "alpha=1", "--out", str(other)])
 
 
 @pytest.mark.parametrize("method, settings, fixed", [
-    ("optimization", dict(space="w", steps=2, views=1, lr="best"), [dict(lr=rate) for rate in (1e-9, 0.1, 0.3)]),
+    ("optimization", dict(space="w", steps=2, views=1, lr="best"), [dict(lr=rate) for rate in (1e-9, 0.1, 0.3)]),        # the first hardly moves
     ("mapper", dict(strength="best"), [dict(strength=size) for size in (0, 0.5, 1.0)]),
     ("global direction", dict(alpha="best", beta="best"), [dict(alpha=size, beta=0.0) for size in (0, 1.0, 2.0)])])
 def test_a_portrait_is_edited_as_strongly_as_its_share_asks_for(small_zoo, monkeypatch, method, settings, fixed):

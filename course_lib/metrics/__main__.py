@@ -93,7 +93,7 @@ def save_grid(path, images, columns):
     images = torch.cat([images, torch.ones(-len(images) % columns, *images.shape[1:])])
     rows = [torch.cat(list(row), dim=2) for row in images.split(columns)]
     pixels = (torch.cat(rows, dim=1).permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5
-    Image.fromarray(pixels.round().byte().numpy()).save(path)
+    Image.fromarray(pixels.round().byte().numpy()).save(path, quality=95)
 
 
 def _tables(figures):

@@ -272,18 +272,20 @@ for key in methods["mapper"]["realism"]["after"]:
     if key != "images":
         for when in ("before", "after"):
             print(f"{f'{key} {when} the edits':30s}" + "".join(f"{found['realism'][when][key]:18.3g}" for found in methods.values()))
+trained = [json.loads(file.read_text()) for file in (zoo.DATA / "results").glob("mapper-*.json")]
+print(f"seconds to train a mapper, {trained[0]['device']}: {sum(run['seconds'] for run in trained) / len(trained):.0f}")
 for place in methods["mapper"]["seconds"]:
     print(f"{'seconds, ' + place:30s}" + "".join(f"{found['seconds'][place]:18.3g}" for found in methods.values()))
 
 # %% [markdown]
 # No method wins everywhere. The mapper grants nine wishes of ten, the search five of six, the direction seven of ten. The
-# direction changes the rest least. They differ in what they cost, too. The search takes more than two minutes a portrait on two
-# cores, for a portrait that begins anew twice; the direction two seconds, and most of those go into trying up to sixty-six
-# places; at a slider it is one, and at once. The mapper tries up to seven, in a quarter of a second, and was trained for its
-# sentence first. (The seconds on the H100, one portrait alone, were taken while other runs kept it busy. In all three columns the
-# identity network has had its say: it was in the loss of the search, and chose among the edits of all. So that it sees the same
-# person is no news. The judge had no say, and sees the same person in half of the mapper's edits, in somewhat more of the
-# direction's and in somewhat less of the search's. `kid`, the kernel distance, compares features of the oracle like the Fréchet
+# direction changes the rest least. They differ in what they cost, too. On two cores the search took more than two minutes for one
+# portrait that began anew twice. The direction took two seconds, most of them for trying up to sixty-six places; at a slider
+# there is one place to draw, and that is instant. The mapper, which tries up to seven, took a quarter of a second, and had been
+# trained for its sentence first. (On the H100 other runs kept the card busy. In all three columns the identity network has had its
+# say: it was in the loss of the search, and chose among the edits of all three. So that it sees the same person is no news. The
+# judge had no say, and sees the same person in half of the mapper's edits, in somewhat more of the direction's, where more stay
+# as they were, and in somewhat less of the search's. `kid`, the kernel distance, compares features of the oracle like the Fréchet
 # distance, and suits few images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$,
 # and alike.)
 #
@@ -291,7 +293,7 @@ for place in methods["mapper"]["seconds"]:
 # order:
 
 # %%
-plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.png"),
+plots.show(Image.open(zoo.DATA / "results" / "scoreboard-global-direction.webp"),
            alt="Twelve rows, one for each sentence: three portraits, and beside them the same after the edit. All three smile and open their mouths; two "
                "bare their teeth where a frown was asked for; one wears glasses, one a broken pair; two have beards, one of them a yellow one; three have "
                "red hair, on one half fair, and two fair hair; no hair grows where long hair was asked for; a short crop instead of a bun; one torn afro; a "
