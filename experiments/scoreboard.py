@@ -77,7 +77,7 @@ def main(arguments=None):
         settings = SETTINGS[method] | dict(args.set)
         if settings.get("beta") == "best" != settings["alpha"]:
             parser.error(f"α is {settings['alpha']} for all portraits, and β is to be chosen for each; set β as well, or neither")
-        if "share" in settings and settings["share"] is None and "best" in settings.values():
+        if settings.get("share") is None and "best" in settings.values():
             parser.error(f"without a share {method} has no goal by which to choose the best; set what is \"best\", too")
         known = lambda prompt: method != "mapper" or tools.has_mapper(prompt)
         prompts, pictures = [prompt for prompt in args.prompts if known(prompt)], []
@@ -122,7 +122,7 @@ class Tools:
             betas = BETAS if settings["beta"] == "best" else [settings["beta"]]
             lines, strength, strengths = self._along(prompt, ws, betas), settings["alpha"], ALPHAS
         if strength != "best":
-            return lines[0](slice(None), strength).images
+            return lines[0](torch.arange(len(ws)), strength).images
         before = self.G.synthesis(ws, noise="const")
         return styleclip.best_edit(self.clip, prompt, before, lines, strengths, goal, self.identity)[0]
 
@@ -130,10 +130,9 @@ class Tools:
         """The search as a function of (rows, rate), the only line. `best_edit` calls it again, at a higher rate, for rows that did not
         arrive."""
         prompts = [prompt] * len(ws) if isinstance(prompt, str) else prompt
-        goal = None if goal is None else goal.expand(len(ws))
-        wanted = lambda rows: [prompts[row] for row in torch.arange(len(ws))[rows]]
-        return [lambda rows, rate: styleclip.optimize(self.G, self.clip, wanted(rows), ws[rows], lr=rate, identity=self.identity,
-                                                      goal=None if goal is None else goal[rows], **settings)]
+        goals = lambda rows: None if goal is None else goal.expand(len(ws))[rows]
+        return [lambda rows, rate: styleclip.optimize(self.G, self.clip, [prompts[row] for row in rows], ws[rows], lr=rate,
+                                                      identity=self.identity, goal=goals(rows), **settings)]
 
     def has_mapper(self, prompt):
         file = self._mapper(prompt)

@@ -266,7 +266,8 @@ for wish in mine["prompts"]:
 common = set.intersection(*(set(found["prompts"]) for found in methods.values()))
 print(f"\nmeans over all {len(common)} sentences")
 mean = lambda found, key: sum(found["prompts"][wish][key] for wish in common) / len(common)
-for key, text in (("shows", "the wish is there"), ("others", "change of the others, σ"), ("same", "the same person"), ("same_judged", "the same person (judge)")):
+for key, text in (("shows", "the wish is there"), ("others", "change of the others, σ"), ("same", "the same person"),
+                  ("same_judged", "the same person (judge)")):
     print(f"{text:30s}" + "".join(f"{mean(found, key):18.2f}" for found in methods.values()))
 for key in methods["mapper"]["realism"]["after"]:
     if key != "images":
