@@ -257,8 +257,8 @@ plots.show(Image.open(zoo.DATA / "results" / "scoreboard-mapper.webp"),
                "shirt, a straw hat; three bald heads.")
 
 # %% [markdown]
-# A step in $W+$ that has to serve thousands of portraits cannot paint on any one of them. What it draws, it draws as the
-# generator does: a knitted cap and a straw hat, where the search found tufts of hair.
+# Perhaps because a step that has to serve thousands of portraits can hardly paint on a single one. What it draws, it draws as
+# the generator does: a knitted cap and a straw hat, where the search found tufts of hair.
 #
 # It takes patience. The mappers before these granted seven wishes of ten, and of long hair three of eight, on the portraits by which
 # both were chosen, as the oracle saw them. Ten of them had 600 steps, no `keep`, a smaller $\lambda_{ID}$ and mostly a nearer goal,
