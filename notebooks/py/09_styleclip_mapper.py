@@ -56,19 +56,19 @@ mappers = {mapper.prompt: mapper for mapper in map(zoo.load, MAPPERS)}
 
 # %%
 prompt = "a person with red hair"
-found = styleclip.optimize(G, reader, prompt, ws, steps=40, lr=0.03, l2=0.001)
+found = styleclip.optimize(G, reader, prompt, ws, steps=30, lr=0.03, l2=0.001)
 steps = (found.latents - ws).flatten(1)
 cosines = torch.cosine_similarity(steps[:, None], steps[None], dim=2)
 pairs = cosines[~torch.eye(4, dtype=torch.bool)]
 plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images]), columns=4, labels=["before", "after"]),
                               f"cosine of the steps of two portraits: {pairs.mean():.1f} on average"),
-           alt="Four portraits, and below them the same after a search for red hair. A line below gives the mean cosine of two steps.")
+           alt="Four portraits, and below them the same after a search for red hair, which two have now. A line below gives the mean cosine of two steps.")
 
 # %% [markdown]
 # Two random directions of so many entries are at right angles, with a cosine of 0, and these hardly share more: what makes one
-# portrait's hair red depends on whose hair it is, and each search took liberties of its own: a bun, a hat or some of a beard
-# goes, and one head of hair stays black. A mapper is made for just that: a network that looks at $w$ and says where to go from
-# here.
+# portrait's hair red depends on whose hair it is, and each search took liberties of its own: a bun goes, or a hat with the
+# glasses, clothes change colour, and two heads of hair stay black. A mapper is made for just that: a network that looks at $w$
+# and says where to go from here.
 #
 # $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3)}$$
 #
@@ -158,9 +158,9 @@ plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, lab
 #
 # ## Train one
 #
-# Type a sentence. Sixty steps, of four portraits each, have run already: hair turns red or fair, and glasses, clothes
-# and a hat change with it. Press *Go on* for the rest. On two cores it takes about a minute. With `coarse`, `medium`
-# and `fine` you choose the levels, which begins anew.
+# Type a sentence. Forty-two steps, of four portraits each, have run already: black hair has turned brown, none is red yet, clothes
+# change with it, and one portrait wears something yellow on her head. Press *Go on* for the rest. On two cores it takes about a
+# minute. With `coarse`, `medium` and `fine` you choose the levels, which begins anew.
 
 # %%
 def training(prompt="a person with red hair", coarse=True, medium=True, fine=True):
@@ -175,8 +175,8 @@ def training(prompt="a person with red hair", coarse=True, medium=True, fine=Tru
 
 
 STEPS = 240
-widgets.live(training, first=10, prompt="", coarse=True, medium=True, fine=True,
-             alt="Four portraits, and below them the same as a mapper changes them after 60 steps of training.")
+widgets.live(training, first=7, prompt="", coarse=True, medium=True, fine=True,
+             alt="Four portraits, and below them the same as a mapper changes them after 42 steps of training.")
 
 # %% [markdown]
 # For one to keep: `python -m course_lib.train mapper --steps 2400 --batch 16 --l2 0.01 --id-weight 0.5 --keep 0.8 --share 0.025
