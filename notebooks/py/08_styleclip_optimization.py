@@ -199,7 +199,7 @@ z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(7))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 before = G.synthesis(ws, noise="const")
 prompt = "a smiling person with red hair and glasses"
-found = styleclip.optimize(G, reader, prompt, ws, steps=36, lr=0.03, l2=0.001, frame_every=12)
+found = styleclip.optimize(G, reader, prompt, ws, steps=30, lr=0.04, l2=0.001, frame_every=10)
 
 
 def wishes(images):
@@ -208,9 +208,9 @@ def wishes(images):
     return " / ".join(str(int(edits.WISHES[wish].shows(seen).sum())) for wish in asked)
 
 
-rows = plots.image_grid(torch.cat(found.frames), columns=4, labels=["start", "12 steps", "24 steps", "36 steps"])
+rows = plots.image_grid(torch.cat(found.frames), columns=4, labels=["start", "10 steps", "20 steps", "30 steps"])
 plots.show(plots.with_caption(rows, f"smiling / red hair / glasses: {wishes(before)} before, {wishes(found.images)} after"),
-           alt="Four portraits in the first row; below them the same after 12, 24 and 36 steps of the descent. A line below says in how "
+           alt="Four portraits in the first row; below them the same after 10, 20 and 30 steps of the descent. A line below says in how "
                "many the judge sees a smile, red hair and glasses.")
 
 # %% [markdown]
@@ -224,7 +224,7 @@ plots.show(plots.with_caption(rows, f"smiling / red hair / glasses: {wishes(befo
 # > **Predict.** Which of the two ends nearer to the sentence, in CLIP's own eyes? Which shows more of the wishes to the judge?
 
 # %%
-careless = styleclip.optimize(G, reader, prompt, ws, steps=36, lr=0.1, l2=0.0, views=1)
+careless = styleclip.optimize(G, reader, prompt, ws, steps=30, lr=0.1, l2=0.0, views=1)
 text = reader.encode_texts([prompt])
 versions = {"before": before, "careful": found.images, "careless": careless.images}
 labels = [f"{name}: cosine {(reader.encode_images(images) @ text.T).mean():.2f}, wishes {wishes(images)}" for name, images in versions.items()]

@@ -56,7 +56,7 @@ mappers = {mapper.prompt: mapper for mapper in map(zoo.load, MAPPERS)}
 
 # %%
 prompt = "a person with red hair"
-found = styleclip.optimize(G, reader, prompt, ws, steps=30, lr=0.03, l2=0.001)
+found = styleclip.optimize(G, reader, prompt, ws, steps=24, lr=0.04, l2=0.001)
 steps = (found.latents - ws).flatten(1)
 cosines = torch.cosine_similarity(steps[:, None], steps[None], dim=2)
 pairs = cosines[~torch.eye(4, dtype=torch.bool)]
@@ -158,7 +158,7 @@ plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, lab
 #
 # ## Train one
 #
-# Type a sentence. Forty-two steps, of four portraits each, have run already: black hair has turned brown, none is red yet, clothes
+# Type a sentence. Thirty-six steps, of four portraits each, have run already: black hair has turned brown, none is red yet, clothes
 # change with it, and one portrait wears something yellow on her head. Press *Go on* for the rest. On two cores it takes about a
 # minute. With `coarse`, `medium` and `fine` you choose the levels, which begins anew.
 
@@ -175,8 +175,8 @@ def training(prompt="a person with red hair", coarse=True, medium=True, fine=Tru
 
 
 STEPS = 240
-widgets.live(training, first=7, prompt="", coarse=True, medium=True, fine=True,
-             alt="Four portraits, and below them the same as a mapper changes them after 42 steps of training.")
+widgets.live(training, first=6, prompt="", coarse=True, medium=True, fine=True,
+             alt="Four portraits, and below them the same as a mapper changes them after 36 steps of training.")
 
 # %% [markdown]
 # For one to keep: `python -m course_lib.train mapper --steps 2400 --batch 16 --l2 0.01 --id-weight 0.5 --keep 0.8 --share 0.025
