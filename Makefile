@@ -1,5 +1,5 @@
 # make lab         JupyterLab on your own copy of the lessons (make lab LAB_ARGS=--no-browser on a server)
-# make test        every test, the committed notebooks included
+# make test        every test, the committed notebooks included, in two processes (WORKERS=4 for more; each takes about 3 GB)
 # make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
 # make test-gpu    what needs a CUDA device
 # make clean       remove the environment; your copies in learn/ stay
@@ -11,6 +11,7 @@ READY := $(VENV)/.installed
 RUN := $(VENV)/bin/python
 LAB_ARGS ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
 .PHONY: lab test notebooks test-gpu install clean
@@ -20,7 +21,7 @@ lab: $(READY)
 	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/learn/00_start_here.ipynb $(LAB_ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 notebooks: $(READY)
 	$(RUN) notebooks/build.py $(LESSONS)

@@ -1,4 +1,4 @@
-"""In a real browser: a lesson runs in JupyterLab, and every control shows the picture that the library draws for its value."""
+"""Every control of a lesson answers in time, and in a real browser, in JupyterLab, shows the picture that the library draws for its value."""
 import base64
 import io
 import json
@@ -16,6 +16,7 @@ import ipywidgets
 import nbformat
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 LESSONS = [p for p in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")) if "explorer(" in p.read_text()]
@@ -104,6 +105,29 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def one_thread():
+    """The time of a process counts what every thread of it spends, waiting for others included."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
+def test_every_control_answers_within_300_ms(lesson, explorers_of, one_thread):
+    """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
+    for explorer in explorers_of(lesson):
+        best = {}
+        for name, control in explorer.controls.items():
+            start = control.value
+            for value in (getattr(control, "max", start), getattr(control, "min", start), start) * 2:
+                began = time.process_time()
+                explorer.draw(**{name: value})
+                best[name] = min(best.get(name, 9), time.process_time() - began)
+        assert max(best.values()) < 0.3, best
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)

@@ -1,24 +1,13 @@
-"""The committed lessons: built from their sources, readable without a kernel, with answers in time. nbval runs their cells."""
-import time
+"""The committed lessons: built from their sources, readable without a kernel. nbval runs their cells."""
 from pathlib import Path
 
 import build
 import learn
 import nbformat
 import pytest
-import torch
 
 NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
 lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-
-
-@pytest.fixture
-def one_thread():
-    """The time of a process counts what every thread of it spends, waiting for others included."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def notebook_with(*outputs, count=1, source="1 + 1", markdown="text"):
@@ -112,20 +101,6 @@ plots.show(plots.curves([0, 1], {"a": [1, 2]}, "step", "loss"), alt="A rising li
         texts.append(nbformat.writes(build.clean(notebook)))
         assert build.problems(notebook) == []
     assert texts[0] == texts[1]
-
-
-@lessons
-def test_every_control_answers_within_300_ms(path, explorers_of, one_thread):
-    """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
-    for explorer in explorers_of(path):
-        best = {}
-        for name, control in explorer.controls.items():
-            start = control.value
-            for value in (getattr(control, "max", start), getattr(control, "min", start), start) * 2:
-                began = time.process_time()
-                explorer.draw(**{name: value})
-                best[name] = min(best.get(name, 9), time.process_time() - began)
-        assert max(best.values()) < 0.3, best
 
 
 def test_a_learners_copy_is_made_when_missing_and_never_overwritten(tmp_path):
