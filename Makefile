@@ -1,5 +1,5 @@
 # make lab         JupyterLab on your own copy of the lessons (make lab LAB_ARGS=--no-browser on a server)
-# make test        every test, the committed notebooks included, in two processes (WORKERS=4 for more; each takes about 3 GB)
+# make test        every test, the committed notebooks included, in two processes (WORKERS=4 for more)
 # make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
 # make test-gpu    what needs a CUDA device
 # make clean       remove the environment; your copies in learn/ stay

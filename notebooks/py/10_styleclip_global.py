@@ -281,13 +281,13 @@ for place in methods["mapper"]["seconds"]:
 # %% [markdown]
 # No method wins everywhere. The mapper grants nine wishes of ten, the search five of six, the direction seven of ten. The
 # direction changes the rest least. They differ in what they cost, too. On two cores the search took more than two minutes for one
-# portrait that began anew twice. The direction took two seconds, most of them for trying up to sixty-six places; at a slider
-# there is one place to draw, and that is instant. The mapper, which tries up to seven, took a quarter of a second, and had been
-# trained for its sentence first. (In all three columns the identity network has had its say: it was in the loss of the search,
-# and chose among the edits of all three. So that it sees the same person is no news. The judge had no say, and sees the same
-# person in half of the mapper's edits, in somewhat more of the direction's, where more stay as they were, and in somewhat less of
-# the search's. `kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few images. Both
-# fall after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike.)
+# portrait that began anew twice. The direction took a little over two seconds, most of them for trying up to sixty-six places; at
+# a slider there is one place to draw, and that is instant. The mapper, which tries up to seven, took a fifth of a second, and had
+# been trained for its sentence first. (In all three columns the identity network has had its say: it was in the loss of the
+# search, and chose among the edits of all three. So that it sees the same person is no news. The judge had no say, and sees the
+# same person in half of the mapper's edits, in somewhat more of the direction's, where more stay as they were, and in somewhat
+# less of the search's. `kid`, the kernel distance, compares features of the oracle like the Fréchet distance, and suits few
+# images. Both fall after the edits, perhaps because the unedited portraits are truncated, at $\psi = 0.7$, and alike.)
 #
 # Numbers are not enough. Look at what the global direction made of three portraits for each sentence of the table, in its
 # order:
