@@ -89,8 +89,8 @@ def device_of(network):
 
 
 def fingerprint(network):
-    """A mark of a network's weights, so that a file made for it is not used with another: 16 hexadecimal digits. It is kept as long
-    as PyTorch counts no write to a weight, for at 1024 pixels it takes longer than an image."""
+    """A mark of a network's weights, so that a file made for it is not used with another: 16 hexadecimal digits. Kept until PyTorch
+    counts a write to a weight (not one through `.data`): on a GPU it would be most of a mapper's edit."""
     tensors = sorted(network.state_dict().items())
     if any(tensor.is_inference() for _, tensor in tensors):
         return _digest(tensors)
