@@ -5,8 +5,6 @@
 Prints milliseconds per image of a training step at each resolution, stable and fading, each measured alone, and from them the
 time of the whole schedule against as many images at the last resolution. Takes the options of course_lib.train MODEL.
 """
-import argparse
-import json
 import shlex
 import statistics
 import sys
@@ -14,8 +12,8 @@ import time
 
 import torch
 
-from course_lib import portraits, train
-from course_lib.training import growing, loop, schedule
+from course_lib import commands, portraits, train
+from course_lib.training import growing, loop, options, schedule
 
 
 def measure(settings, resolution, fading, device, repeats):
@@ -32,14 +30,14 @@ def measure(settings, resolution, fading, device, repeats):
     steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device, s["compile"])]
     cuda = torch.device(device).type == "cuda"
     if cuda:
-        steps = [loop.Captured(step) for step in steps]
-    averaged, current = list(run.ema.parameters()), list(run.G.parameters())
+        pool = torch.cuda.graph_pool_handle()
+        steps = [loop.Captured(step, pool) for step in steps]
+    decay = torch.full([], 0.999, device=device)
 
     def one():
         for step in steps:
             step()
-        with torch.no_grad():
-            loop.get_ema_multi_avg_fn(0.999)(averaged, current, None)
+        loop.move_average(run.ema, run.G, decay)
 
     times = []
     for i in range(5 + repeats):
@@ -54,14 +52,22 @@ def measure(settings, resolution, fading, device, repeats):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.Parser(description=__doc__)
     models = parser.add_subparsers(dest="model", required=True)
     for name in ("pggan", "stylegan"):
         command = models.add_parser(name, conflict_handler="resolve")
         train.growing_options(command, name)
         command.add_argument("--out", help="also write the figures to this JSON file")
-        command.add_argument("--repeats", type=int, default=40, help="steps per figure")
+        command.add_argument("--repeats", type=commands.whole(1, 10_000), default=40, help="steps per figure")
     args = parser.parse_args(arguments)
+    with commands.sentences("python benchmarks/growing_speed.py"):
+        benchmark(args, shlex.join(["python", "benchmarks/growing_speed.py", *(sys.argv[1:] if arguments is None else arguments)]))
+
+
+def benchmark(args, command_line):
+    options.check(vars(args), args.device, args.compile)
+    if args.out:
+        commands.try_output(args.out)
     s = vars(args) | {"world": None}
     device = args.device
     if torch.device(device).type == "cuda":
@@ -81,12 +87,11 @@ def main(arguments=None):
     print(f"the schedule of {growing.images_in_all(s):,} images: {grown / 60:.1f} min grown, {full / 60:.1f} min at full size, "
           f"{full / grown:.1f} times")
     if args.out:
-        result = {"command": shlex.join(["python", "benchmarks/growing_speed.py", *(arguments or sys.argv[1:])]),
-                  "world": portraits.VERSION, "torch": torch.__version__, "stages": rows, "images": growing.images_in_all(s),
+        result = {"command": command_line, "world": portraits.VERSION, "torch": torch.__version__, "stages": rows,
+                  "images": growing.images_in_all(s),
                   "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
                   "minutes_grown": round(grown / 60, 2), "minutes_full": round(full / 60, 2), "ratio": round(full / grown, 2)}
-        with open(args.out, "w") as file:
-            json.dump(result, file, indent=1)
+        commands.write_json(args.out, result)
 
 
 if __name__ == "__main__":

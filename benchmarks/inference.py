@@ -10,8 +10,6 @@ the official code, which goes up by a grouped transposed convolution before the 
 median. Memory is what this library's path adds at most to the weights and, on a CPU, to the forms of them that it keeps from the
 first image on: on a GPU what PyTorch has allocated, on a CPU what the process holds (on Linux).
 """
-import argparse
-import json
 import os
 import shlex
 import statistics
@@ -23,7 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from course_lib import ops, portraits
+from course_lib import commands, ops, portraits
 from course_lib.networks import stylegan2
 
 CONFIGS = {"pocket 64 px": dict(resolution=64, channel_base=4096, channel_max=256, z_dim=256, w_dim=256),
@@ -108,20 +106,28 @@ def _now(device):
 
 def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.Parser(description=__doc__)
     parser.add_argument("--config", choices=CONFIGS, action="append", help="default: all")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="images at a time")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batches", type=commands.whole(1, 4096), nargs="+", default=[1], help="images at a time")
+    parser.add_argument("--device", type=commands.device, default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the convolutions, on a GPU")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=commands.whole(1, 1024), default=2, help="CPU threads")
+    parser.add_argument("--repeats", type=commands.whole(1, 10_000), default=7, help="timed images of each path")
     parser.add_argument("--alone", action="store_true", help="this library's path only, where the plain one needs too much memory")
     parser.add_argument("--out", help="also write the figures to this JSON file")
     args = parser.parse_args(arguments)
+    with commands.sentences("python benchmarks/inference.py"):
+        commands.no_mps(args.device, "the benchmark reads the memory that CUDA, or the system, says is used")
+        if args.out:
+            commands.try_output(args.out)
+        benchmark(args, shlex.join(["python", "benchmarks/inference.py", *arguments]))
+
+
+def benchmark(args, command_line):
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     device = torch.device(args.device)
-    result = {"command": shlex.join(["python", "benchmarks/inference.py", *arguments]), "world": portraits.VERSION,
+    result = {"command": command_line, "world": portraits.VERSION,
               "torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
               "threads": args.threads, "dtype": "float32" if device.type == "cpu" else args.dtype, "configs": {}}
     for name in args.config or CONFIGS:
@@ -131,7 +137,7 @@ def main(arguments=None):
             result["configs"].setdefault(name, []).append(row)
             print(f"{name:18s} batch {batch:3d}   " + "   ".join(f"{key} {value}" for key, value in row.items() if key != "batch"), flush=True)
             if args.out:
-                Path(args.out).write_text(json.dumps(result, indent=1) + "\n")
+                commands.write_json(args.out, result, replace=True)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,35 @@
 """How fast Portraits are drawn: python benchmarks/render_speed.py [--device cuda] [--batch 64]."""
-
-import argparse
-import json
 import time
 
 import torch
 
-from course_lib import portraits
-
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-parser.add_argument("--batch", type=int, default=64, help="portraits at a time (default: 64)")
-parser.add_argument("--resolution", type=int, default=64, help="a power of two from 4 to 1024 (default: 64)")
-parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
-parser.add_argument("--repeats", type=int, default=10, help="timed runs, the best one counts (default: 10)")
-arguments = parser.parse_args()
-
-torch.set_num_threads(arguments.threads)
-attributes = portraits.sample_attributes(arguments.batch, 0)
-noise = portraits.sample_noise(arguments.batch, 0)
+from course_lib import commands, portraits
 
 
-def seconds():
+def main(arguments=None):
+    parser = commands.Parser(description=__doc__)
+    add = parser.add_argument
+    add("--device", type=commands.device, default="cpu", help="cpu, cuda, cuda:N or mps")
+    add("--batch", type=commands.whole(1, 65_536), default=64, help="portraits at a time")
+    add("--resolution", type=commands.power_of_two(), default=64, help="pixels a side")
+    add("--threads", type=commands.whole(1, 1024), default=2, help="CPU threads")
+    add("--repeats", type=commands.whole(1, 10_000), default=10, help="timed runs, the best one counts")
+    args = parser.parse_args(arguments)
+    with commands.sentences("python benchmarks/render_speed.py"):
+        torch.set_num_threads(args.threads)
+        attributes, noise = portraits.sample_attributes(args.batch, 0), portraits.sample_noise(args.batch, 0)
+        seconds(attributes, noise, args)
+        best = min(seconds(attributes, noise, args) for _ in range(args.repeats))
+        commands.show_json({"world": portraits.VERSION, "device": args.device, "batch": args.batch, "resolution": args.resolution,
+                            "threads": args.threads, "seconds": round(best, 4), "images_per_second": round(args.batch / best)})
+
+
+def seconds(attributes, noise, args):
     start = time.perf_counter()
-    portraits.render(attributes, arguments.resolution, noise, arguments.device)
-    if arguments.device.startswith("cuda"):
-        torch.cuda.synchronize()
+    images = portraits.render(attributes, args.resolution, noise, args.device)
+    images[-1, 0, 0, 0].item()                          # waits for a GPU
     return time.perf_counter() - start
 
 
-seconds()
-best = min(seconds() for _ in range(arguments.repeats))
-print(json.dumps({"world": portraits.VERSION, "device": arguments.device, "batch": arguments.batch,
-                  "resolution": arguments.resolution, "threads": arguments.threads, "seconds": round(best, 4),
-                  "images_per_second": round(arguments.batch / best)}))
+if __name__ == "__main__":
+    main()

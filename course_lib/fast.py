@@ -1,9 +1,14 @@
-"""Operations of `ops` in faster forms: the same names, arguments and results. Networks take them unless asked for `plain`."""
+"""Operations of `ops` in faster forms: the same names, arguments and results. Networks take them unless asked for `plain`; dense layers,
+activations and convolutions that are not modulated take those of a GPU (`fuses`) even then."""
+import os
+import shutil
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from . import ops, products
+from . import convolution, ops, products
 
 
 def modulated_conv2d(x, weight, style, demod=True, up=1, down=1, padding=0, kernel=None):
@@ -19,18 +24,55 @@ def modulated_conv2d(x, weight, style, demod=True, up=1, down=1, padding=0, kern
     return x
 
 
+@cache
+def _triton():
+    """The module of fused kernels, or None where Triton or the C compiler that it starts with is missing."""
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")):
+        return None
+    try:
+        from . import fused
+        return fused
+    except ImportError:
+        return None
+
+
+def fuses(x):
+    """Whether layers take their forms of `fused`: on the current GPU, where Triton starts its kernels, unless float64 is asked for or
+    torch.compile fuses them itself."""
+    return (x.is_cuda and x.dtype != torch.float64 and not torch.compiler.is_compiling() and x.device.index == torch.cuda.current_device()
+            and _triton() is not None)
+
+
 def folds(x, weight):
-    """Whether a layer may take the forms of `styled_conv2d` and `to_rgb`."""
+    """Whether a layer may take the CPU's forms of `styled_conv2d` and `to_rgb`."""
     return x.device.type == "cpu" and not torch.is_grad_enabled() and x.dtype == weight.dtype
 
 
-def styled_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=None):
-    """A whole layer of StyleGAN2, from 3×3 convolution to activation, where no gradient is asked for on the CPU.
+def act(x, bias=None, scale=None, noise=None, strength=None, alpha=1.0, beta=1.0, gain=2 ** 0.5, slope=0.2, clamp=None):
+    """gain · lrelu(alpha · scale · x + beta · bias + strength · noise), clamped to ±clamp, as one kernel of a GPU.
+
+    x [N, C] or [N, C, H, W], bias [C], scale [N, C], noise [H, W] or [N, 1, H, W], strength [].
+    """
+    clamp = float("inf") if clamp is None else torch.tensor(clamp, dtype=x.dtype).item()      # as the result holds it
+    return _triton().Act.apply(x, scale, bias, noise, strength, alpha, beta, gain, slope, clamp)
+
+
+def styled_conv2d(x, weight, style, bias, noise=None, strength=None, up=1, kernel=None, clamp=None):
+    """A whole layer of StyleGAN2, from 3×3 convolution to activation. noise [H, W] or [N, 1, H, W], strength []."""
+    if not fuses(x):
+        return _folded_conv2d(x, weight, style, bias, None if noise is None else noise.to(x) * strength, up, kernel, clamp)
+    x = _triton().Scale.apply(x, style, 1.0)
+    x = conv2d_resample(x, weight, kernel, up, padding=1, mirror=up > 1)
+    return act(x, bias, _triton().Demod.apply(style, weight)[0], noise, None if noise is None else strength, clamp=clamp)
+
+
+def _folded_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=None):
+    """`styled_conv2d` where no gradient is asked for on the CPU; the noise comes multiplied by its strength.
 
     A CPU waits for memory. Where maps are larger than weights, nothing passes over them that can be done to weights: style,
     demodulation and the activation's √2 (it is homogeneous) go into each image's weight, the bias into the last
     convolution. What is left works in place. Weights that need no gradient are convolved as matrix products, in forms that are
-    kept, where that is faster still. noise [H, W] or [N, 1, H, W] comes multiplied by its strength.
+    kept, where that is faster still.
     """
     gain = 2 ** 0.5
     form = _form(x, weight, up)
@@ -96,7 +138,9 @@ def _filtered(x, kernel, bias=None):
 
 
 def to_rgb(x, weight, style, bias):
-    """A modulated 1×1 convolution without demodulation, the style in each image's weight."""
+    """A modulated 1×1 convolution without demodulation, with the style in each image's weight."""
+    if fuses(x):
+        return _triton().ToRGB.apply(x, weight[None, :, :, 0, 0] * style[:, None], bias)
     return _joined([F.conv2d(x[i:i + 1], weight * style[i][:, None, None], bias) for i in range(len(x))])
 
 
@@ -108,106 +152,75 @@ def _joined(parts):
 def conv2d_resample(x, weight, kernel=None, up=1, down=1, padding=0, mirror=False):
     """`ops.conv2d_resample` for the four resamplings of StyleGAN2: a 3×3 weight up or down by two, 1×1 down, none.
 
-    On the CPU the zeros are never multiplied: a transposed convolution goes up, and what goes down is filtered only
-    where a pixel stays. On a GPU, which waits for memory and launches, the filter is folded into the weight: 3×3 and
-    four taps make 6×6, and those taps split by parity are an ordinary 3×3 convolution between pixels at the low
-    resolution and 2×2 blocks of pixels at the high one. That is four times the multiplications and no filtered map.
+    The zeros are never multiplied: a transposed convolution goes up, and what goes down is filtered only where a pixel stays.
     """
-    size, taps = weight.shape[-1], 0 if kernel is None else kernel.shape[-1]
+    form = weight.shape[-1], up, down, padding, mirror, 0 if kernel is None else kernel.shape[-1]
     if up == down == 1 and not mirror:
-        return F.conv2d(x, weight.to(x.dtype), padding=padding)
-    if (size, up, down, padding, mirror, taps) == (3, 2, 1, 1, True, 4):
-        if x.is_cuda:
-            return _space(F.conv2d(x, _phases(weight, kernel * 4).flip([3, 4]).flatten(0, 1).to(x.dtype), padding=1))
-        x = F.conv_transpose2d(x, weight.transpose(0, 1).to(x.dtype), stride=2)
-        return ops.upfirdn2d(x, kernel, padding=1, gain=4)
-    if (size, up, down, padding, mirror, taps) == (3, 1, 2, 1, False, 4):
-        if x.is_cuda:
-            phases = _phases(weight, kernel.flip([0, 1])).transpose(0, 1).flatten(1, 2)
-            return F.conv2d(_depth(x), phases.to(x.dtype), padding=1)
-        return F.conv2d(ops.upfirdn2d(x, kernel, padding=2), weight.to(x.dtype), stride=2)
-    if (size, up, down, padding, mirror, taps) == (1, 1, 2, 0, False, 4):
-        if x.is_cuda:
-            return F.conv2d(x, _fold(weight, kernel.flip([0, 1])).to(x.dtype), stride=2, padding=1)
-        return F.conv2d(ops.upfirdn2d(x, kernel, down=2, padding=1), weight.to(x.dtype))
+        return conv2d(x, weight.to(x.dtype), padding=padding)
+    if form == (3, 2, 1, 1, True, 4):
+        weight = weight.transpose(0, 1).to(x.dtype, memory_format=torch.channels_last if x.is_cuda else torch.preserve_format)
+        return upfirdn2d(conv_transpose2d(x, weight, stride=2), kernel, padding=1, gain=4)
+    if form == (3, 1, 2, 1, False, 4):
+        return conv2d(upfirdn2d(x, kernel, padding=2), weight.to(x.dtype), stride=2)
+    if form == (1, 1, 2, 0, False, 4):
+        return conv2d(upfirdn2d(x, kernel, down=2, padding=1), weight.to(x.dtype))
     return ops.conv2d_resample(x, weight, kernel, up, down, padding, mirror=mirror)
+
+
+def conv2d(x, weight, stride=1, padding=0):
+    """`F.conv2d`; on a GPU in the form whose gradient is cheap to differentiate, with channels filled up to a multiple of eight."""
+    if fuses(x):
+        missing = -x.shape[1] % 8 if x.shape[1] > 8 else 0
+        if missing:
+            x, weight = (F.pad(t, [0, 0, 0, 0, 0, missing]) for t in (x, weight))
+        return convolution.conv2d(x, weight, stride, padding)
+    return F.conv2d(x, weight, stride=stride, padding=padding)
+
+
+def conv_transpose2d(x, weight, stride=1, padding=0):
+    """`F.conv_transpose2d`, likewise."""
+    if fuses(x):
+        return convolution.conv_transpose2d(x, weight, stride, padding)
+    return F.conv_transpose2d(x, weight, stride=stride, padding=padding)
+
+
+def upfirdn2d(x, kernel, up=1, down=1, padding=0, gain=1):
+    """`ops.upfirdn2d` for a kernel [k, k] and equal padding on all sides; one kernel of a GPU, sums of shifted maps where
+    torch.compile fuses those."""
+    if fuses(x):
+        size = [(side * up + 2 * padding - len(kernel)) // down + 1 for side in x.shape[2:]]
+        return _triton().Upfirdn.apply(x, kernel, up, down, padding, size, gain, False)
+    if x.is_cuda and up == 1 and torch.compiler.is_compiling():
+        x, k, kernel = F.pad(x, [padding] * 4), len(kernel), (kernel * gain).flip([0, 1]).to(x.dtype)
+        vertical, horizontal = kernel.sum(dim=1), kernel.sum(dim=0) / kernel.sum()
+        x = sum(vertical[i] * x[:, :, i:x.shape[2] - k + 1 + i] for i in range(k))
+        return sum(horizontal[i] * x[:, :, :, i:x.shape[3] - k + 1 + i] for i in range(k))[:, :, ::down, ::down]
+    return ops.upfirdn2d(x, kernel, up, down, padding, gain)
 
 
 def upsample2d(x, kernel):
     """`ops.upsample2d` by two for four taps, which are split by parity into four 3×3 kernels: one convolution per feature map."""
     n, c, h, w = x.shape
+    if fuses(x):
+        return _triton().Upfirdn.apply(x, kernel, 2, 1, 2, [2 * h, 2 * w], 4.0, False)
     phases = F.pad(kernel.to(x) * 4, [1, 1, 1, 1]).view(3, 2, 3, 2).permute(1, 3, 0, 2).reshape(4, 1, 3, 3).flip([2, 3])
     return F.pixel_shuffle(F.conv2d(x.reshape(n * c, 1, h, w), phases, padding=1), 2).reshape(n, c, 2 * h, 2 * w)
-
-
-def _fold(weight, kernel):
-    """Every k×k filter convolved with the low-pass kernel: [O, I, k, k] → [O, I, k+3, k+3]."""
-    o, i, k, _ = weight.shape
-    pad = kernel.shape[-1] - 1
-    folded = F.conv2d(weight.reshape(o * i, 1, k, k), kernel.flip([0, 1]).to(weight)[None, None], padding=pad)
-    return folded.reshape(o, i, k + pad, k + pad)
-
-
-def _phases(weight, kernel):
-    """The 6×6 taps of a folded 3×3 weight split by parity: [O, I, 3, 3] → [4, O, I, 3, 3]."""
-    o, i = weight.shape[:2]
-    return _fold(weight, kernel).reshape(o, i, 3, 2, 3, 2).permute(3, 5, 0, 1, 2, 4).reshape(4, o, i, 3, 3)
-
-
-def _space(x):
-    """[N, 4·C, H, W], phases first → [N, C, 2H, 2W]; in memory the channels stay last."""
-    n, c, h, w = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(n, h, w, 2, 2, c // 4).transpose(2, 3)
-    return x.reshape(n, 2 * h, 2 * w, c // 4).permute(0, 3, 1, 2)
-
-
-def _depth(x):
-    """The inverse of `_space`."""
-    n, c, h, w = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(n, h // 2, 2, w // 2, 2, c).transpose(2, 3)
-    return x.reshape(n, h // 2, w // 2, 4 * c).permute(0, 3, 1, 2)
 
 
 def upscale2d_conv2d(x, weight):
     """`ops.upscale2d_conv2d` as one transposed convolution: each of its 4×4 taps is the sum of the 3×3 taps that meet the
     same pixel of x, so 16 multiplications do the work of 36."""
-    return F.conv_transpose2d(x, _spread(weight.flip([2, 3])).transpose(0, 1), stride=2, padding=1)
+    return conv_transpose2d(x, _spread(weight.flip([2, 3])).transpose(0, 1), stride=2, padding=1)
 
 
 def conv2d_downscale2d(x, weight):
     """`ops.conv2d_downscale2d` as one convolution with 4×4 taps and stride 2."""
-    return F.conv2d(x, _spread(weight) / 4, stride=2, padding=1)
+    return conv2d(x, _spread(weight) / 4, stride=2, padding=1)
 
 
 def blur2d(x, kernel):
-    """`ops.blur2d` for StyleGAN's filter (1, 2, 1). On a GPU without its convolution, which has one group per map."""
-    if not x.is_cuda:
-        return ops.blur2d(x, kernel)
-    return _shifted_sums(x) if torch.compiler.is_compiling() else Blur.apply(x)
-
-
-class Blur(torch.autograd.Function):
-    """The filter (1, 2, 1) along both axes, zeros beyond the border, as sums of shifted maps. It is its own adjoint, so that
-    its gradient is the same few sums, to any order."""
-
-    @staticmethod
-    def forward(x):
-        return _shifted_sums(x)
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return Blur.apply(gradient)
-
-
-def _shifted_sums(x):
-    """What `Blur` computes; autograd takes it apart into several times as many operations."""
-    x = F.pad(x, [1, 1, 1, 1])
-    x = (x[..., :-2] + x[..., 2:]).add_(x[..., 1:-1], alpha=2)
-    return (x[..., :-2, :] + x[..., 2:, :]).add_(x[..., 1:-1, :], alpha=2).mul_(1 / 16)
+    """`ops.blur2d`."""
+    return upfirdn2d(x, kernel, padding=kernel.shape[-1] // 2)
 
 
 def _spread(weight):
@@ -216,15 +229,6 @@ def _spread(weight):
 
 
 # Regularizers in the form that torch.compile can differentiate twice
-
-def path_length_penalty(synthesis, ws, noise, mean, decay=0.01):
-    """`losses.path_length_penalty` of synthesis(ws): the product Jᵀy is taken by `torch.func`, not by `torch.autograd`."""
-    images, pull_back = torch.func.vjp(synthesis, ws)
-    grads, = pull_back(noise / (images.shape[2] * images.shape[3]) ** 0.5)
-    lengths = grads.float().square().sum(dim=2).mean(dim=1).sqrt()
-    mean = torch.lerp(mean.to(lengths), lengths.mean(), decay)
-    return (lengths - mean).square(), mean
-
 
 def r1_penalty(critic, reals):
     """`losses.r1_penalty` of critic(reals)."""

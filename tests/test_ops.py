@@ -46,18 +46,6 @@ def test_modulated_weights_and_scaled_activations_agree(arguments):
         assert torch.allclose(plain, scaled, atol=1e-9)
 
 
-def test_shifted_sums_are_the_filter_of_stylegan():
-    x, kernel = draw(2, 3, 6, 7).requires_grad_(), ops.resample_kernel((1, 2, 1))
-    forms = []
-    for blur in (lambda x: ops.blur2d(x, kernel), fast.Blur.apply, fast._shifted_sums):
-        out = blur(x)
-        slope, = torch.autograd.grad((out ** 3).sum(), x, create_graph=True)
-        forms.append([out, slope, *torch.autograd.grad((slope ** 2).sum(), x)])
-    assert torch.allclose(torch.func.grad(lambda x: (fast.Blur.apply(x) ** 3).sum())(x.detach()), forms[0][1])
-    for plain, *shifted in zip(*forms):
-        assert all(torch.allclose(plain, other, atol=1e-9) for other in shifted)
-
-
 def test_a_modulated_convolution_is_a_convolution_of_each_sample():
     x, weight, style = draw(3, 4, 8, 8), draw(5, 4, 3, 3, seed=1), draw(3, 4, seed=2)
     weights = ops.demodulate(ops.modulate(weight, style))
@@ -123,14 +111,7 @@ def test_r1_of_a_linear_critic_is_its_squared_slope():
 
 def test_the_regularizers_for_compilation_are_those_of_the_losses():
     torch.manual_seed(0)
-    G = stylegan2.Generator(8, z_dim=8, w_dim=8, channel_max=8).double()
-    D = stylegan2.Discriminator(8, channel_max=8)
-    ws, reals = G.mapping(draw(4, 8))[:, None].repeat(1, G.num_ws, 1).detach().requires_grad_(), draw(4, 3, 8, 8, seed=1).float()
-    synthesis, noise, mean = (lambda ws: G.synthesis(ws, noise="const")), draw(4, 3, 8, 8, seed=2), torch.tensor(0.3).double()
-    written = losses.path_length_penalty(synthesis(ws), ws, noise, mean)
-    compilable = fast.path_length_penalty(synthesis, ws, noise, mean)
-    inputs = [ws, *(p for name, p in G.synthesis.named_parameters() if not name.endswith(("b8.torgb.bias", "noise_strength")))]
-    same_values_and_gradients(written, compilable, inputs)
+    D, reals = stylegan2.Discriminator(8, channel_max=8), draw(4, 3, 8, 8, seed=1).float()
     critics = [D.b8.conv0.weight, D.b4.fc.bias]
     same_values_and_gradients([losses.r1_penalty(D(x := reals.clone().requires_grad_()), x)], [fast.r1_penalty(D, reals)], critics)
     fakes, mix = draw(4, 3, 8, 8, seed=3).float(), torch.rand(4)

@@ -20,6 +20,9 @@ class Dense(nn.Module):
         self.activate = activate
 
     def forward(self, x):
+        if fast.fuses(x):
+            form = {} if self.activate else {"gain": 1.0, "slope": 1.0}
+            return fast.act(x @ self.weight.t(), self.bias, alpha=self.scale, beta=self.lr_mult, **form)
         x = F.linear(x, self.weight * self.scale, self.bias * self.lr_mult)
         return ops.leaky_relu(x) if self.activate else x
 
@@ -37,6 +40,11 @@ class Conv2d(nn.Module):
 
     def forward(self, x, gain=1.0, plain=False):
         convolve = (ops if plain else fast).conv2d_resample
+        if self.activate and not plain and fast.fuses(x):
+            x = convolve(x, self.weight, self.kernel, down=self.down, padding=self.weight.shape[-1] // 2)
+            return fast.act(x, self.bias, alpha=self.scale, gain=2 ** 0.5 * gain, clamp=None if self.clamp is None else self.clamp * gain)
+        if not self.activate and self.bias is None and self.clamp is None:
+            return convolve(x, self.weight * (self.scale * gain), self.kernel, down=self.down, padding=self.weight.shape[-1] // 2)
         x = convolve(x, self.weight * self.scale, self.kernel, down=self.down, padding=self.weight.shape[-1] // 2)
         if self.bias is not None:
             x = x + self.bias.to(x.dtype)[:, None, None]
@@ -65,10 +73,12 @@ class Equalized(nn.Module):
         return F.linear(x, self.scaled(x.dtype))
 
     def conv2d(self, x):
-        return F.conv2d(x, self.scaled(x.dtype), padding=self.weight.shape[-1] // 2)
+        return fast.conv2d(x, self.scaled(x.dtype), padding=self.weight.shape[-1] // 2)
 
     def activate(self, x):
         """Bias and leaky ReLU of [N, O] or [N, O, H, W]."""
+        if fast.fuses(x):
+            return fast.act(x, self.bias, beta=self.lr_mult, gain=1.0)
         bias = (self.bias * self.lr_mult).to(x.dtype)
         return ops.leaky_relu(x + bias.reshape(-1, *[1] * (x.ndim - 2)), gain=1)
 

@@ -18,7 +18,8 @@ class Generator(nn.Module):
                  reached=None, alpha=1.0, pixel_norm=True, equalized=True):
         super().__init__()
         channels = channels or feature_maps(resolution, channel_base, channel_max)
-        self.resolution, self.z_dim, self.reached, self.alpha = resolution, z_dim, reached or resolution, alpha
+        self.resolution, self.z_dim, self.img_channels = resolution, z_dim, img_channels
+        self.reached, self.alpha = reached or resolution, alpha
         self.resolutions = sorted(channels)
         self.pixel_norm = pixel_norm
         layer = lambda *shape, **options: Equalized(*shape, equalized=equalized, **options)
@@ -35,11 +36,13 @@ class Generator(nn.Module):
         """Note how far training has come."""
         self.reached, self.alpha = resolution, alpha
 
-    def forward(self, z, resolution=None, alpha=None, psi=1, noise=None, plain=False, dtype=None):
+    def forward(self, z, resolution=None, alpha=None, psi=1, noise=None, plain=False, dtype=None, c=None):
         """resolution: up to `reached`, which is the default. alpha: from 0, the image of half the resolution, to 1.
 
-        psi and noise belong to the interface of the later generators: here psi must be 1, and there is no noise.
+        psi, noise and c belong to the interface of the later generators: here psi must be 1, and there are no noise and no labels.
         """
+        if c is not None:
+            raise ValueError("this network takes no labels c")
         if psi != 1:
             raise ValueError(f"PGGAN has no truncation: psi is {psi}, but only 1 is possible")
         if z.ndim != 2 or z.shape[1] != self.z_dim:

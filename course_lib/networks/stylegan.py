@@ -128,7 +128,7 @@ class Generator(nn.Module):
                  mapping_width=None, img_channels=3, channels=None, reached=None, alpha=1.0):
         super().__init__()
         channels = channels or feature_maps(resolution, channel_base, channel_max)
-        self.resolution, self.z_dim, self.w_dim = resolution, z_dim, w_dim
+        self.resolution, self.z_dim, self.w_dim, self.img_channels = resolution, z_dim, w_dim, img_channels
         self.mapping = Mapping(z_dim, w_dim, mapping_layers, mapping_width)
         self.synthesis = Synthesis(w_dim, channels, img_channels)
         self.num_ws = self.synthesis.num_ws

@@ -29,10 +29,13 @@ class Mapping(nn.Module):
             if z.ndim != 2 or z.shape[1] != self.z_dim:
                 raise ValueError(f"z has shape {list(z.shape)}; this mapping takes [N, {self.z_dim}]")
             parts.append(ops.pixel_norm(z.to(self.fc0.weight.dtype)))
+        if not self.c_dim and c is not None and c.shape[-1]:
+            raise ValueError("this network takes no labels c")
         if self.c_dim:
-            if c is None or c.shape[-1] != self.c_dim:
-                raise ValueError(f"this network is conditional: pass labels c of shape [N, {self.c_dim}]")
-            parts.append(ops.pixel_norm(self.embed(c.to(self.embed.weight.dtype))))
+            if c is None or c.shape[-1] != self.c_dim or z is not None and c.shape[:-1] not in ((), (1,), (len(z),)):
+                raise ValueError(f"this network is conditional: pass labels c of shape [N, {self.c_dim}], or one row for all")
+            embedding = ops.pixel_norm(self.embed(c.to(self.embed.weight.dtype).reshape(-1, self.c_dim)))
+            parts.append(embedding if z is None else embedding.expand(len(z), -1))
         x = torch.cat(parts, dim=1)
         for i in range(self.layers):
             x = getattr(self, f"fc{i}")(x)
@@ -56,9 +59,9 @@ class StyledConv(nn.Module):
         if isinstance(noise, str):
             noise = {"random": lambda: torch.randn(len(x), 1, *self.noise_const.shape, device=x.device, dtype=x.dtype),
                      "const": lambda: self.noise_const, "none": lambda: None}[noise]()
-        if not plain and fast.folds(x, self.weight):
-            noise = None if noise is None else noise.to(x) * self.noise_strength
-            return fast.styled_conv2d(x, self.weight, style, self.bias, noise, self.up, self.kernel, self.clamp)
+        if not plain and (fast.fuses(x) or fast.folds(x, self.weight)):
+            noise = None if noise is None else noise.to(x.device)
+            return fast.styled_conv2d(x, self.weight, style, self.bias, noise, self.noise_strength, self.up, self.kernel, self.clamp)
         convolve = (ops if plain else fast).modulated_conv2d
         x = convolve(x, self.weight, style, up=self.up, padding=1, kernel=self.kernel)
         if noise is not None:
@@ -77,7 +80,7 @@ class ToRGB(nn.Module):
         self.scale, self.clamp = ops.equalized_scale(self.weight.shape), clamp
 
     def forward(self, x, style, plain):
-        if not plain and fast.folds(x, self.weight):
+        if not plain and (fast.fuses(x) or fast.folds(x, self.weight)):
             x = fast.to_rgb(x, self.weight, style * self.scale, self.bias)
         else:
             convolve = (ops if plain else fast).modulated_conv2d
@@ -173,7 +176,7 @@ class Generator(nn.Module):
                  img_channels=3, conv_clamp=None, channels=None):
         super().__init__()
         channels = channels or feature_maps(resolution, channel_base, channel_max)
-        self.resolution, self.z_dim, self.w_dim, self.c_dim = resolution, z_dim, w_dim, c_dim
+        self.resolution, self.z_dim, self.w_dim, self.c_dim, self.img_channels = resolution, z_dim, w_dim, c_dim, img_channels
         self.mapping = Mapping(z_dim, c_dim, w_dim, mapping_layers)
         self.mapping.register_buffer("w_avg", torch.zeros(w_dim))
         self.synthesis = Synthesis(w_dim, channels, img_channels, conv_clamp)
@@ -218,7 +221,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """4×4 features → minibatch standard deviation → conv → two dense layers, in float32."""
+    """4×4 features → minibatch standard deviation → conv → two dense layers, in the dtype of the parameters."""
 
     def __init__(self, channels, out_features, img_channels, clamp, group_size=4):
         super().__init__()
@@ -232,7 +235,7 @@ class DiscriminatorEpilogue(nn.Module):
     def forward(self, x, plain):
         if hasattr(self, "fromrgb"):
             x = self.fromrgb(x, plain=plain)
-        x = self.conv(ops.minibatch_stddev(x.float(), self.group_size), plain=plain)
+        x = self.conv(ops.minibatch_stddev(x.to(self.conv.weight.dtype), self.group_size), plain=plain)
         return self.out(self.fc(x.flatten(1)))
 
 
@@ -258,6 +261,9 @@ class Discriminator(nn.Module):
         if images.shape[1:] != expected:
             raise ValueError(f"images have shape {list(images.shape)}; this discriminator takes [N, {expected[0]}, "
                              f"{expected[1]}, {expected[2]}]")
+        if c is not None and (c.shape[-1] != self.c_dim or c.shape[:-1] not in ((), (1,), (len(images),))):
+            raise ValueError(f"labels c have shape {list(c.shape)}; this discriminator takes "
+                             + (f"[{len(images)}, {self.c_dim}], or one row for all" if self.c_dim else "none"))
         x = images if dtype is None else images.to(dtype)
         for r in self.resolutions:
             x = getattr(self, f"b{r}")(x, plain)
