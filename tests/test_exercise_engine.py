@@ -1,18 +1,20 @@
 """The exercise engine against answers that misbehave: short messages, no traceback, everything as before."""
 import functools
 import json
+import random as random_numbers
 import signal
 import sys
 import threading
 import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from course_lib import exercises, losses, ops
-from course_lib.exercises import display, engine, guard, probes, records
+from course_lib.exercises import display, engine, explain, guard, probes, proof, records, translate
 from course_lib.exercises.engine import Exercise
 from course_lib.exercises.probes import Computed, Probe
 from course_lib.networks import stylegan2
@@ -239,15 +241,6 @@ def other_form(weight, eps=1e-8):
     return right(weight, eps)
 
 
-def careless(weight, eps=1e-8):
-    result = right(weight, eps)
-    torch.set_default_dtype(torch.float64)
-    torch.set_grad_enabled(False)
-    torch.manual_seed(7)
-    sys.setrecursionlimit(500)
-    return result
-
-
 def closes_the_output(weight, eps=1e-8):
     if sys.stdout:
         sys.stdout.close()
@@ -255,7 +248,7 @@ def closes_the_output(weight, eps=1e-8):
     return right(weight, eps)
 
 
-@pytest.mark.parametrize("answer", [other_form, careless, closes_the_output, Callable(), functools.partial(right),
+@pytest.mark.parametrize("answer", [other_form, closes_the_output, Callable(), functools.partial(right),
                                     functools.partial(right, eps=1e-8), lambda w, e=1e-8: right(w, e),
                                     lambda *args, **kwargs: right(*args, **kwargs)], ids=name)
 def test_a_right_answer_in_an_odd_dress_is_right(answer, generator):
@@ -334,6 +327,87 @@ def test_an_alarm_that_was_set_before_still_rings():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
+
+
+def then(*effects):
+    """A right answer that does something else too."""
+    def answer(weight, eps=1e-8):
+        result = right(weight, eps)
+        for effect in effects:
+            effect(weight)
+        return result
+    return answer
+
+
+@pytest.mark.parametrize("effect, says", [
+    (lambda weight: torch.set_grad_enabled(False), "gradient mode and leaves it so. `with torch.no_grad():`"),
+    (lambda weight: torch.set_default_dtype(torch.float64), "default type"),
+    (lambda weight: torch.manual_seed(7), "the seed of PyTorch"),
+    (lambda weight: np.random.seed(7), "the seed of NumPy"), (lambda weight: random_numbers.seed(7), "the seed of Python"),
+    (lambda weight: torch.set_num_threads(2), "number of threads"),
+    (lambda weight: torch.autograd.set_detect_anomaly(True), "anomaly"),
+    (lambda weight: torch.use_deterministic_algorithms(True), "deterministic"),
+    (lambda weight: np.seterr(all="raise"), "np.errstate"),
+    (lambda weight: sys.setrecursionlimit(500), "recursion limit")], ids=range(10))
+@pytest.mark.parametrize("way", [lambda function: function(), in_a_thread], ids=["alarm", "thread"])
+def test_a_changed_state_of_python_numpy_or_pytorch_is_wrong_and_undone(effect, says, way):
+    def state():
+        return [(part or str)(read()) for read, _, part, _ in guard.STATE.values()]
+
+    before = state()
+    status, mistake, message, _ = way(lambda: engine.judge(exercises.EXERCISES[ID], then(effect)))
+    assert (status, mistake) == ("wrong", "side effect") and says in message and len(message) < 420
+    assert state() == before
+    assert way(lambda: engine.judge(exercises.EXERCISES[ID], right))[0] == "right"
+
+
+def penalty(slopes, before=lambda critic, reals, fakes: None, after=lambda critic, reals, fakes: None):
+    """A right answer to 02.gradient_penalty, with something done before and after it."""
+    def answer(critic, reals, fakes, target, mix):
+        before(critic, reals, fakes)
+        x = torch.lerp(reals.detach(), fakes.detach(), mix[:, None, None, None]).requires_grad_()
+        norms = slopes(critic, x).flatten(1).norm(dim=1)
+        after(critic, reals, fakes)
+        return (norms - target).square() / target ** 2
+    return answer
+
+
+def by_grad(critic, x):
+    return torch.autograd.grad(critic(x).sum(), x, create_graph=True)[0]
+
+
+def by_backward(critic, x):
+    critic(x).sum().backward(create_graph=True)
+    return x.grad
+
+
+def by_backward_and_zeros(critic, x):
+    gradient = by_backward(critic, x)
+    critic.zero_grad()
+    return gradient
+
+
+@pytest.mark.parametrize("answer, says", [
+    (penalty(by_backward), "leaves a gradient in the parameters of `critic`: backward()"),
+    (penalty(by_backward_and_zeros), "throws away the gradient in the parameters of `critic`"),
+    (penalty(by_grad, lambda critic, reals, fakes: reals.requires_grad_()), "leaves requires_grad = True on `reals`"),
+    (penalty(by_grad, lambda critic, reals, fakes: fakes.requires_grad_()), "leaves requires_grad = True on `fakes`"),
+    (penalty(by_grad, after=lambda critic, reals, fakes: critic.requires_grad_(False)), "requires_grad = False on the parameters"),
+    (penalty(by_grad, lambda critic, reals, fakes: critic.eval()), "leaves `critic` in another mode"),
+    (penalty(by_grad, after=lambda critic, reals, fakes: [p.data.mul_(2) for p in critic.parameters()]), "changes the parameters")],
+    ids=range(7))
+def test_what_is_left_in_tensors_and_networks_is_wrong(answer, says):
+    status, mistake, message, _ = engine.judge(exercises.EXERCISES["02.gradient_penalty"], answer)
+    assert (status, mistake) == ("wrong", "side effect") and says in message and len(message) < 420, message
+    assert engine.judge(exercises.EXERCISES["02.gradient_penalty"], penalty(by_grad))[0] == "right"
+
+
+@pytest.mark.parametrize("effect, says", [
+    (lambda x: x.requires_grad_(), "leaves requires_grad = True on `weight`"),
+    (lambda x: x.retain_grad() if x.requires_grad else None, "leaves retain_grad() on `weight`"),
+    (lambda x: right(x).sum().backward() if x.requires_grad else None, "leaves a gradient in `weight`")], ids=range(3))
+def test_what_is_left_in_an_input_is_wrong(effect, says):
+    assert says in engine.judge(exercises.EXERCISES[ID], then(effect))[2]
 
 
 def test_progress_is_kept_and_what_was_right_stays_right(generator):
@@ -541,7 +615,7 @@ def test_where_no_gradient_is_asked_for_an_answer_may_switch_it_on_or_off(id):
     task = exercises.EXERCISES[id]
 
     def switched_on(*args, **kwargs):
-        args = [x.requires_grad_() if isinstance(x, torch.Tensor) else x for x in args]
+        args = [x.detach().requires_grad_() if isinstance(x, torch.Tensor) else x for x in args]
         return task.alternatives[0](*args, **kwargs)
 
     for answer in (switched_on, torch.no_grad()(task.alternatives[0])):
@@ -646,3 +720,177 @@ def test_a_blank_can_be_unpacked_and_used_in_numpy():
 def test_a_result_that_cannot_be_drawn_is_no_traceback():
     result = exercises.check("06.lazy_adam", lambda lr, betas, interval: (lr, tuple(betas) * 2))
     assert result.status == "wrong" and result.picture is None
+
+
+def logistic(x):
+    return 4 * x * (1 - x)
+
+
+def logistic_in_another_order(x):
+    return 4 * x - 4 * x * x
+
+
+def logistic_as_a_square(x):
+    return 1 - (1 - 2 * x) ** 2
+
+
+def chaos(steps):
+    """An exercise whose proof iterates a map that doubles every error."""
+    def orbit(network):
+        x = torch.linspace(0.1, 0.4, 4)
+        for _ in range(steps):
+            x = owner.logistic(x)
+        return x[None]
+
+    owner = SimpleNamespace(logistic=logistic)
+    return Exercise("99.logistic", "logistic(x)", "", logistic, [Probe("numbers", {"x": torch.linspace(0, 1, 5).double()})],
+                    proof.Proof("logistic", orbit, owner=owner, model=None, who="An Orbit",
+                                draw=proof.lines(range(4), "start", "x")), (), alternatives=[logistic_in_another_order])
+
+
+def test_a_proof_that_magnifies_rounding_allows_what_right_answers_differ_by(monkeypatch):
+    task = chaos(steps=15)
+    monkeypatch.setitem(exercises.EXERCISES, task.id, task)
+    images, calls = task.proof.images(logistic_as_a_square, None)
+    shown = proof.Shown(task.proof.reference(None), images, calls)
+    assert not shown.same
+    assert exercises.check(task.id, logistic_as_a_square).status == "right"
+    wrong = exercises.check(task.id, lambda x: 4 * x * (1 - x) * (1 - 1e-3 * (x.dtype == torch.float32)))
+    assert wrong.status == "wrong"
+    assert "but an Orbit gives something else with it: the curve “x” differs first at start = " in wrong.message
+
+
+@pytest.mark.parametrize("id, change, says", [
+    ("00.truncate", lambda x: x + 0.5 * (x.shape[-1] == 256), "of 4 pictures differ, most of all number "),
+    ("10.thresholded", lambda x: x * (1 + (len(x) == 12 and not torch.is_grad_enabled())),
+     "“β = 0” differs first at “0”, 0.188 instead of 0.0938, and the largest difference is ")], ids=["pictures", "bars"])
+def test_what_the_proof_shows_is_said(id, change, says):
+    task = exercises.EXERCISES[id]
+    result = exercises.check(id, lambda *args, **kwargs: change(task.as_declared(task.alternatives[0])(*args, **kwargs)))
+    assert result.status == "wrong" and says in result.message and len(result.message) < 420, result.message
+
+
+def test_a_slow_machine_gives_an_answer_more_time(monkeypatch):
+    task = Exercise("99.slow", "slow(x)", "", lambda x: time.sleep(0.3) or 2 * x,
+                    [Probe("ones", {"x": torch.ones(2).double()})], None, ())
+    monkeypatch.setattr(guard, "SECONDS", 0.2)
+    slower = lambda x: time.sleep(0.5) or 2 * x
+    assert engine.judge(task, slower)[0] == "right" and task.limit >= 20 * 0.3
+    monkeypatch.setattr(guard, "TIMES", 1)
+    assert "did not finish in 0 seconds" in engine.judge(task, slower)[2]
+
+
+def test_in_the_proof_too_the_time_is_relative_to_the_librarys(monkeypatch):
+    task = chaos(steps=2)
+    monkeypatch.setitem(exercises.EXERCISES, task.id, task)
+    monkeypatch.setattr(exercises, "_reference", lambda task: (task.proof.reference(None), 0.05))
+    slow_in_float32 = lambda x: time.sleep(0.15 * (x.dtype == torch.float32)) or logistic_as_a_square(x)
+    monkeypatch.setattr(guard, "SECONDS", 0.1)
+    assert exercises.check(task.id, slow_in_float32).status == "right"
+    monkeypatch.setattr(guard, "TIMES", 1)
+    late = exercises.check(task.id, slow_in_float32)
+    assert "Right on small inputs, but not in an Orbit. Your function did not finish" in late.message
+
+
+def test_a_wrong_value_comes_with_the_smallest_input_and_both_results():
+    task = Exercise("99.double", "double(x, by=2)", "", lambda x, by=2: by * x, [
+        Probe("many", {"x": torch.arange(40.0).double()}),
+        Probe("two", {"x": torch.tensor([0.12345, 3.0]).double(), "by": 2.5})], None, ())
+    assert engine.judge(task, lambda x, by=2: x + by)[2] == (
+        "The values are not right. It fails for: two. With `x = [0.123, 3], by = 2.5` it should be `[0.309, 7.5]`, and yours is "
+        "`[2.62, 5.5]`.")
+    assert "With `x = 40 numbers` the result at `[39]` should be `78`, and yours is `3`." in engine.judge(
+        task, lambda x, by=2: by * x.clamp(max=1.5) if len(x) > 2 else by * x)[2]
+
+
+@pytest.mark.parametrize("value, words", [
+    (torch.tensor([[1.0, -0.25], [3.14159, 2e-9]]), "[[1, -0.25], [3.14, 2e-09]]"), (torch.ones(5, 6), "5×6 numbers"),
+    (torch.tensor(0.5), "0.5"), ([torch.ones(2), torch.ones(5, 6)], "[[1, 1], 5×6 numbers]"), (list(range(30)), "30 numbers"),
+    (("coarse", "fine"), "[coarse, fine]"), (np.arange(3), "[0, 1, 2]"), (None, "None"), (len, "a builtin_function_or_method"),
+    (1024, "1024"), (float("nan"), "nan"), (Computed(None, "reals"), "computed from reals")], ids=str)
+def test_a_value_is_shown_in_short_numbers(value, words):
+    assert explain.readable(value) == words
+
+
+three, five, half = torch.ones(3, requires_grad=True), torch.ones(2, 5), 0.5
+
+
+def changed_view():
+    x = torch.ones(2, 3, requires_grad=True)
+    x.unbind()[0].add_(1)
+
+
+def changed_leaf():
+    torch.ones(2, requires_grad=True).add_(1)
+
+
+def changed_and_differentiated():
+    y = three.exp()
+    z = y.square()
+    y += 1
+    torch.autograd.grad(z.sum(), three)
+
+
+def differentiated_twice():
+    y = three.exp().sum()
+    torch.autograd.grad(y, three)
+    torch.autograd.grad(y, three)
+
+
+RAW = [
+    (lambda: torch.ones(2, 3) + torch.ones(2, 4), "dimension 1 has 3 entries in one and 4 in the other. Give that dimension size 1"),
+    (lambda: torch.ones(2, 3).expand(2, 4), "`expand` cannot make 4 entries of 3 in dimension 1"),
+    (lambda: np.ones((2, 3)) + np.ones(2), "The shapes (2,3) and (2,) do not fit"),
+    (lambda: torch.ones(2, 3).reshape(2, 4), "There are 6 numbers, which do not fill the shape [2, 4]"),
+    (lambda: torch.ones(2, 3).view(4, 2), "There are 6 numbers, which do not fill"),
+    (lambda: np.ones(6).reshape(2, 4), "There are 6 numbers, which do not fill the shape (2,4)"),
+    (lambda: torch.ones(2, 3).T.view(6), "Write `reshape`"),
+    (changed_view, "Change no tensor in place"), (changed_leaf, "Change no tensor in place"),
+    (changed_and_differentiated, "Change no tensor in place"),
+    (lambda: torch.ones(1).expand(3).add_(1), "Change no tensor in place"),
+    (lambda: torch.autograd.grad(five.sum(), five), "`.requires_grad_()`"),
+    (lambda: torch.autograd.grad(three.sum(), five), "`.requires_grad_()`"),
+    (lambda: torch.autograd.grad(three.sum(), three.clone()), "computed from this very x"),
+    (differentiated_twice, "`create_graph=True` keeps it"),
+    (lambda: torch.autograd.grad(three.exp(), three), "Sum over the batch first"),
+    (lambda: half.sqrt(), "`sqrt` belongs to tensors, and here comes a Python float"), (lambda: (2).ndim, "Python int"),
+    (lambda: torch.sqrt(2.0), "torch.sqrt takes a tensor, and this is of type float. Use math.sqrt"),
+    (lambda: half[0], "Here comes a Python float, which has no entries"), (lambda: five.shape(0), "no round brackets"),
+    (lambda: five(2), "called like a function"), (lambda: five.max(dim=1).square(), "Take `.values`"),
+    (lambda: torch.autograd.grad(three.sum(), three).square(), "Take its first entry: `[0]`"),
+    (lambda: torch.sqrt(torch.autograd.grad(three.sum(), three)), "Take its first entry"),
+    (lambda: None + five, "in this line is None"),
+    (lambda: five @ torch.ones(5).double(), "`dtype=x.dtype`"), (lambda: torch.nn.functional.conv2d(
+        torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3).double()), "different types"),
+    (lambda: torch.arange(3).add_(0.5), "different types"),
+    (lambda: 1 if five > 0 else 2, "need one truth value"), (lambda: 1 if np.ones(2) > 0 else 2, "need one truth value"),
+    (lambda: max(five, five), "need one truth value"), (lambda: three.numpy(), "NumPy knows no gradients"),
+    (lambda: five.sum(dim=2), "There is no dimension 2 here: the dimensions of this tensor go from 0 to 1 (or from -2 to -1)"),
+    (lambda: np.ones(2).sum(axis=1), "There is no axis 1: this array has 1 dimensions"),
+    (lambda: five[0, 0, 0], "more indices than dimensions"),
+    (lambda: five[5], "There is no index 5 in dimension 0: it has 2 entries"), (lambda: five[:, 7], "no index 7 in dimension 1"),
+    (lambda: five @ five, "`a @ b.T`"), (lambda: torch.dot(five, five), "`(a * b).sum(dim=-1)`"),
+    (lambda: five @ torch.ones(3), "A matrix"),
+    (lambda: torch.bmm(five[None], five[None]), "A matrix product"), (lambda: five + [1], "`torch.tensor(…)` makes one of a list"),
+    (lambda: torch.einsum("nd,nd->n", five, five[0]), "each dimension has a letter"),
+    (lambda: exec("a, b = 1, 2, 3"), "names before `=`"),
+    (lambda: float(five), "take one number"), (lambda: five.item(), "take one number"),
+    (lambda: torch.cat([five, torch.ones(2, 3, 4)]), "torch.cat and torch.stack join"),
+    (lambda: torch.cat([five, torch.ones(2, 4)]), "torch.cat and torch.stack join"),
+    (lambda: torch.stack([five, torch.ones(2, 4)]), "torch.stack join tensors"), (lambda: torch.nn.functional.conv2d(
+        torch.ones(1, 2, 3, 3), torch.ones(1, 3, 3, 3)), "expects maps of 3 channels and gets 2"),
+    (lambda: torch.nn.functional.conv2d(torch.ones(2, 3), torch.ones(1, 3, 3, 3)), "conv2d takes maps [N, C, H, W]"),
+    (lambda: torch.arange(3).mean(), "here are integers"), (lambda: nothing, "`nothing` is not defined"),          # noqa: F821
+    (lambda: 1 / 0, "divided by 0")]
+
+
+@pytest.mark.parametrize("mistake, says", RAW, ids=range(len(RAW)))
+def test_a_usual_error_says_what_to_do(mistake, says):
+    with pytest.raises(Exception) as raised:
+        mistake()
+    message = engine.raised(raised.value, mistake)
+    assert says in message and type(raised.value).__name__ in message and len(message) < 420, message
+
+
+def test_an_error_of_the_course_is_left_in_its_own_words():
+    assert translate.translated(ValueError("distance compares images [N, 3, H, W]; it got [3, 5]")) is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_lib import exercises, ops, zoo
 from course_lib.exercises import engine, probes, proof
@@ -264,6 +265,12 @@ def test_an_answer_in_single_precision_is_told_so(task):
     assert (result.status, result.mistake) == ("wrong", "dtype")
 
 
+def test_an_answer_that_goes_through_float32_is_nearly_right():
+    task = exercises.EXERCISES["03.adain"]          # among its cases are results of 0, to which nothing but 0 is near
+    answer = lambda *inputs, eps=1e-8: task.alternatives[0](*(x.float() for x in inputs), eps).to(inputs[0].dtype)
+    assert engine.judge(task, answer)[:2] == ("wrong", "nearly")
+
+
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in SINGLE], ids=lambda task: task.id)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_where_single_precision_is_enough_both_are_right_and_half_is_told_so(task, dtype):
@@ -346,7 +353,8 @@ CHANGES = {
         ("ws[:, cutoff:]", "ws.double()[:, cutoff:]"), ("ws[:, cutoff:]", "ws.detach()[:, cutoff:]"),
         ("cutoff is None", "not cutoff"), ("cutoff is None", "cutoff is None or cutoff > 2"), ("dim=1", "dim=0"),
         ("return truncated", "return ws"), ("= w_avg +", "= w_avg * 1.0000001 +"), ("psi * (", "round(psi, 0) * ("),
-        ("w_avg + psi * (ws - w_avg)", "ws.sub_(w_avg).mul_(psi).add_(w_avg)"), ("ws[:, cutoff:]", "truncated[:, cutoff:]")],
+        ("w_avg + psi * (ws - w_avg)", "ws.sub_(w_avg).mul_(psi).add_(w_avg)"), ("ws[:, cutoff:]", "truncated[:, cutoff:]"),
+        ("cutoff is None", "cutoff is None or psi == 0"), ("psi * (", "min(psi, 1) * (")],
     "01.fade_in": [
         ("low), high", "high), low"), ("upscale2d(low)", "low"), ("upscale2d(low)", "low.repeat(1, 1, 2, 2)"),
         ("upscale2d(low)", "upscale2d(low, 4)"), ("), high, alpha", "), high, 1 - alpha"), ("), high, alpha", "), high, alpha ** 2"),
@@ -354,7 +362,8 @@ CHANGES = {
         ("), high, alpha", "), high.flip(0), alpha"), ("), high, alpha", "), high.detach(), alpha"), ("upscale2d(low)", "upscale2d(low.detach())"),
         ("upscale2d(low)", "upscale2d(low.mT).mT.roll(1, 2)"), ("upscale2d(low)", "upscale2d(low.float())"),
         ("), high, alpha)", "), high, alpha).clamp(-1, 1)"), ("), high, alpha", "), high, round(float(alpha), 1)"), ("return ", "return 2 * "),
-        ("torch.lerp(upscale2d(low), high, alpha)", "high.lerp_(upscale2d(low), 1 - alpha)")],
+        ("torch.lerp(upscale2d(low), high, alpha)", "high.lerp_(upscale2d(low), 1 - alpha)"),
+        ("), high, alpha", "), high, float(alpha > 0.5) if abs(alpha - 0.5) > 0.45 else alpha")],
     "01.fade_reals": [
         ("downscale2d(x), x", "x, downscale2d(x)"), ("downscale2d(x)", "x[:, :, ::2, ::2]"), ("downscale2d(x)", "downscale2d(x, 4)"),
         ("downscale2d(x)", "F.max_pool2d(x, 2)"), ("downscale2d(x)", "-F.max_pool2d(-x, 2)"), ("), x, alpha)", "), x, 1 - alpha)"),
@@ -369,7 +378,9 @@ CHANGES = {
         ("within - stable) / fade", "within) / fade"), ("/ fade", "/ stable"), ("/ fade", "// fade"), ("/ fade", "/ (stable + fade)"),
         ("/ fade", "/ 600_000"), ("within > stable", "within > fade"), ("within > stable", "within < stable"),
         ("within > stable", "within > 600_000"), ("start << grown, 1.0", "start << grown, 0.0"), ("(within - stable) / fade", "1.0"),
-        ("start << grown >=", "4 << grown >="), ("return start << grown, 1.0", "return 1.0, start << grown")],
+        ("start << grown >=", "4 << grown >="), ("return start << grown, 1.0", "return 1.0, start << grown"),
+        ("(within - stable) / fade", "max((within - stable) / fade, 0.05)"), ("(within - stable) / fade", "min((within - stable) / fade, 0.95)"),
+        ("start << grown, 1.0", "start * 2.0 ** grown, 1.0"), ("return resolution, 1.0", "return float(resolution), 1.0")],
     "02.equalized_scale": [
         ("shape[1:]", "shape"), ("shape[1:]", "shape[:1]"), ("shape[1:]", "shape[2:]"), ("shape[1:]", "shape[1:2]"),
         ("shape[1:]", "shape[1:3]"), ("shape[1:]", "shape[:-1]"), ("shape[1:]", "shape[-1:]"), ("math.prod(", "sum("),
@@ -382,10 +393,11 @@ CHANGES = {
         (".mean(dim=1, keepdim=True)", ".mean()"), (", keepdim=True", ""), ("+ eps", "- eps"), ("+ eps", "+ 2 * eps"),
         ("+ eps", "+ eps ** 2"), ("+ eps", "+ 1e-8"), ("+ eps", ""), ("x.square()", "x.detach().square()"),
         ("x *", "x.detach() *"), ("x *", "x.abs() *"), ("x *", "(x - x.mean(dim=1, keepdim=True)) *"),
-        ("x.square()", "x.square_()"), (".rsqrt()", ".rsqrt().float()"), (".rsqrt()", ".rsqrt().mul(1.0001)")],
+        ("x.square()", "x.square_()"), (".rsqrt()", ".rsqrt().float()"), (".rsqrt()", ".rsqrt().mul(1.0001)"),
+        ("dim=1", "dim=1 if len(x) > 1 else None")],
     "02.minibatch_stddev": [
         ("x.reshape(size, n // size", "x.reshape(n // size, size"),
-        ("min(group_size, n)", "group_size"), ("min(group_size, n)", "min(4, n)"), ("min(group_size, n)", "n"),
+        ("min(group_size, n)", "group_size"), ("min(group_size, n)", "min(4, n)"), ("min(group_size, n)", "min(group_size, 4, n)"), ("min(group_size, n)", "n"),
         ("min(group_size, n)", "n // min(group_size, n)"), ("unbiased=False", "unbiased=True"), ("dim=0", "dim=1"),
         ("+ 1e-8", ""), ("+ 1e-8", "+ 1e-6"), ("groups.var(dim=0, unbiased=False)", "groups.square().mean(dim=0)"),
         (".sqrt().mean(dim=(2, 3, 4))", ".mean(dim=(2, 3, 4)).sqrt()"), (".sqrt()", ""), (".mean(dim=(2, 3, 4))", ".sum(dim=(2, 3, 4))"),
@@ -404,7 +416,10 @@ CHANGES = {
         (".sum(dim=(1, 2, 3))", ".sum(dim=(0, 1, 2))"), (".sum(dim=(1, 2, 3))", ".sum()"), (".sqrt()", ""),
         ("(norms - target).square()", "(norms - target).abs()"), ("norms - target", "norms - 1"),
         ("norms - target", "norms + target"), ("norms - target", "(norms - target).relu()"), ("/ target ** 2", ""),
-        ("/ target ** 2", "/ target"), ("/ target ** 2", "* target ** 2"), ("target ** 2", "norms ** 2")],
+        ("/ target ** 2", "/ target"), ("/ target ** 2", "* target ** 2"), ("target ** 2", "norms ** 2"),
+        ("mixed = ", "reals.requires_grad_(); mixed = "),
+        ("grads, = torch.autograd.grad(critic(mixed).sum(), mixed, create_graph=True)",
+         "critic(mixed).sum().backward(create_graph=True); grads = mixed.grad")],
     "03.adain": [
         ("x - x.mean", "x + x.mean"), ("x.mean(dim=(2, 3)", "x.mean(dim=(1, 2, 3)"), ("x.mean(dim=(2, 3)", "x.mean(dim=2"),
         ("x = x - x.mean(dim=(2, 3), keepdim=True)", "x = x - x.amin(dim=(2, 3), keepdim=True)"),
@@ -466,7 +481,8 @@ CHANGES = {
         ("+ eps", "+ 1e-7"), ("weight.square()", "weight.detach().square()"), ("weight *", "weight.detach() *"),
         ("weight *", "weight.square() *"), ("weight *", "weight.abs() *"), (", keepdim=True", ""),
         (".rsqrt()", ".rsqrt().float()"), (".rsqrt()", ".float().rsqrt().to(weight.dtype)"),
-        (".rsqrt()", ".rsqrt().mul(1.0001)"), ("weight * (", "weight.mul_(("), (".square()", ".square_()")],
+        (".rsqrt()", ".rsqrt().mul(1.0001)"), ("weight * (", "weight.mul_(("), (".square()", ".square_()"),
+        ("(2, 3, 4)", "(2, 3, 4) if len(weight) > 1 else (1, 2, 3, 4)")],
     "05.modulated_conv2d": [
         ("modulate(weight, style)", "modulate(weight, style.detach())"),
         ("modulate(weight, style)", "modulate(weight, style.flip(0))"),
@@ -489,16 +505,19 @@ CHANGES = {
         ("if demod:", "if not demod:"), (".to(x.dtype)[:, :, None, None]\n    return", "[:, None, None]\n    return"),
         ("up, down, padding, mirror=up > 1", "up, down, 1"),
         ("up, down, padding, mirror=up > 1", "up, down, padding, mirror=True"),
-        ("x = x * (energy", "x = x.detach() * (energy")],
+        ("x = x * (energy", "x = x.detach() * (energy"),
+        ("style.square() @ weight.square().sum(dim=(2, 3)).t()", "(style[:, None, :, None, None] * weight).square().sum(dim=(2, 3, 4))")],
     "06.path_lengths": [
         ("noise /", "noise *"), ("images.shape[2] * images.shape[3]", "images.shape[2]"),
         ("images.shape[2] * images.shape[3]", "images.shape[2] ** 2"), ("** 0.5", "** 0.25"), ("** 0.5", "** 1"),
         ("images * y", "images * y.abs()"), ("images * y", "images.square() * y"), ("images * y", "images * noise"),
         (".sum(), ws", ".mean(), ws"), ("create_graph=True", "retain_graph=True"), (".square()", ".abs()"),
         ("sum(dim=2)", "sum(dim=0)"), ("sum(dim=2)", "amax(dim=2)"), ("sum(dim=2).mean(dim=1)", "sum(dim=1).mean(dim=1)"),
-        (".mean(dim=1)", ".amax(dim=1)"), (".mean(dim=1).sqrt()", ".sqrt().mean(dim=1)"), (".sqrt()", ""),
+        (".mean(dim=1)", ".amax(dim=1)"), (".mean(dim=1).sqrt()", ".sqrt().mean(dim=1)"), (".sqrt()", ""), (".sqrt()", ".add(1e-4).sqrt()"),
         ("grads.float()", "grads.detach()"), ("(images * y).sum()", "(images * y)[0].sum()"),
-        ("(images * y).sum()", "(images * y).mul_(y).sum()")],
+        ("(images * y).sum()", "(images * y).mul_(y).sum()"), ("y = noise", "noise.requires_grad_(); y = noise"),
+        ("grads, = torch.autograd.grad((images * y).sum(), ws, create_graph=True)",
+         "ws.retain_grad(); (images * y).sum().backward(create_graph=True); grads = ws.grad")],
     "06.path_length_penalty": [
         ("(lengths - mean).square()", "(lengths - mean).abs()"), ("(lengths - mean)", "(lengths - mean.detach())"),
         ("(lengths - mean)", "(lengths.detach() - mean)"), ("(lengths - mean)", "(lengths + mean)"),
@@ -514,7 +533,9 @@ CHANGES = {
         (".square()", ".pow(4)"), (".sum(dim=(1, 2, 3))", ".mean(dim=(1, 2, 3))"), (".sum(dim=(1, 2, 3))", ".sum(dim=(2, 3))"),
         (".sum(dim=(1, 2, 3))", ".sum()"), (".sum(dim=(1, 2, 3))", ".sum(dim=(0, 1, 2))"),
         (".sum(dim=(1, 2, 3))", ".amax(dim=(1, 2, 3))"), ("dim=(1, 2, 3))", "dim=(1, 2, 3)).sqrt()"),
-        ("grads.float()", "grads.detach()"), ("grads.float()", "grads[:, :2]"), ("dim=(1, 2, 3))", "dim=(1, 2, 3)) / 2")],
+        ("grads.float()", "grads.detach()"), ("grads.float()", "grads[:, :2]"), ("dim=(1, 2, 3))", "dim=(1, 2, 3)) / 2"),
+        ("grads, = torch.autograd.grad(logits.sum(), reals, create_graph=True)",
+         "reals.retain_grad(); logits.sum().backward(create_graph=True); grads = reals.grad")],
     "06.lazy_adam": [
         ("(interval + 1)", "(interval - 1)"), ("(interval + 1)", "(interval + 2)"), ("(interval + 1)", "interval"),
         ("interval /", "interval //"), ("= interval", "= 1"), ("lr * c", "lr"), ("lr * c", "lr / c"), ("lr * c", "lr ** c"),
@@ -530,7 +551,7 @@ CHANGES = {
         ("b - a *", "b + a *"), ("F.normalize(b - a * (a * b).sum(dim=-1, keepdim=True), dim=-1)", "F.normalize(b, dim=-1)"),
         ("torch.cos", "torch.sin"), ("torch.sin(angle)", "angle"), ("orthogonal *", "orthogonal.abs() *"),
         ("(a * b).sum(dim=-1", "(a * b).mean(dim=-1"), ("return F.normalize(", "return (lambda x, dim: 2 * x)("),
-        ("* torch.acos", "* 180 / torch.pi * torch.acos")],
+        ("* torch.acos", "* 180 / torch.pi * torch.acos"), ("t * torch.acos", "abs(t) * torch.acos")],
     "07.path_terms": [
         ("epsilon ** 2", "epsilon"), ("/ epsilon ** 2", ""), ("/ epsilon ** 2", "* epsilon ** 2"),
         ("epsilon ** 2", "epsilon ** 3"),
@@ -545,7 +566,8 @@ CHANGES = {
         ("1 / len(x)", "1"), ("1 / len(x)", "1 / len(set(x))"), ("(x, y), 1", "(x, x), 1"),
         ("[table > 0]", ""), ("table > 0", "table > 0.2"),
         (".sum().item()", ".mean().item()"), (".sum().item()", ".sum()[None]"), ("table[table > 0] * np", "given * np"),
-        ("for labels in (y, x)", "for labels in (x, y)"), ("x.max() + 1, y.max() + 1", "2, 2")],
+        ("for labels in (y, x)", "for labels in (x, y)"), ("x.max() + 1, y.max() + 1", "2, 2"),
+        ("np.unique(labels, return_inverse=True)[1]", "np.asarray(labels)")],
     "08.clip_distance": [
         ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "2 - ("), ("1 - (", "-("), ("F.normalize(image_features, dim=-1)", "image_features"),
         ("F.normalize(text_features, dim=-1)", "text_features"), ("image_features, dim=-1", "image_features, dim=0"),
@@ -566,7 +588,7 @@ CHANGES = {
         ("l2 * latent", "latent"), ("l2 * latent", "l2 ** 2 * latent"), ("l2 * latent", "0.008 * latent"), ("l2 * latent", "abs(l2 - 0.008) * latent"),
         ("(latents, sources) +", "(latents, sources).sqrt() +"), ("(latents, sources) +", "(latents, 0 * sources) +"),
         ("(latents, sources) +", "(latents[:, 1:], sources[:, 1:]) +"), ("(latents, sources) +", "(latents.detach(), sources) +"),
-        ("(latents, sources) +", "(latents, sources.detach()) +"), ("(latents, sources) +", "(latents, sources).mean() +"),
+        ("(latents, sources) +", "(latents, sources).mean() +"),
         ("(latents, sources) +", "(latents, sources) / latents[0].numel() +"), ("id_weight * ", ""), ("id_weight * ", "l2 * "),
         ("+ id_weight", "- id_weight"), ("id_weight * identity_term", "id_weight"), ("id_weight * identity_term", "0")],
     "09.split_levels": [
@@ -653,6 +675,34 @@ def test_the_second_form_of_the_convolution_may_not_be_the_first():
         assert (result.status, result.mistake) == ("wrong", "weights for each image")
 
 
+def scaled_by(energy):
+    """The convolution of scaled maps, with σ² from energy(weight, style), [N, O]."""
+    def modulated_conv2d_activations(x, weight, style, demod=True, padding=0):
+        x = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
+        return x / (energy(weight, style) + 1e-8).sqrt()[:, :, None, None] if demod else x
+    return modulated_conv2d_activations
+
+
+@pytest.mark.parametrize("energy", [
+    lambda weight, style: ops.modulate(weight, style).square().sum(dim=(2, 3, 4)),
+    lambda weight, style: torch.stack([(weight * s[:, None, None]).square().sum(dim=(1, 2, 3)) for s in style]),
+    lambda weight, style: torch.vmap(lambda s: torch.linalg.vector_norm(weight * s[:, None, None], dim=(1, 2, 3)).square())(style),
+    lambda weight, style: torch.einsum("ni,oikl,ni,oikl->no", style, weight, style, weight)], ids=("all", "one by one", "vmap", "einsum"))
+def test_sigma_may_not_come_from_weights_of_each_image(energy):
+    status, mistake, message, _ = engine.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))
+    assert (status, mistake) == ("wrong", "weights for each image") and "Σ_i s_i² · Σ_k w_ijk²" in message
+
+
+@pytest.mark.parametrize("energy", [
+    lambda weight, style: F.linear(style ** 2, (weight ** 2).sum(dim=(2, 3))),
+    lambda weight, style: torch.einsum("ni,oikl->no", style.square(), weight.square()),
+    lambda weight, style: (style.square()[:, None] * weight.flatten(2).norm(dim=2).square()).sum(dim=2),
+    lambda weight, style: F.conv2d(style.square()[:, :, None, None].expand(-1, -1, *weight.shape[2:]), weight.square())[:, :, 0, 0]],
+    ids=("linear", "einsum", "broadcast", "convolution"))
+def test_sigma_may_come_from_the_shared_weight_in_any_way(energy):
+    assert engine.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))[0] == "right"
+
+
 def test_without_the_model_the_check_says_that_the_proof_did_not_run(monkeypatch):
     monkeypatch.setattr(zoo, "cards", dict)
     exercises._model.cache_clear(), exercises._reference.cache_clear()
@@ -669,3 +719,11 @@ def test_the_trained_generator_draws_the_same_with_a_right_answer_and_something_
     wrong = exercises.check(task.id, next(m.function for m in task.mistakes if m.visible and m.name != "scales_the_outputs"))
     assert wrong.status == "wrong" and "differ" in wrong.alt
     assert wrong.picture.tobytes() != right.picture.tobytes()
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)
+def test_in_the_trained_generator_right_answers_differ_by_a_tenth_of_what_is_allowed_at_most(task):
+    network, (reference, _) = exercises._network(task.proof), exercises._reference(task)
+    for function in task.alternatives[1:]:                  # the first is checked above
+        images, calls = task.proof.images(task.as_declared(function), network, reference.shape)
+        assert calls and proof.Shown(reference, images, calls).difference < proof.SAME / 10, function.__name__

@@ -6,21 +6,24 @@
 `exercises.check("05.demodulate", function)` is the same; `names()` lists them, `progress()` shows what you have solved.
 """
 import inspect
+import time
+from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
 
-from .. import zoo
+from .. import lessons, zoo
 from . import (display, engine, guard, lesson00, lesson01, lesson01_growing, lesson02, lesson02_penalty, lesson02_stddev, lesson03,
                lesson03_mixing, lesson04, lesson05, lesson05_activations, lesson05_convolutions, lesson06, lesson06_lazy,
                lesson06_penalty, lesson07, lesson07_entropy, lesson07_measures, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10,
-               lesson10_edit, proof as proofs, records)
+               lesson10_channels, lesson10_edit, proof as proofs, records)
 from .blank import ____
 from .engine import Result
 
 __all__ = ["____", "Result", "check", "hint", "lesson", "names", "progress", "solution", "stub"]
 MODULES = (lesson00, lesson01, lesson01_growing, lesson02, lesson02_stddev, lesson02_penalty, lesson03, lesson03_mixing, lesson04,
            lesson05, lesson05_convolutions, lesson05_activations, lesson06, lesson06_penalty, lesson06_lazy, lesson07,
-           lesson07_measures, lesson07_entropy, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10, lesson10_edit)
+           lesson07_measures, lesson07_entropy, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10, lesson10_channels,
+           lesson10_edit)
 EXERCISES = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 _hints_seen = {}
 
@@ -66,25 +69,28 @@ def prove(task, answer, generator, status, mistake, message):
     """The generator's word on an answer: it can only take back a "right"; of a wrong answer it shows the picture."""
     with guard.room():
         try:
-            reference = task.proof.reference(generator) if generator else _reference(task)
-            generator = generator or _network(task.proof)
+            network = generator or _network(task.proof)
+            reference, seconds = _timed(task, generator) if generator else _reference(task)
         except (OSError, ValueError) as problem:
             return status, mistake, f"{message} The generator could not be loaded: {problem}", None, ""
+        limit = guard.limit(seconds)
         with guard.without(task.hidden):
-            found, error = guard.attempt(lambda: task.proof.images(task.as_declared(answer), generator, reference.shape),
-                                         guard.SECONDS)
+            found, error = guard.attempt(lambda: task.proof.images(task.as_declared(answer), network, reference.shape), limit)
+        shown = found and proofs.Shown(reference, *found)
+        if status == "right" and found and not shown.same:
+            shown = replace(shown, rounding=task.proof.rounding(network, reference, map(task.as_declared, task.alternatives)))
+    who = task.proof.who[0].lower() + task.proof.who[1:]
     if error is not None:
         if status == "right":
-            who = task.proof.who.lower()
-            return "error", None, f"Right on small inputs, but not in {who}. {engine.raised(error, answer, who=who)}", None, ""
+            return "error", None, f"Right on small inputs, but not in {who}. {engine.raised(error, answer, None, who, limit)}", None, ""
         return status, mistake, message, None, ""
-    shown = proofs.Shown(reference, *found)
     picture, alt = task.proof.picture(shown), task.proof.alt(shown, task.name)
     if status == "right":
         if not shown.calls:
             status, mistake, message = "error", None, f"{task.proof.who} never called your function."
         elif not shown.same:
-            status, message = "wrong", f"Right on small inputs, but {task.proof.who.lower()} gives something else with it."
+            status, message = "wrong", (f"Right on small inputs, but {who} gives something else with it: "
+                                        f"{task.proof.deviation(shown)}")
         else:
             times = f"{shown.calls} time{'s' * (shown.calls > 1)}"
             message = f"Right. {task.proof.who} called your {task.name} {times} and {task.proof.what}."
@@ -100,9 +106,15 @@ def _network(proof):
     return proof.model and _model(proof.model, proof.part)
 
 
+def _timed(task, network):
+    """What the library's function makes in the proof, and how many seconds that took."""
+    began = time.monotonic()
+    return task.proof.reference(network), time.monotonic() - began
+
+
 @lru_cache
 def _reference(task):
-    return task.proof.reference(_network(task.proof))
+    return _timed(task, _network(task.proof))
 
 
 def hint(name):
@@ -150,9 +162,11 @@ class View:
 
 
 def lesson(number):
-    """The exercises of a lesson by name: lesson("05").demodulate."""
+    """The exercises of a lesson by name: lesson("05").demodulate. In a copy that is older than its lesson, it says so."""
     found = {EXERCISES[name].name: View(EXERCISES[name]) for name in names() if name.startswith(f"{number}.")}
     if not found:
         raise ValueError(f'lesson "{number}" has no exercises; these have: '
                          f'{", ".join(sorted({name.split(".")[0] for name in names()}))}')
+    if notice := lessons.notice():
+        print(notice)
     return SimpleNamespace(**found)

@@ -7,7 +7,6 @@ import dis
 import inspect
 import re
 import time
-import traceback
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +15,8 @@ import torch
 
 from . import guard, probes
 from .blank import Blank, ____
+from .explain import difference, not_a_tensor
+from .translate import raised
 
 
 @dataclass(frozen=True)
@@ -119,15 +120,25 @@ class Exercise:
         return declared
 
     @cached_property
+    def _timed(self):
+        began = time.monotonic()
+        return self.outcomes(self.reference, seconds=600), time.monotonic() - began
+
+    @property
     def expected(self):
-        return self.outcomes(self.reference, seconds=600)
+        return self._timed[0]
+
+    @property
+    def limit(self):
+        """The seconds that an answer may take for all probes."""
+        return guard.limit(self._timed[1])
 
     @cached_property
     def mistaken(self):
         return [self.outcomes(mistake.function, seconds=600) for mistake in self.mistakes]
 
-    def outcomes(self, function, way=None, seconds=guard.SECONDS):
-        """What the function makes of every probe, until it takes too long."""
+    def outcomes(self, function, way=None, seconds=guard.SECONDS, data=False):
+        """What the function makes of every probe, until it takes too long. data: see `probes.run`."""
         required, optional = self.parameters
         way = way or probes.binds(function, required, optional)
         if way == "order":                  # no name says which optional ones a probe omits
@@ -135,7 +146,7 @@ class Exercise:
         found, end = [], time.monotonic() + seconds
         for probe in self.probes:
             found.append(probes.run(function, way, probe, required, max(end - time.monotonic(), 0.01), self.returns,
-                                    self.single, self.tolerance))
+                                    self.single, self.tolerance, data))
             if isinstance(found[-1].error, guard.TimeLimit):
                 break
         return found
@@ -159,19 +170,30 @@ def judge(exercise, answer):
     if way is None:
         return "error", None, f"Your function takes other parameters. Write it as {exercise.stub}.", ""
     with guard.room() as printed:
-        expected = exercise.expected
+        expected, limit = exercise.expected, exercise.limit
         with guard.without(exercise.hidden):
-            found = exercise.outcomes(answer, way, guard.SECONDS)
+            found = exercise.outcomes(answer, way, limit)
         status, mistake, message = verdict(exercise, answer, found)
         if status in ("right", "wrong") and mistake is None:
             with guard.without(exercise.hidden):
-                repeated = exercise.outcomes(answer, way, guard.SECONDS)
+                repeated = exercise.outcomes(answer, way, limit)
+                used = exercise.outcomes(answer, way, limit, data=True) if status == "right" else ()
                 other_way = status == "right" and exercise.inspect and exercise.inspect(answer)
             if not right(repeated, expected if status == "right" else found):
                 status, mistake, message = "wrong", "not a function", NOT_A_FUNCTION
+            elif any(outcome.left or outcome.error for outcome in used):
+                status, mistake, message = in_use(exercise, answer, used)
             elif other_way:
                 status, mistake, message = "wrong", *other_way
         return status, mistake, message, str(printed)
+
+
+def in_use(exercise, answer, found):
+    """(status, mistake, message) where the inputs are as a training loop has them."""
+    outcome, probe = next((o, p) for o, p in zip(found, exercise.probes) if o.left or o.error)
+    if outcome.error is None:
+        return "wrong", "side effect", outcome.left
+    return "error", None, raised(outcome.error, answer, probe, seconds=exercise.limit)
 
 
 def unusable(exercise, answer):
@@ -201,9 +223,13 @@ def verdict(exercise, answer, found):
             work = ("Work on a copy." if isinstance(probe.inputs[outcome.changed], (list, np.ndarray)) else
                     "Work on a new tensor: no +=, *=, and no method whose name ends in _.")
             return "wrong", "changes its input", f"Your function changes its input `{outcome.changed}`. {work}"
+        if isinstance(outcome.value, torch.Tensor) and outcome.left:
+            return "wrong", "side effect", outcome.left
     for outcome, wanted, probe in zip(found, expected, exercise.probes):
+        if isinstance(outcome.error, guard.LeftBehind):
+            return "wrong", "side effect", raised(outcome.error, answer)
         if outcome.error is not None:
-            return "error", None, raised(outcome.error, answer, probe)
+            return "error", None, raised(outcome.error, answer, probe, seconds=exercise.limit)
         if outcome.form != wanted.form and outcome.value is not None:
             number = (" `.item()` gives the number in a tensor or an array, `.tolist()` several."
                       if exercise.returns == "numbers" and re.search("a tensor|an array", outcome.form) else "")
@@ -220,93 +246,9 @@ def verdict(exercise, answer, found):
     return "wrong", *difference(exercise, found, expected)
 
 
-def not_a_tensor(value):
-    if value is None:
-        return "sometimes returns None: one of its branches lacks a `return`."
-    if isinstance(value, torch.Tensor):
-        if value.layout != torch.strided:
-            return "returns a sparse tensor."
-        if value.device.type != "cpu":
-            return f"returns a tensor on the device {value.device.type}, though its inputs are on the CPU."
-        if not value.is_floating_point():
-            return f"returns values of type {value.dtype}, which cannot carry a gradient."
-        return None if type(value) in (torch.Tensor, torch.nn.Parameter) else f"returns {probes.kind(value)}."
-    if type(value).__module__ == "numpy":
-        return "returns a NumPy array. Stay in torch: NumPy knows no gradients."
-    return f"returns {probes.kind(value)}."
-
-
-def difference(exercise, found, expected):
-    """(mistake, message) for a tensor that is not the right one: the first fact that explains it."""
-    wrong = [(probe, a, b) for probe, a, b in zip(exercise.probes, found, expected) if probes.distance(a, b) > 1]
-    shapes = next(((p, a, b) for p, a, b in wrong if a.value.shape != b.value.shape), None)
-    if shapes:
-        probe, a, b = shapes
-        return "shape", f"The shape is {list(a.value.shape)}, it should be {list(b.value.shape)}, for: {probe.what}."
-    types = next(((a, b) for _, a, b in wrong if a.value.dtype != b.value.dtype), None)
-    if types:
-        return "dtype", f"Inputs of type {types[1].value.dtype} give a result of type {types[0].value.dtype}. Keep the type."
-    values = [(p, a, b) for p, a, b in wrong if probes.apart(a.value, b.value, b.tolerance) > 1]
-    if not values:
-        probe, a, b = wrong[0]
-        name = next(n for n in b.gradients if probes.apart(a.gradients[n], b.gradients[n], b.tolerance) > 1)
-        source = f"`{name}`" if name.split(".")[0] not in probe.computed() else f"the network behind `{name.split('.')[0]}`"
-        if not a.gradients[name].any():
-            return "no gradient", (f"The values are right, but no gradient reaches {source}. Leave out detach(), .data, "
-                                   "no_grad() and .item().")
-        if a.gradients[name].isnan().any():
-            return "gradient", (f"The values are right, but the gradient of {source} is NaN for: {probe.what}. The root of 0 has "
-                                "no slope: what is added to avoid that belongs inside the root.")
-        return "gradient", f"The values are right, but the gradient of {source} is not. Is a part of it detached?"
-    probe, a, b = next((x for x in values if not probes.close(*x[1:])), values[0])
-    where = f"It fails for: {probe.what}."
-    if a.value.isnan().any() and not b.value.isnan().any():
-        return "nan", ("The result contains NaN: a division by zero, the root of a negative number, or the logarithm of 0. "
-                       + where)
-    if all(probes.close(a, b) for _, a, b in wrong):
-        return "nearly", (f"Nearly right: the values differ by less than a thousandth. {where} Is a small constant another "
-                          "one, or in another place, do you round, or do you go through float32?")
-    count = len(exercise.probes) - len(wrong)
-    right_ones = f"Right for {count} of {len(exercise.probes)} inputs, not for all. " if count else "The values are not right. "
-    return None, right_ones + where
-
-
 def variables(answer):
     """The global variables that a function reads: what may change after the check."""
     code = getattr(answer, "__code__", None)
     names = {i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"} if code else ()
     data = (bool, int, float, str, list, tuple, dict, set, torch.Tensor)
     return sorted(name for name in names if isinstance(answer.__globals__.get(name), data))
-
-
-def raised(error, answer, probe=None, who="the generator"):
-    """One sentence about an exception, with the learner's line and without a traceback."""
-    if isinstance(error, guard.OwnFunction):
-        return "This is the function you are writing: the library's own is switched off during the check. Write it yourself."
-    if isinstance(error, guard.TimeLimit):
-        return (f"Your function did not finish in {guard.SECONDS} seconds. Look for a loop that never ends."
-                + (" It still runs in the background; restart the kernel to stop it." if error.args else ""))
-    if isinstance(error, guard.Replaced):
-        return f"Your function replaces {error.args[0]}. That was undone; use names of your own."
-    if isinstance(error, guard.BadResult):
-        return f"It {error}."
-    if isinstance(error, RecursionError):
-        return "Your function calls itself without end, or returns a list that contains itself."
-    if isinstance(error, (SystemExit, GeneratorExit)):
-        return "Your function leaves Python, as exit() does. Use `return`."
-    code = getattr(answer, "__code__", None)
-    lines = [f for f in traceback.extract_tb(error.__traceback__) if code and f.filename == code.co_filename]
-    line = f" in line {lines[-1].lineno}" + (f" (`{lines[-1].line}`)" if lines[-1].line else "") if lines else ""
-    who = "Your function" if lines or probe else f"With it {who}"
-    leaf = (" The inputs of a check are no leaves, so their .grad is None: use torch.autograd.grad."
-            if "'NoneType'" in named(error) and "backward" in getattr(code, "co_names", ()) else "")
-    return f"{who} raises {named(error)}{line}.{leaf}" + (f" The input: {probe.what}." if probe else "")
-
-
-def named(error):
-    """Type and first line of an exception, at most 160 characters, without addresses."""
-    try:
-        text = re.sub(r"0x[0-9a-fA-F]+", "0x…", (str(error).strip().splitlines() or [""])[0]).rstrip(".")
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text[:160]}{'…' * (len(text) > 160)}" if text else type(error).__name__

@@ -1,15 +1,18 @@
 """Running somebody's function: a time limit, no megabytes on the screen, and everything as it was afterwards.
 
-The time limit. In the main thread of Linux and macOS an alarm raises `TimeLimit` inside the answer, again and again until
-it gets out; it stops any Python code, but only between two calls into C. Elsewhere (Windows, other threads) the answer
-runs in a thread of its own, which gets the same exception. Either way a single call into C that never returns cannot be
-stopped: there the alarm waits with it, while the thread is left behind and runs on until the kernel is restarted.
+The time limit is SECONDS, or TIMES as long as the library's own function takes on this machine, if that is more. In the main
+thread of Linux and macOS an alarm raises `TimeLimit` inside the answer, again and again until it gets out; it stops any Python
+code, but only between two calls into C. Elsewhere (Windows, other threads) the answer runs in a thread of its own, which gets the
+same exception. Either way a single call into C that never returns cannot be stopped: there the alarm waits with it, while the
+thread is left behind and runs on until the kernel is restarted.
 """
 import builtins
 import contextlib
 import ctypes
 import io
 import math
+import operator
+import random
 import signal
 import sys
 import threading
@@ -18,6 +21,7 @@ import types
 import warnings
 from importlib import import_module
 
+import numpy as np
 import torch
 
 from .. import losses, ops
@@ -28,8 +32,28 @@ from ..training import schedule
 separability = import_module("course_lib.metrics.separability")     # metrics.separability is the function
 COURSE = (ops, losses, claims, path_length, schedule, separability, styleclip_losses, mapper, global_directions)
 
-SECONDS = 10                    # for all probes of one check, and again for the proof
+SECONDS = 10                    # at least, for all probes of one check, and again for the proof
+TIMES = 20                      # as long as the library's own function may an answer take, where that is more
 KEPT = 300                      # characters of what an answer prints
+
+# The state of Python, NumPy and PyTorch: how to read it, how to put it back, what of it must stay (all, if None), and advice.
+OWN_DRAWS = "Draw with a `torch.Generator` of your own."
+STATE = {
+    "PyTorch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled, None,
+                                "`with torch.no_grad():` ends with its block."),
+    "PyTorch's default type": (torch.get_default_dtype, torch.set_default_dtype, None, "Give new tensors a type: `dtype=x.dtype`."),
+    "the seed of PyTorch": (lambda: (torch.initial_seed(), torch.get_rng_state()), lambda state: torch.set_rng_state(state[1]),
+                            lambda state: state[0], OWN_DRAWS),
+    "the seed of NumPy": (np.random.get_state, np.random.set_state, lambda state: state[1].tobytes(), OWN_DRAWS),
+    "the seed of Python": (random.getstate, random.setstate, lambda state: state[1][:-1], OWN_DRAWS),
+    "PyTorch's number of threads": (torch.get_num_threads, torch.set_num_threads, None, "Leave it alone."),
+    "PyTorch's anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, None, "Leave it alone."),
+    "PyTorch's choice of deterministic algorithms": (torch.are_deterministic_algorithms_enabled,
+                                                     torch.use_deterministic_algorithms, None, "Leave it alone."),
+    "NumPy's treatment of errors": (np.geterr, lambda state: np.seterr(**state), None,
+                                    "`with np.errstate(…):` ends with its block."),
+    "Python's recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit, None, "Leave it alone."),
+}
 
 
 class TimeLimit(BaseException):
@@ -44,26 +68,44 @@ class Replaced(Exception):
     """The answer put something else in the place of a function of PyTorch, Python or the course."""
 
 
+class LeftBehind(Exception):
+    """The answer changed the state of Python, NumPy or PyTorch: what, and advice."""
+
+
 class BadResult(Exception):
     """The answer gave something that the proof cannot go on with."""
+
+
+def limit(seconds):
+    """The seconds that an answer may take where the library's own function took `seconds` on this machine."""
+    return max(SECONDS, TIMES * seconds)
 
 
 def attempt(function, seconds):
     """Call function(); returns (value, None) or (None, exception). Ctrl-C, the kernel's stop button, passes through.
 
-    Names of PyTorch, Python and the course that the call replaced or deleted are put back.
+    Names of PyTorch, Python and the course that the call replaced or deleted are put back, and so is the STATE; both count as
+    exceptions.
     """
     alarm = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     owners = (builtins, math, torch, torch.nn.functional, torch.linalg, torch.Tensor, *COURSE)
     kept = [(owner, dict(vars(owner))) for owner in owners]
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    recursion, out = sys.getrecursionlimit(), (sys.stdout, sys.stderr)
+    state, left = {name: read() for name, (read, *_) in STATE.items()}, []
+    dtype, out = torch.get_default_dtype(), (sys.stdout, sys.stderr)
     replaced = []
+
+    def watched():
+        value = function()
+        left.append(changed(state))             # here, because the gradient mode belongs to a thread
+        return value
+
     try:
-        value, error = (_with_alarm if alarm else _in_thread)(function, seconds)
+        value, error = (_with_alarm if alarm else _in_thread)(watched, seconds)
     finally:
         for owner, names in kept:
             now = dict(vars(owner))
+            if len(now) == len(names) and all(map(operator.is_, now.values(), names.values())):
+                continue
             for name in [name for name, thing in names.items() if now.get(name, kept) is not thing and name != "_"]:
                 setattr(owner, name, names[name])
                 replaced.append(f"{owner.__name__}.{name}")
@@ -71,12 +113,24 @@ def attempt(function, seconds):
                 delattr(owner, name)
                 replaced.append(f"{owner.__name__}.{name}")
         if torch.get_default_dtype() != dtype:
-            torch.set_default_dtype(dtype)
-            replaced = [name for name in replaced if name != "torch.Storage"]
-        sys.setrecursionlimit(recursion)
-        torch.set_grad_enabled(grad)
+            replaced = [name for name in replaced if name != "torch.Storage"]       # it follows the default type
+        for name in left[0] if left else changed(state):
+            STATE[name][1](state[name])
         sys.stdout, sys.stderr = out
-    return (None, Replaced(replaced[0])) if replaced else (value, error)
+    if replaced:
+        return None, Replaced(replaced[0])
+    if left and left[0] and error is None:
+        return None, LeftBehind(left[0][0], STATE[left[0][0]][3])
+    return value, error
+
+
+def changed(state):
+    """The names of STATE that are no longer as they were."""
+    return [name for name, (read, _, part, _) in STATE.items() if (part or _all)(read()) != (part or _all)(state[name])]
+
+
+def _all(state):
+    return state
 
 
 def _with_alarm(function, seconds):

@@ -24,7 +24,7 @@ def probe(what, n, layers, dim, psi, dtype=torch.float64, **cutoff):
 truncate = Exercise(
     "00.truncate", "truncate(ws, w_avg, psi, cutoff=None)",
     conventions="ws is [N, num_ws, w_dim], w_avg is [w_dim]. Return w̄ + ψ (w − w̄) in the layers before `cutoff` (in all "
-                "layers if it is None) and w in the others, as a new tensor.",
+                "layers if it is None) and w in the others, as a new tensor. ψ is any number. Gradients must pass through it.",
     production=ops.truncate,
     probes=[probe("three latents, ψ = 0.7", 3, 6, 5, 0.7),
             probe("ψ = 0.3 in float32", 2, 4, 7, 0.3, torch.float32),
@@ -33,10 +33,12 @@ truncate = Exercise(
             probe("ψ = −1", 2, 3, 5, -1),
             probe("ψ = 1.5", 1, 6, 3, 1.5),
             probe("ψ = 0.3 and cutoff = 2", 3, 6, 5, 0.3, cutoff=2),
-            probe("cutoff = 1 of four layers and four latents", 4, 4, 4, 0.3, cutoff=1),
-            probe("cutoff = 3 in float32", 3, 5, 4, -0.5, torch.float32, cutoff=3),
+            probe("ψ = 0.01 and cutoff = 1, of four layers and four latents", 4, 4, 4, 0.01, cutoff=1),
+            probe("cutoff = 4 of five layers in float32", 3, 5, 4, -0.5, torch.float32, cutoff=4),
             probe("cutoff = 0: no layer is truncated", 3, 6, 5, 0.3, cutoff=0),
-            probe("a cutoff equal to the number of layers", 2, 4, 5, 0.3, cutoff=4),
+            probe("ψ = 0 and cutoff = 2", 3, 5, 6, 0, cutoff=2),
+            probe("ψ = 2 and cutoff = 3", 2, 6, 4, 2, cutoff=3),
+            probe("ψ = 0.99 and a cutoff equal to the number of layers", 2, 4, 5, 0.99, cutoff=4),
             Probe("latents that all lie at w̄", {"ws": normal(1, 1, 4, seed=5).expand(3, 6, 4), "w_avg": normal(4, seed=5),
                                                 "psi": 0.3})],
     proof=Proof("truncate", four_truncations, titles=("ψ 0.5", "ψ −0.5", "half: ψ 0.3", "cutoff 0")),
@@ -124,9 +126,22 @@ def mean_after_the_cutoff(ws, w_avg, psi, cutoff=None):
     return with_cutoff(w_avg.expand_as(ws), w_avg + psi * (ws - w_avg), cutoff)
 
 
-@mistake("Do not limit ψ: −1 leads to the other side of w̄, 1.5 beyond w.")
+LIMITED = "Do not limit ψ: −1 leads to the other side of w̄, 1.5 beyond w."
+
+
+@mistake(LIMITED)
 def psi_clamped(ws, w_avg, psi, cutoff=None):
     return with_cutoff(ws, w_avg + min(max(psi, 0), 1) * (ws - w_avg), cutoff)
+
+
+@mistake(LIMITED, visible=False)
+def psi_at_most_1(ws, w_avg, psi, cutoff=None):
+    return with_cutoff(ws, w_avg + min(psi, 1) * (ws - w_avg), cutoff)
+
+
+@mistake("`cutoff` counts at every ψ, at 0 too: the layers from `cutoff` on stay as they are in ws.", visible=False)
+def cutoff_ignored_at_0(ws, w_avg, psi, cutoff=None):
+    return w_avg.expand_as(ws).clone() if psi == 0 else with_cutoff(ws, w_avg + psi * (ws - w_avg), cutoff)
 
 
 def ignoring_the_cutoff(formula):

@@ -33,7 +33,8 @@ def fading(generator):
 fade_in = Exercise(
     "01.fade_in", "fade_in(low, high, alpha)",
     conventions="low is [N, C, H, W], high is [N, C, 2H, 2W], alpha is a number or a tensor without dimensions, from 0 to 1. Return "
-                "(1 − α) · low, enlarged by repeating every pixel, + α · high, as a new tensor [N, C, 2H, 2W].",
+                "(1 − α) · low, enlarged by repeating every pixel, + α · high, as a new tensor [N, C, 2H, 2W]. "
+                "Gradients must reach both.",
     production=ops.fade_in,
     probes=[two("three images of three channels, α = 0.3", 3, 3, 4, 4, 0.3),
             two("images that are wider than high, α = 0.7", 2, 3, 3, 5, 0.7),
@@ -43,7 +44,8 @@ fade_in = Exercise(
             two("maps of one pixel and of 2×2", 3, 3, 1, 1, 0.4),
             two("α as a tensor", 3, 2, 3, 2, scalar(0.35)),
             two("α as a tensor of float32", 2, 2, 2, 3, scalar(0.8, torch.float32), torch.float32),
-            two("values far from 0", 2, 3, 3, 4, 0.3, shift=5.0),
+            two("α = 0.01, near the beginning", 2, 3, 5, 3, 0.01), two("α = 0.99, near the end", 2, 2, 3, 6, 0.99),
+            two("α = 0.3125", 2, 2, 4, 5, 0.3125), two("values far from 0", 2, 3, 3, 4, 0.3, shift=5.0),
             two("values of about 0.00001", 3, 3, 2, 2, 0.3, scale=1e-5)],
     proof=Proof("fade_in", fading, model=PGGAN, titles=("α = 0", "0.3", "0.6", "0.9")),
     hints=("Two images can only be mixed when they have the same size. Which one do you enlarge, and how?",
@@ -180,6 +182,8 @@ fade_reals = Exercise(
             real("float32, α = 0.3", 3, 3, 8, 4, 0.3, torch.float32),
             real("α = 0", 2, 3, 4, 8, 0), real("α = 1", 2, 3, 8, 6, 1),
             real("a single channel", 3, 1, 8, 12, 0.45), real("four channels, α = 0.55", 1, 4, 6, 6, 0.55),
+            real("α = 0.01, near the beginning", 2, 3, 6, 8, 0.01), real("α = 0.99, near the end", 2, 2, 4, 10, 0.99),
+            real("α = 0.3125", 2, 2, 8, 4, 0.3125),
             real("images of 2×2", 3, 3, 2, 2, 0.4), real("α as a tensor", 3, 2, 6, 4, scalar(0.35)),
             real("α as a tensor of float32", 2, 2, 4, 6, scalar(0.8, torch.float32), torch.float32),
             real("images of one colour", 2, 3, 4, 4, 0.3, x=normal(2, 3, 1, 1, seed=4).expand(2, 3, 4, 4).clone()),

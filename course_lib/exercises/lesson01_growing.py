@@ -1,9 +1,11 @@
 """Lesson 01, exercise 3: which resolution trains after so many images, and with which α."""
+from numbers import Integral
+
 import torch
 
 from ..training import schedule
 from .engine import Exercise
-from .probes import Probe
+from .probes import Probe, leaves_of
 from .proof import Proof, lines
 
 THOUSANDS = [10 * i + 5 for i in range(125)]
@@ -20,20 +22,30 @@ def after(images, resolution=1024, what=None, **options):
     return Probe(what or f"{images:,} images, resolution = {resolution}{said}", {"images": images, "resolution": resolution, **options})
 
 
+def float_resolution(answer):
+    """Whether a resolution is no integer; all else about the answer is right."""
+    for probe in growing.probes:
+        resolution, _ = leaves_of(growing.as_declared(answer)(**probe.inputs))
+        if not isinstance(resolution, Integral):
+            return "float resolution", (f"Right but for a type: the resolution is {resolution!r}, for: {probe.what}. Pixels are "
+                                        "counted in integers, and `start * 2 ** n` is one if n comes from // or divmod.")
+
+
 growing = Exercise(
     "01.growing", "growing(images, resolution, start=4, stable=600_000, fade=600_000)",
-    conventions="Return (resolution, α) after `images` images, as Python numbers. Every resolution, from `start` up, trains for `stable` "
-                "images at α = 1; then the doubled one fades in over `fade` images, with α from 0 to 1 in a straight line, and trains "
-                "for `stable` images. The last is `resolution`: there α stays 1. While the new resolution fades in, it is the one to "
-                "return. At the very image where a fade begins, the old resolution with α = 1 and the new with α = 0 are the same, and "
-                "both are right. `fade` may be 0: then the next resolution is switched on at once.",
-    production=schedule.growing, returns="numbers",
+    conventions="Return (resolution, α) after `images` images, as Python numbers, the resolution an integer. Every resolution, "
+                "from `start` up, trains for `stable` images at α = 1; then the doubled one fades in over `fade` images, with α "
+                "from 0 to 1 in a straight line, and trains for `stable` images. The last is `resolution`: there α stays 1. While "
+                "the new resolution fades in, it is the one to return. At the very image where a fade begins, the old resolution "
+                "with α = 1 and the new with α = 0 are the same, and both are right. `fade` may be 0: then the next resolution is "
+                "switched on at once.",
+    production=schedule.growing, returns="numbers", inspect=float_resolution,
     probes=[after(0), after(300_000), after(750_000), after(900_000), after(1_130_000), after(1_200_000), after(1_500_000),
-            after(2_175_000), after(4_300_000), after(8_700_000), after(9_450_000), after(20_000_000),
+            after(603_000), after(1_197_000), after(2_175_000), after(4_300_000), after(8_700_000), after(9_450_000),
+            after(20_000_000),
             after(55_000, 64, stable=40_000, fade=20_000), after(275_000, 64, stable=40_000, fade=20_000), after(290_000, 64, stable=40_000, fade=20_000),
             after(165_000, 64, stable=20_000, fade=50_000), after(190_000, 64, stable=20_000, fade=50_000),
-            after(230, 256, start=32, stable=100, fade=80), after(500, 256, start=32, stable=100, fade=80),
-            after(650, 256, start=32, stable=100, fade=80),
+            *(after(images, 256, start=32, stable=100, fade=80) for images in (101, 230, 500, 539, 650)),
             after(300, 16, start=16, stable=50, fade=40), after(75, 16, start=16, stable=50, fade=40),
             after(79, 32, stable=80, fade=0), after(81, 32, stable=80, fade=0), after(200, 32, stable=80, fade=0),
             after(900, 32, stable=80, fade=0)],
@@ -177,6 +189,9 @@ for _name, _message, _rule in (
     _rule.__name__ = _name
     growing.mistake(_message)(_rule)
 
+limited = by_rule(share=lambda within, stable, fade: min(max((within - stable) / fade, 0.05), 0.95))
+limited.__name__ = "limited"
+growing.mistake("α grows from 0 to 1, all the way. You keep it away from the ends.", visible=False)(limited)
 unguarded.__name__ = "fade_of_nothing"
 growing.mistake("With fade = 0 the next resolution is switched on at once. You divide by 0 there.", visible=False)(unguarded)
 

@@ -33,7 +33,8 @@ def with_an_empty_pixel():
 pixel_norm = Exercise(
     "02.pixel_norm", "pixel_norm(x, eps=1e-8)",
     conventions="x is [N, C, H, W], or [N, C] for latents. Return the same shape: the features of every pixel (dimension 1), divided "
-                "by the root of the mean of their squares; eps is added to the mean, inside the root.",
+                "by the root of the mean of their squares; eps is added to the mean, inside the root. Gradients must pass "
+                "through it.",
     production=ops.pixel_norm,
     probes=[maps("three images, five maps of 4×6", 3, 5, 4, 6),
             maps("latents [N, C]", 3, 7),
@@ -45,6 +46,7 @@ pixel_norm = Exercise(
             maps("features of about 0.0001, where eps counts", 3, 5, 4, 3, scale=1e-4),
             maps("eps = 0.1", 3, 4, 5, 2, eps=0.1),
             maps("a single map", 3, 1, 4, 4),
+            maps("one image", 1, 5, 3, 4), maps("one latent", 1, 6),
             maps("1×1 pixels", 3, 8, 1, 1),
             Probe("one pixel that is all zeros", {"x": with_an_empty_pixel()})],
     proof=Proof("pixel_norm", drawn, model=PGGAN, part="32"),

@@ -43,7 +43,8 @@ gradient_penalty = Exercise(
     conventions="critic is a function from images [N, 3, H, W] to logits [N]; reals and fakes are images, mix [N] is one number from 0 "
                 "to 1 for each pair. x̂ = (1 − mix) · real + mix · fake. Return (‖∇D(x̂)‖ − target)² / target² for each image, [N]: "
                 "the gradient of the sum of the logits with respect to x̂, its length over an image. The critic is trained on "
-                "it, so it must itself be differentiable.",
+                "it, so it must itself be differentiable. The call leaves no gradient in the critic's parameters, and reals and fakes "
+                "as they are.",
     production=losses.gradient_penalty, reference=reference,
     probes=[judged("three pairs, target = 1", 3, (4, 6)),
             judged("target = 2.5", 3, (5, 3), target=2.5),
@@ -52,7 +53,7 @@ gradient_penalty = Exercise(
             judged("mix = 0.3, 0 and 1", 3, (3, 4), mix=(0.3, 0.0, 1.0), target=2.0),
             judged("one pair", 1, (5, 4), target=3.0),
             judged("as many pairs as channels, rows and columns", 3, (3, 3), target=1.5),
-            judged("four pairs, rows and columns", 4, (4, 4), target=0.75),
+            judged("four pairs, rows and columns, mix = 0.01, 0.99, 0.4, 0.7", 4, (4, 4), target=0.75, mix=(0.01, 0.99, 0.4, 0.7)),
             judged("a critic whose samples see each other through minibatch_stddev", 4, (3, 5), target=4.0, stddev=True),
             judged("minibatch_stddev in float32", 4, (4, 3), dtype=torch.float32, stddev=True),
             judged("a critic that is nearly linear", 3, (2, 5), target=2.0, bend=1e-3),

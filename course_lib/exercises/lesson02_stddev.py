@@ -18,6 +18,13 @@ def batch(what, *shape, dtype=torch.float64, scale=1.0, shift=0.0, copies=1, **g
     return Probe(what, {"x": x, **group_size})
 
 
+def one_group_of_copies():
+    """Three groups of four; those of the second are copies of one sample."""
+    x = normal(12, 3, 2, 4, seed=5)
+    x[1::3] = x[1]
+    return x
+
+
 def half_copied(groups, seed):
     """Images of 2 · `groups` strided groups of four: different ones in the first half of the groups, copies of one in the others."""
     images = normal(4, 2 * groups, 3, 4, 4, seed=seed, dtype=torch.float32, scale=2.0)
@@ -43,7 +50,8 @@ minibatch_stddev = Exercise(
     conventions="x is [N, C, H, W]. Groups are strided: with m = N / group_size groups, sample i belongs to group i mod m (reshape to "
                 "[group_size, m, C, H, W]). A batch smaller than group_size is one group. In a group: the deviation √(variance + "
                 "1e-8) of every feature at every pixel, with the biased variance; averaged over features and pixels to one "
-                "number. Return [N, C + 1, H, W]: x, and as last channel the number of the sample's group.",
+                "number. Return [N, C + 1, H, W]: x, and as last channel the number of the sample's group. Gradients must pass "
+                "through it.",
     production=ops.minibatch_stddev, reference=reference,
     probes=[batch("three samples, fewer than group_size", 3, 4, 3, 3),
             batch("eight samples: two groups of four", 8, 3, 4, 5),
@@ -58,6 +66,8 @@ minibatch_stddev = Exercise(
             batch("features whose mean is far from 0", 8, 3, 2, 4, shift=5.0),
             batch("features of about 0.0001, where 1e-8 counts", 4, 3, 5, 2, scale=1e-4),
             batch("two groups of four copies", 8, 4, 3, 2, copies=4),
+            Probe("three groups, one of them of copies", {"x": one_group_of_copies()}),
+            batch("group_size = 6: two groups", 12, 2, 3, 3, group_size=6),
             batch("1×1 maps", 8, 5, 1, 1)],
     proof=Proof("minibatch_stddev", variety_learnt, model=None, who="A small discriminator", what="learns as with the library's",
                 draw=lines(range(80), "steps", "mean logit", ("of different images", "of copies"))),

@@ -24,7 +24,8 @@ def one_constant(x):
 adain = Exercise(
     "03.adain", "adain(x, scale, bias, eps=1e-8)",
     conventions="x is [N, C, H, W]; scale (y_s) and bias (y_b) are [N, C]. Return y_s (x − μ) / √(σ² + ε) + y_b. μ and σ² are the "
-                "mean and the variance of one feature map of one sample. The variance is biased: divide by H·W.",
+                "mean and the variance of one feature map of one sample. The variance is biased: divide by H·W. Gradients must "
+                "pass through it.",
     production=ops.adain,
     probes=[styled("three samples of five maps, 4×6", 3, 5, (4, 6)),
             styled("as many samples as maps, rows and columns", 4, 4, (4, 4)),
@@ -188,7 +189,7 @@ def affine(what, n, c, dtype=torch.float64, factor=1.0):
 split_style = Exercise(
     "03.split_style", "split_style(y)",
     conventions="y is [N, 2C], the output of a layer's affine map A. Return the tuple (y_s, y_b), each [N, C]: the first half "
-                "plus 1, and the second half as it is.",
+                "plus 1, and the second half as it is. Gradients must pass through it.",
     production=ops.split_style, returns="tensors",
     probes=[affine("three samples, five maps", 3, 5),
             affine("four samples, two maps", 4, 2),

@@ -29,7 +29,8 @@ def four_mixtures(generator):
 mix_styles = Exercise(
     "03.mix_styles", "mix_styles(ws1, ws2, cutoff)",
     conventions="ws1 and ws2 are [N, num_ws, w_dim]: a latent for every layer. cutoff is an integer from 0 to num_ws. Return "
-                "[N, num_ws, w_dim], a new tensor: the layers 0 … cutoff − 1 of ws1, the others of ws2.",
+                "[N, num_ws, w_dim], a new tensor: the layers 0 … cutoff − 1 of ws1, the others of ws2. Gradients must pass "
+                "through it.",
     production=ops.mix_styles,
     probes=[two("three latents of six layers, cutoff = 2", 3, 6, 5, 2),
             two("cutoff = 1", 2, 5, 7, 1),

@@ -33,7 +33,8 @@ def four_noises(generator):
 add_noise = Exercise(
     "04.add_noise", "add_noise(x, noise, strength)",
     conventions="x is [N, C, H, W]. noise is [H, W], the same for the whole batch, or [N, 1, H, W]. strength is a number, a tensor "
-                "without dimensions, or [C]: one for each feature map. Return x + strength · noise, a new tensor.",
+                "without dimensions, or [C]: one for each feature map. Return x + strength · noise, a new tensor. Gradients must "
+                "reach x and the strength.",
     production=ops.add_noise,
     probes=[noisy("three samples of five maps, each sample with its noise", 3, 5, (4, 6)),
             noisy("one noise for the batch", 3, 4, (5, 3), "shared"),

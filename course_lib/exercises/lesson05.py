@@ -17,7 +17,8 @@ def styled(what, n, o, i, k, dtype=torch.float64, style=None, scale=1.0):
 
 modulate = Exercise(
     "05.modulate", "modulate(weight, style)",
-    conventions="weight is [O, I, k, k], style is [N, I]. Return w' [N, O, I, k, k] with w'_ijk = s_i · w_ijk.",
+    conventions="weight is [O, I, k, k], style is [N, I]. Return w' [N, O, I, k, k] with w'_ijk = s_i · w_ijk. Gradients must "
+                "pass through it.",
     production=ops.modulate,
     probes=[styled("three images, five output and four input maps", 3, 5, 4, 3),
             styled("as many output as input maps", 3, 4, 4, 3),
@@ -114,7 +115,7 @@ def modulated(what, n, o, i, k, dtype=torch.float64, scale=1.0, shift=0.0, **eps
 demodulate = Exercise(
     "05.demodulate", "demodulate(weight, eps=1e-8)",
     conventions="weight is [N, O, I, k, k], already modulated. Return the same shape: each filter of each image divided by "
-                "the root of its own sum of squares; eps is added to the sum, inside the root.",
+                "the root of its own sum of squares; eps is added to the sum, inside the root. Gradients must pass through it.",
     production=ops.demodulate,
     probes=[modulated("three images, five output and four input maps", 3, 5, 4, 3),
             modulated("as many output as input maps", 2, 4, 4, 3),
@@ -122,6 +123,7 @@ demodulate = Exercise(
             modulated("weights whose mean is far from 0", 3, 5, 4, 3, shift=2.0),
             modulated("a 1×1 weight", 3, 2, 5, 1),
             modulated("one input map", 2, 3, 1, 3),
+            modulated("one image", 1, 3, 2, 3), modulated("one image and one output map", 1, 1, 4, 3),
             modulated("weights of about 0.00001, where eps counts", 3, 5, 4, 3, scale=1e-5),
             modulated("eps = 0.01", 3, 5, 4, 3, scale=0.05, eps=1e-2),
             Probe("one filter that is all zeros", {"weight": normal(2, 3, 4, 3, 3, seed=8)

@@ -50,19 +50,20 @@ def multiplied_by_sigma(x, weight, style, demod=True, padding=0):
     return y * norms(weight, style) if demod else y
 
 
-def scaled_as_official(x, weight, style, demod=True, padding=0):
-    """NVIDIA's non-fused form: σ from the weights of every image, the convolution with the shared one."""
-    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
-    return y / norms(weight, style) if demod else y
-
-
 def scaled_image_by_image(x, weight, style, demod=True, padding=0):
     y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
     size = weight.square().sum(dim=(2, 3))
     return y * (torch.stack([(s.square() * size).sum(1) for s in style]) + 1e-8)[..., None, None] ** -0.5 if demod else y
 
 
-for _function in (scaled_by_einsum, scaled_as_official, scaled_image_by_image):
+def scaled_by_convolutions(x, weight, style, demod=True, padding=0):
+    """σ² is a convolution too, of the squared styles as maps of one pixel."""
+    y = F.conv2d(x * style[:, :, None, None], weight, padding=padding)
+    energy = F.conv2d(style.square()[:, :, None, None], weight.square().sum(dim=(2, 3), keepdim=True))
+    return y / (energy + 1e-8).sqrt() if demod else y
+
+
+for _function in (scaled_by_einsum, scaled_image_by_image, scaled_by_convolutions):
     modulated_conv2d_activations.alternative(_function)
 
 EXERCISES = (modulated_conv2d_activations,)

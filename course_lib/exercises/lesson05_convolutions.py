@@ -71,7 +71,8 @@ def norms(weight, style):
 modulated_conv2d = Exercise(
     "05.modulated_conv2d", "modulated_conv2d(x, weight, style, demod=True, padding=0)",
     conventions="x is [N, I, H, W], weight [O, I, k, k], style [N, I]. Return [N, O, H', W']: each image convolved with its own "
-                "modulated and (if demod) demodulated weights. As in torch, conv2d does not flip the kernel; eps is 1e-8.",
+                "modulated and (if demod) demodulated weights. As in torch, conv2d does not flip the kernel; eps is 1e-8. "
+                "Gradients must pass through it.",
     production=ops.modulated_conv2d, reference=reference, forbidden=(fast.modulated_conv2d,),
     probes=PROBES, proof=Proof("modulated_conv2d", portraits, adapt),
     hints=("Get the weights of every image first: ops.modulate, then ops.demodulate if demod is true. They are "
@@ -81,7 +82,8 @@ modulated_conv2d = Exercise(
 modulated_conv2d_activations = Exercise(
     "05.modulated_conv2d_activations", "modulated_conv2d_activations(x, weight, style, demod=True, padding=0)",
     conventions="The same function without a weight for each image: scale the maps of x by the style, convolve all images with "
-                "the one weight, and (if demod) divide output map j by sqrt(Σ_ik (s_i w_ijk)² + 1e-8).",
+                "the one weight, and (if demod) divide output map j by sqrt(Σ_ik (s_i w_ijk)² + 1e-8), again without the products "
+                "s_i w_ijk of an image. Gradients must pass through it.",
     production=fast.modulated_conv2d, reference=reference, forbidden=(ops.modulated_conv2d,),
     probes=PROBES, proof=Proof("modulated_conv2d", portraits, adapt),
     hints=("Three lines: scale x by the style, convolve, divide by σ. What is the shape of σ, if every image and every output "

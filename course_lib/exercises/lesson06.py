@@ -13,13 +13,13 @@ WITHOUT_GRADIENT = ("The values are right, but no gradient flows through them, s
 
 class Painter(torch.nn.Module):
     """Images of ws: every layer adds its own, tanh(bend · w A) B / bend. A small bend is nearly linear; `ignored` last layers
-    add nothing."""
+    add nothing; B has entries of about `scale`."""
 
-    def __init__(self, layers, dim, size, dtype=torch.float64, bend=1.0, ignored=0, seed=0):
+    def __init__(self, layers, dim, size, dtype=torch.float64, bend=1.0, ignored=0, scale=1.0, seed=0):
         super().__init__()
         self.size, self.bend, self.used = size, bend, layers - ignored
         self.a = torch.nn.Parameter(normal(self.used, dim, 6, seed=seed, dtype=dtype, scale=dim ** -0.5))
-        self.b = torch.nn.Parameter(normal(self.used, 6, 3 * size[0] * size[1], seed=seed + 1, dtype=dtype))
+        self.b = torch.nn.Parameter(normal(self.used, 6, 3 * size[0] * size[1], seed=seed + 1, dtype=dtype, scale=scale))
 
     def forward(self, ws):
         hidden = torch.einsum("nld,ldk->nlk", ws[:, :self.used], self.a)
@@ -58,6 +58,7 @@ path_lengths = Exercise(
             painted("2×2 pixels", 3, 2, 9, (2, 2)),
             painted("a generator that ignores the last of four layers", 3, 4, 5, (3, 4), ignored=1),
             painted("a generator that is nearly linear", 3, 2, 6, (4, 5), bend=1e-3),
+            painted("a generator whose images hardly change", 3, 3, 5, (5, 3), scale=0.01),
             painted("eight layers and one image in float32", 1, 8, 3, (4, 8), torch.float32)],
     proof=Proof("path_lengths", lengths_on_the_way, owner=losses, what="finds the same lengths",
                 draw=lines([0, 0.2, 0.4, 0.6, 0.8, 1], "from one latent to another", "‖Jᵀy‖")),

@@ -44,7 +44,7 @@ path_length_penalty = Exercise(
             penalised("a mean that is a 0-d tensor of zero", 3, 2, 7, (5, 3), torch.float32, mean=torch.zeros(())),
             penalised("one image and one layer", 1, 1, 5, (4, 4), mean=0.5, decay=0.25),
             penalised("decay = 0, so that the mean stays", 3, 2, 4, (2, 6), mean=2.0, decay=0.0),
-            penalised("decay = 0.9 in float32", 3, 2, 6, (6, 3), torch.float32, mean=4.0, decay=0.9),
+            penalised("decay = 1 in float32", 3, 2, 6, (6, 3), torch.float32, mean=4.0, decay=1),
             penalised("a generator that is nearly linear", 3, 2, 8, (3, 3), decay=0.1, bend=1e-3)],
     proof=Proof("path_length_penalty", toy_descent, owner=losses, model=None, who="A small generator",
                 what="learns as with the library's",

@@ -27,6 +27,14 @@ def equal(what, dim, t, factor):
     return Probe(what, {"a": a, "b": factor * a, "t": t}, FIXED)
 
 
+def mixed(what, dim, t):
+    """Equal directions, nearly equal ones, at an angle of about 0.005, and two ordinary pairs, in one batch."""
+    a, b, noise = (normal(4, dim, seed=40 + dim + i) for i in (0, 1, 2))
+    a[0] = 2.0 ** 17
+    b[:2] = torch.stack([4 * a[0], 3 * a[1] + 0.03 * noise[1]])
+    return Probe(what, {"a": a, "b": b, "t": t}, FIXED)
+
+
 @torch.no_grad()
 def strip(generator):
     """Six portraits on the way in Z, between latents at an obtuse angle."""
@@ -40,7 +48,8 @@ slerp = Exercise(
     "07.slerp", "slerp(a, b, t)",
     conventions="a and b are [..., D], t is a number or a tensor [..., 1]. Return unit vectors [..., D] on the great circle from "
                 "the direction of a (t = 0) to the direction of b (t = 1): at t, the share t of the angle is behind you. "
-                "For equal directions that is their direction. No gradient is asked for.",
+                "t may lie beyond 0 and 1. Where the directions of a pair are equal, return that direction; the other pairs of its "
+                "batch may be at any angle. No gradient is asked for.",
     production=ops.slerp, tolerance=1e-6,
     probes=[pair("three pairs, t = 0.375", (3, 5), 0.375),
             pair("a t for each of three pairs", (3, 7), torch.tensor([[0.125], [0.5], [0.75]], dtype=torch.float64)),
@@ -52,7 +61,9 @@ slerp = Exercise(
             pair("t = 0", (2, 5), 0), pair("t = 1", (5, 3), 1), pair("t = 1.375, beyond b", (3, 3), 1.375),
             pair("nearly opposite directions", (3, 6), 0.34375, near=-1.0, sizes=(1024.0, 1024.0)),
             pair("nearly equal directions", (3, 4), 0.625, near=1.0),
-            equal("equal directions", 3, 0.375, 4), equal("equal vectors", 4, 0.5, 1)],
+            equal("equal directions", 3, 0.375, 4), equal("equal vectors", 4, 0.5, 1),
+            mixed("one pair of four has equal directions, and a t for each", 3, torch.tensor([[6.0, 10, 15, 1]]).double().T / 16),
+            mixed("one pair of four has equal directions, t = −0.4375", 4, -0.4375)],
     proof=Proof("slerp", strip, titles=("t = 0", "0.2", "0.4", "0.6", "0.8", "1")),
     hints=("Normalise a and b first. The angle θ between two unit vectors is the arc cosine of their product, which rounding can "
            "carry just beyond 1: clamp it. Sums over D need keepdim=True.",
@@ -80,6 +91,10 @@ def weighted(a, b, t, angle):
     return (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
 
 
+def lerp(a, b, t):
+    return a + t * (b - a)
+
+
 def by_sines(a, b, t):
     return weighted(a, b, t, angle_between(a, b))
 
@@ -89,41 +104,8 @@ def carefully(a, b, t, angle):
     return torch.where(angle < 1e-6, a, weighted(a, b, t, angle))
 
 
-@mistake("You walk on the straight line between a and b. Walk on the great circle, by the angle.")
-def lerp(a, b, t):
-    return a + t * (b - a)
-
-
-@mistake("You walk on the straight line between the directions. Walk on the great circle, by the angle.")
-def lerp_of_directions(a, b, t):
-    return unit(a) + t * (unit(b) - unit(a))
-
-
-@mistake("You walk on the straight line and normalise: that reaches the same directions, but fast in the middle and slow at the "
-         "ends. Turn by equal angles.")
-def lerp_normalised(a, b, t):
-    return unit(unit(a) + t * (unit(b) - unit(a)))
-
-
-@mistake("You walk on the straight line between a and b and normalise. Normalise first, then turn by equal angles.")
-def lerp_then_normalised(a, b, t):
-    return unit(a + t * (b - a))
-
-
-@mistake("Normalise a and b before anything else: the angle is between directions, whatever the lengths.")
-def not_normalised(a, b, t):
-    angle = angle_between(a, b)
-    return unit(a * torch.cos(t * angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(t * angle))
-
-
-@mistake("Normalise a and b before anything else: the angle is between directions, whatever the lengths.")
-def sines_not_normalised(a, b, t):
-    return by_sines(a, b, t)
-
-
-@mistake("The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too.")
-def sines_of_the_vectors(a, b, t):
-    return weighted(a, b, t, angle_between(unit(a), unit(b)))
+IN_THE_SUM = "The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too."
+BEFORE = "Normalise a and b before anything else: the angle is between directions, whatever the lengths."
 
 
 def family(message, functions, visible=True):
@@ -141,7 +123,7 @@ def of_the_vectors(at_equal, afterwards=lambda x: x):
     return function
 
 
-family("The directions turn as they should, but a and b go in with their lengths. Use the unit vectors in the sum too.", {
+family(IN_THE_SUM, {
     "vectors_where_not_equal": of_the_vectors(lambda a, b, t: a),
     "vectors_or_direction": of_the_vectors(lambda a, b, t: unit(a)),
     "vectors_or_line": of_the_vectors(lerp),
@@ -151,31 +133,43 @@ family("Use the unit vectors in the sum too: the longer vector pulls it to its s
     "vectors_of_sines_normalised_after": of_the_vectors(lambda a, b, t: a * torch.nan, unit)})
 
 
-@mistake("Return unit vectors. You give them back the lengths of a and b.", visible=False)
-def lengths_restored(a, b, t):
-    length = [x.norm(dim=-1, keepdim=True) for x in (a, b)]
-    t = torch.as_tensor(t, dtype=a.dtype)
-    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * torch.lerp(*length, t)
+def right(a, b, t):
+    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b)))
 
 
-@mistake("Return unit vectors. You give them back the length of a.", visible=False)
-def length_of_a(a, b, t):
-    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * a.norm(dim=-1, keepdim=True)
+def length(x):
+    return x.norm(dim=-1, keepdim=True)
 
 
-@mistake("Return unit vectors. You scale them to length √D, as z usually has.", visible=False)
-def length_of_z(a, b, t):
-    return turned(unit(a), unit(b), t * angle_between(unit(a), unit(b))) * a.shape[-1] ** 0.5
-
-
-@mistake("torch.cos and torch.sin take radians. Your angle is in degrees.")
-def degrees(a, b, t):
-    return turned(unit(a), unit(b), t * torch.rad2deg(angle_between(unit(a), unit(b))))
-
-
-@mistake("t = 0 gives the direction of a, and t = 1 that of b. With you it is the other way round.")
-def reversed_t(a, b, t):
-    return turned(unit(b), unit(a), t * angle_between(unit(a), unit(b)))
+for _name, _message, _visible, _function in (
+        ("lerp", "You walk on the straight line between a and b. Walk on the great circle, by the angle.", True, lerp),
+        ("lerp_of_directions", "You walk on the straight line between the directions. Walk on the great circle, by the angle.",
+         True, lambda a, b, t: lerp(unit(a), unit(b), t)),
+        ("lerp_normalised", "You walk on the straight line and normalise: that reaches the same directions, but fast in the middle "
+         "and slow at the ends. Turn by equal angles.", True, lambda a, b, t: unit(lerp(unit(a), unit(b), t))),
+        ("lerp_then_normalised", "You walk on the straight line between a and b and normalise. Normalise first, then turn by equal "
+         "angles.", True, lambda a, b, t: unit(lerp(a, b, t))),
+        ("not_normalised", BEFORE, True, lambda a, b, t: turned(a, b, t * angle_between(a, b))),
+        ("sines_not_normalised", BEFORE, True, lambda a, b, t: by_sines(a, b, t)),
+        ("sines_of_the_vectors", IN_THE_SUM, True, lambda a, b, t: weighted(a, b, t, angle_between(unit(a), unit(b)))),
+        ("lengths_restored", "Return unit vectors. You give them back the lengths of a and b.", False,
+         lambda a, b, t: right(a, b, t) * lerp(length(a), length(b), t)),
+        ("length_of_a", "Return unit vectors. You give them back the length of a.", False,
+         lambda a, b, t: right(a, b, t) * length(a)),
+        ("length_of_z", "Return unit vectors. You scale them to length √D, as z usually has.", False,
+         lambda a, b, t: right(a, b, t) * a.shape[-1] ** 0.5),
+        ("degrees", "torch.cos and torch.sin take radians. Your angle is in degrees.", True,
+         lambda a, b, t: turned(unit(a), unit(b), t * torch.rad2deg(angle_between(unit(a), unit(b))))),
+        ("reversed_t", "t = 0 gives the direction of a, and t = 1 that of b. With you it is the other way round.", True,
+         lambda a, b, t: right(b, a, t)),
+        ("exchanged", "cos and sin are exchanged: at t = 0 the cosine is 1, and it belongs to a.", True,
+         lambda a, b, t: turned(unit(a), unit(b), torch.pi / 2 - t * angle_between(unit(a), unit(b)))),
+        ("right_angle", "You ignore the angle between a and b: t = 1 always turns by a right angle.", True,
+         lambda a, b, t: turned(unit(a), unit(b), t * torch.pi / 2 + 0 * angle_between(unit(a), unit(b)))),
+        ("all_the_way", "Multiply the angle by t. You turn all the way to b.", True,
+         lambda a, b, t: turned(unit(a), unit(b), angle_between(unit(a), unit(b)) + 0 * t))):
+    _function.__name__ = _name
+    mistake(_message, _visible)(_function)
 
 
 @mistake("Clamp the product of the unit vectors to [−1, 1]: rounding carries it beyond, where acos is NaN.", visible=False)
@@ -235,9 +229,27 @@ def shortest_way(a, b, t):
     return carefully(a, b, t, angle_between(a, b))
 
 
-@mistake("Leave t as it is. You clamp it to [0, 1], but the circle goes on beyond b.", visible=False)
-def t_clamped(a, b, t):
-    return carefully(unit(a), unit(b), torch.as_tensor(t, dtype=a.dtype).clamp(0, 1), angle_between(unit(a), unit(b)))
+def with_t(change):
+    return lambda a, b, t: carefully(unit(a), unit(b), change(torch.as_tensor(t, dtype=a.dtype)), angle_between(unit(a), unit(b)))
+
+
+family("Leave t as it is. You limit it, but the circle goes on behind a and beyond b.", {
+    "t_clamped": with_t(lambda t: t.clamp(0, 1)), "t_at_least_0": with_t(lambda t: t.clamp(min=0)),
+    "t_at_most_1": with_t(lambda t: t.clamp(max=1)), "absolute_t": with_t(torch.abs)}, False)
+
+
+def guarded(equal, instead=lambda a, b, t: a):
+    """The formula of sines, or something else for all pairs at once where equal(angles)."""
+    def function(a, b, t):
+        a, b = unit(a), unit(b)
+        angle = angle_between(a, b)
+        return instead(a, b, t) if equal(angle < 1e-6) else weighted(a, b, t, angle)
+    return function
+
+
+family("Decide for each pair whether its directions are equal, with torch.where. You decide once, for the whole batch.", {
+    "all_equal": guarded(torch.all), "any_equal": guarded(torch.any),
+    "any_equal_and_a_line": guarded(torch.any, lambda a, b, t: unit(lerp(a, b, t)))}, False)
 
 
 @mistake("Take from b its part along a before you turn towards it. b itself is not at a right angle to a.")
@@ -251,23 +263,6 @@ def orthogonal_not_normalised(a, b, t):
     a, b = unit(a), unit(b)
     angle = t * angle_between(a, b)
     return unit(a * torch.cos(angle) + (b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.sin(angle))
-
-
-@mistake("cos and sin are exchanged: at t = 0 the cosine is 1, and it belongs to a.")
-def exchanged(a, b, t):
-    a, b = unit(a), unit(b)
-    angle = t * angle_between(a, b)
-    return unit(a * torch.sin(angle) + unit(b - a * (a * b).sum(dim=-1, keepdim=True)) * torch.cos(angle))
-
-
-@mistake("You ignore the angle between a and b: t = 1 always turns by a right angle.")
-def right_angle(a, b, t):
-    return turned(unit(a), unit(b), t * torch.pi / 2 + 0 * angle_between(unit(a), unit(b)))
-
-
-@mistake("Multiply the angle by t. You turn all the way to b.")
-def all_the_way(a, b, t):
-    return turned(unit(a), unit(b), angle_between(unit(a), unit(b)) + 0 * t)
 
 
 @mistake("A vector is a row, the last dimension. You normalise over the first.")
@@ -302,6 +297,14 @@ def in_numpy(a, b, t):
     with np.errstate(invalid="ignore"):
         found = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)
     return torch.from_numpy(np.where(angle > 1e-6, found, a))
+
+
+@slerp.alternative
+def a_where_there_is_no_value(a, b, t):
+    a, b = unit(a), unit(b)
+    angle = torch.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[..., None]
+    found = weighted(a, b, t, angle)
+    return torch.where(found.isfinite(), found, a)
 
 
 @slerp.alternative

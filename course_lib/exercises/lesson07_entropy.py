@@ -38,6 +38,9 @@ conditional_entropy = Exercise(
             labels("three y and two x, and a pair that never occurs", [0, 1, 2, 2, 0, 1, 0, 1], [0, 0, 1, 1, 0, 0, 1, 0]),
             labels("two y and five x", np.array([0, 1, 0, 1, 1, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 2, 2, 3, 4, 4])),
             labels("labels 7, −3 and 100", np.array([7, -3, 100, 7, 7, -3, 100, 100]), np.array([7, 7, 100, 100, 7, -3, -3, 7])),
+            labels("labels −1 and 1", np.array([1, -1, 1, 1, -1, -1, 1, -1, 1]), np.array([1, -1, -1, 1, -1, 1, 1, -1, 1])),
+            labels("y −1 and 1, x 0 and 1", [1, -1, 1, 1, -1, -1, 1, -1], [1, 0, 0, 1, 1, 1, 0, 0]),
+            labels("labels of several digits", [0, 10, 100, 1000, 0, 11, 1, 10, 0], [1, 0, 0, 0, 2, 1, 11, 0, 1]),
             labels("an x that is always the same", np.array([0, 1, 1, 1, 0]), np.zeros(5, dtype=int)),
             labels("predictions that are all wrong but one", np.array([0, 1, 0, 1, 1, 1]), np.array([1, 0, 1, 0, 0, 1])),
             labels("a rare class", np.array([1] * 3 + [0] * 97), np.array([1, 1, 0] + [0] * 95 + [1, 0]))],
@@ -117,6 +120,42 @@ def error_rate(y, x):
 def entropy_of_the_errors(y, x):
     error = np.mean(np.asarray(y) != np.asarray(x))
     return entropy([error, 1 - error])
+
+
+def by_places(y, x):
+    """The table, with the labels themselves as indices."""
+    table = np.zeros((max(x) + 1, max(y) + 1))
+    np.add.at(table, (np.asarray(x), np.asarray(y)), 1 / len(y))
+    return exact(table)
+
+
+def by_ranges(y, x):
+    """The table, of the labels that range() meets."""
+    y, x = np.asarray(y), np.asarray(x)
+    return exact(np.array([[np.mean((x == a) & (y == b)) for b in range(max(y) + 1)] for a in range(max(x) + 1)]))
+
+
+def by_codes(base):
+    """Pairs of labels counted as numbers y + base(y) · x."""
+    def function(y, x):
+        y, x = np.asarray(y), np.asarray(x)
+        pairs, given = (np.unique(codes, return_counts=True)[1] / len(y) for codes in (y + base(y) * x, x))
+        return entropy(pairs) - entropy(given)
+    return function
+
+
+def family(message, functions):
+    """Mistakes of one message that the proof, with labels 0 and 1, does not show: {name: function}."""
+    for name, function in functions.items():
+        function.__name__ = name
+        mistake(message, visible=False)(function)
+
+
+family("A label is a name, not a place: as an index −1 is the last place, and range() never meets it. np.unique(labels, "
+       "return_inverse=True)[1] numbers any labels 0, 1, 2, …", {"labels_as_indices": by_places, "labels_from_0": by_ranges})
+family("Different pairs of labels get the same number. Count the pairs themselves: Counter(zip(x, y)), or np.unique with axis.", {
+    "codes_of_10": by_codes(lambda y: 10), "codes_of_100": by_codes(lambda y: 100), "codes_of_2": by_codes(lambda y: 2),
+    "codes_of_the_classes": by_codes(lambda y: len(np.unique(y)))})
 
 
 @mistake("A pair of labels that never occurs gives 0 · ln 0, which is NaN. Sum only where p(x, y) > 0.")

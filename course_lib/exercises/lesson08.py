@@ -7,8 +7,10 @@ from .engine import Exercise
 from .probes import Probe, normal
 from .proof import Proof, latents
 
-CLIP = "clip-portraits"
-LR = 2.0
+CLIP, SOURCE = "clip-portraits", "source_features"
+# Short, and slow enough that what an answer rounds otherwise stays 1e-5 of the image. (Ten steps with rate 2 make 1e-2 of it.)
+LR, STEPS = 1.0, 4
+AFTER = f"{STEPS} steps"
 
 
 def embedded(images):
@@ -17,9 +19,9 @@ def embedded(images):
 
 
 @torch.enable_grad()
-def moved(generator, w, loss, steps=10):
+def moved(generator, w, loss):
     """w after some steps down the sum of loss(embeddings, w)."""
-    for _ in range(steps):
+    for _ in range(STEPS):
         w = w.detach().requires_grad_()
         value = loss(embedded(generator.synthesis(w, noise="const")), w)
         if value.requires_grad:
@@ -28,7 +30,7 @@ def moved(generator, w, loss, steps=10):
 
 
 def towards_a_third(generator):
-    """Two portraits, each after ten steps too, and the third that their embeddings go to."""
+    """Two portraits, each after a few steps too, and the third that their embeddings go to."""
     w = generator.mapping(latents(generator, 3))
     goal = embedded(generator.synthesis(w[2:], noise="const"))
     found = moved(generator, w[:2], lambda features, _: losses.clip_distance(features, goal))
@@ -36,7 +38,7 @@ def towards_a_third(generator):
 
 
 def back_to_themselves(generator):
-    """Two portraits, both carried halfway to a third, and after ten steps back to their own embeddings."""
+    """Two portraits, both carried halfway to a third, and after a few steps back to their own embeddings."""
     w = generator.mapping(latents(generator, 3))
     sources, edited = w[:2], torch.lerp(w[:2], w[2], 0.5)
     own = embedded(generator.synthesis(sources, noise="const"))
@@ -45,10 +47,11 @@ def back_to_themselves(generator):
 
 
 def features(names, what, n, m, dim, dtype=torch.float64, lengths=(1.0, 1.0), change=lambda a, b: (a, b)):
-    """m: how many rows the second has. lengths: factors of the two. change: what becomes of both."""
+    """m: how many rows the second has. lengths: factors of the two. change: what becomes of both. What an image was made of is
+    not optimised, so nobody asks for its gradient."""
     seed = 100 * n + 10 * m + dim
     a, b = change(*(normal(rows, dim, seed=seed + i, dtype=dtype, scale=lengths[i]) for i, rows in enumerate((n, m))))
-    return Probe(what, dict(zip(names, (a, b))))
+    return Probe(what, dict(zip(names, (a, b))), (SOURCE,) if SOURCE in names else ())
 
 
 def relatives(a, b):
@@ -70,6 +73,7 @@ clip_distance = Exercise(
             features(IMAGE_TEXT, "four images and one text for all", 4, 1, 6),
             features(IMAGE_TEXT, "three images of three features, one text", 3, 1, 3),
             features(IMAGE_TEXT, "as many images and texts as features", 4, 4, 4),
+            features(IMAGE_TEXT, "as many images as features and one text", 4, 1, 4),
             features(IMAGE_TEXT, "one image and one text", 1, 1, 7),
             features(IMAGE_TEXT, "float32, a text for each", 5, 5, 8, torch.float32),
             features(IMAGE_TEXT, "float32, one text for all", 3, 1, 9, torch.float32),
@@ -79,7 +83,7 @@ clip_distance = Exercise(
             features(IMAGE_TEXT, "the same, the opposite and a right angle", 4, 4, 5, change=relatives),
             features(IMAGE_TEXT, "constant images", 3, 3, 7, change=lambda a, b: (0 * a + 2.0, b))],
     proof=Proof("clip_distance", towards_a_third, owner=losses, who="A descent in W", what="finds the same portraits",
-                titles=("portrait", "10 steps", "portrait", "10 steps", "goal")),
+                titles=("portrait", AFTER, "portrait", AFTER, "goal")),
     hints=("A cosine is the product of two unit vectors. Which dimension holds the entries of one vector, and how does a row "
            "become a unit vector?",
            "F.normalize(x, dim=-1) makes unit vectors of the rows. Multiply entry by entry (one text then fits onto all images), "
@@ -88,12 +92,12 @@ clip_distance = Exercise(
 
 # Exercise 2
 
-OWN_SOURCE = "features", "source_features"
+OWN_SOURCE = "features", SOURCE
 identity_loss = Exercise(
     "08.identity_loss", "identity_loss(features, source_features)",
     conventions="features are those of N edited images, source_features those of the same N images before the edit, both [N, D] and "
                 "of any length except 0. Return [N]: for each image 1 − ⟨R(G(w_s)), R(G(w))⟩, where R gives unit vectors, so "
-                "bring them to length 1. Gradients flow into both.",
+                "bring them to length 1. Gradients flow into features.",
     production=losses.identity_loss, tolerance=1e-6, forbidden=(losses.clip_distance,), needs=CLIP,
     probes=[features(OWN_SOURCE, "three images", 3, 3, 5),
             features(OWN_SOURCE, "as many images as features", 4, 4, 4),
@@ -107,7 +111,7 @@ identity_loss = Exercise(
             features(OWN_SOURCE, "the same, the opposite and a right angle", 4, 4, 5, change=relatives),
             features(OWN_SOURCE, "constant sources", 3, 3, 7, change=lambda a, b: (a, 0 * b + 2.0))],
     proof=Proof("identity_loss", back_to_themselves, owner=losses, who="A descent in W", what="finds the same portraits",
-                titles=("source", "edited", "10 steps") * 2),
+                titles=("source", "edited", AFTER) * 2),
     hints=("Each edited image is compared with its own source: row with row, never row with all rows. What must be done to the "
            "rows, so that their product is a cosine?",
            "F.normalize(x, dim=-1) makes unit vectors of the rows. Multiply entry by entry, sum over the last dimension, "
@@ -241,8 +245,26 @@ def row_by_row(a, b):
     return torch.stack([1 - x @ y / torch.sqrt((x @ x) * (y @ y)) for x, y in zip(a, b)])
 
 
-for _function in (by_pytorch, by_division, by_half_a_square, by_einsum, row_by_row):
+def by_embedding_loss(a, b):
+    return F.cosine_embedding_loss(a, b.expand_as(a), a.new_ones(len(a)), reduction="none")
+
+
+def by_linalg(a, b):
+    return 1 - torch.linalg.vecdot(a, b) / torch.linalg.vector_norm(a, dim=1) / torch.linalg.norm(b, dim=1)
+
+
+def by_matrix_product(a, b):
+    a, b = a / a.square().sum(-1, keepdim=True).sqrt(), b / b.square().sum(-1, keepdim=True).sqrt()
+    return 1 - torch.bmm(a[:, None], b.expand(len(a), -1)[:, :, None]).flatten()
+
+
+def with_a_fixed_source(a, b):
+    return 1 - (F.normalize(a, eps=1e-8) * F.normalize(b, eps=1e-8).detach()).sum(dim=1)
+
+
+for _function in (by_pytorch, by_division, by_half_a_square, by_einsum, row_by_row, by_embedding_loss, by_linalg, by_matrix_product):
     clip_distance.alternative(_function)
     identity_loss.alternative(_function)
+identity_loss.alternative(with_a_fixed_source)
 
 EXERCISES = (clip_distance, identity_loss)

@@ -1,5 +1,6 @@
 """Lesson 08, exercise 3: the whole loss of latent optimization."""
 import torch
+import torch.nn.functional as F
 
 from ..styleclip import losses
 from .engine import Exercise
@@ -14,22 +15,22 @@ def terms(what, n, shape, dtype=torch.float64, identity=True, change=lambda a, b
     a, b = change(*(normal(n, *shape, seed=seed + i, dtype=dtype) for i in (0, 1)))
     clip_term, identity_term = (normal(n, seed=seed + i, dtype=dtype).sigmoid() for i in (2, 3))
     return Probe(what, {"clip_term": clip_term, "latents": a, "sources": b}
-                 | ({"identity_term": identity_term} if identity else {}) | weights)
+                 | ({"identity_term": identity_term} if identity else {}) | weights, fixed=("sources",))
 
 
 def three_edits(generator):
-    """A portrait, three edits of it with other weights, each after eight steps in W+, and the portrait they go to."""
+    """A portrait, three edits of it with other weights, each after a few steps in W+, and the portrait they go to."""
     w = generator.mapping(latents(generator, 2))[:, None].repeat(1, generator.num_ws, 1)
     source, goal = w.split(1)
     known, wanted = (embedded(generator.synthesis(x, noise="const")) for x in (source, goal))
-    weights = {}, {"l2": 0.04}, {"l2": 0.002, "id_weight": 0.8}
+    weights = {}, {"l2": 0.2}, {"l2": 0.002, "id_weight": 0.8}
 
     def loss(features, ws):
         clip_terms, identity_terms = 1 - torch.cosine_similarity(features, wanted), 1 - torch.cosine_similarity(features, known)
         return sum(losses.optimization_loss(clip_term, latent, source, identity_term, **given).sum() for clip_term, latent,
                    identity_term, given in zip(clip_terms.split(1), ws.split(1), identity_terms.split(1), weights))
 
-    found = moved(generator, source.repeat(3, 1, 1), loss, steps=8)
+    found = moved(generator, source.repeat(3, 1, 1), loss)
     return generator.synthesis(torch.cat([source, found, goal]), noise="const")
 
 
@@ -38,7 +39,7 @@ optimization_loss = Exercise(
     conventions="clip_term is D_CLIP, [N]; identity_term is L_ID, [N], or 0. latents (w) and sources (w_s) are tensors [N, …] of equal "
                 "shape, [N, num_ws, w_dim] in W+ (the library's function also takes lists of them, for styles). Return [N]: "
                 "D_CLIP + λ_L2 ‖w − w_s‖² + λ_ID L_ID, with the square of the norm as in the published code: the *sum* of squares "
-                "over all entries of one image, without a root.",
+                "over all entries of one image, without a root. Gradients flow into all but w_s, which stays where it is.",
     production=losses.optimization_loss, needs=CLIP,
     probes=[terms("three latents of four layers, all weights given", 3, (4, 5), l2=0.3, id_weight=0.7),
             terms("the default weights", 2, (5, 6)),
@@ -54,7 +55,7 @@ optimization_loss = Exercise(
                   change=lambda a, b: (torch.cat([b[:1] + 5, b[1:]]), b)),
             terms("λ_L2 = 0", 3, (2, 4), l2=0.0, id_weight=0.25)],
     proof=Proof("optimization_loss", three_edits, owner=losses, who="A descent in W+", what="finds the same portraits",
-                titles=("source", "default", "λ_L2 0.04", "λ_ID 0.8", "goal")),
+                titles=("source", "default", "λ_L2 0.2", "λ_ID 0.8", "goal")),
     hints=("Three terms, each with one value for every image. The first and the last are there already: only ‖w − w_s‖² has to be "
            "computed. Over which dimensions does it sum?",
            "(latents − sources).square().flatten(1).sum(dim=1) is ‖w − w_s‖², [N]. Multiply it by l2 and identity_term by "
@@ -158,6 +159,18 @@ def by_product(clip_term, latents, sources, identity_term=0.0, l2=0.008, id_weig
     loss += l2 * torch.einsum("ni,ni->n", way, way)
     loss += id_weight * identity_term
     return loss
+
+
+@optimization_loss.alternative
+def by_vector_norm(clip_term, latents, sources, identity_term=0.0, l2=0.008, id_weight=0.0):
+    away = torch.linalg.vector_norm((latents - sources.detach()).flatten(1), dim=1)
+    return clip_term + l2 * away ** 2 + id_weight * identity_term
+
+
+@optimization_loss.alternative
+def by_mse_loss(clip_term, latents, sources, identity_term=0.0, l2=0.008, id_weight=0.0):
+    squared = F.mse_loss(latents, sources, reduction="none").flatten(1)
+    return clip_term + l2 * squared.mean(dim=1) * squared.shape[1] + id_weight * identity_term
 
 
 EXERCISES = (optimization_loss,)

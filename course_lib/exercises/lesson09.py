@@ -24,7 +24,7 @@ def one_level_of_another(generator):
     one, other, third = ops.truncate(w[:, None].repeat(1, generator.num_ws, 1), generator.w_avg, 0.7).split(1)
     other = ops.mix_styles(other, third, 4)
     levels = [level for level, layers in LEVELS.items() if layers.start < generator.num_ws]
-    ours, theirs = mapper.split_levels(one, levels), mapper.split_levels(other, levels)
+    ours, theirs = (dict(mapper.split_levels(ws, levels)) for ws in (one, other))
     mixed = [torch.cat([(theirs if level == chosen else ours)[level] for level in levels], dim=1) for chosen in levels]
     return generator.synthesis(torch.cat([one, other, *mixed]), noise="const")
 
@@ -36,7 +36,7 @@ split_levels = Exercise(
                 "layer of each of the levels (that need not be checked), and its last level may be short. Gradients flow into ws.",
     production=mapper.split_levels, returns="tensors", needs=CLIP,
     probes=[layered("three latents of ten layers", 3, 10, 5),
-            layered("eighteen layers", 2, 18, 3),
+            layered("twenty layers, as at 2048 px", 2, 20, 3),
             layered("nine layers: a single fine one", 3, 9, 4),
             layered("float32 and fourteen layers", 3, 14, 4, torch.float32),
             layered("one latent of twelve layers", 1, 12, 6),
@@ -44,6 +44,8 @@ split_levels = Exercise(
             layered('four layers, levels=("coarse",)', 3, 4, 5, levels=("coarse",)),
             layered('six layers, levels=("coarse", "medium")', 2, 6, 5, levels=("coarse", "medium")),
             layered('ten layers, levels=("fine",)', 3, 10, 4, levels=("fine",)),
+            layered('three layers, levels=("coarse",)', 2, 3, 4, levels=("coarse",)),
+            layered('eleven layers, levels=("medium", "fine")', 2, 11, 4, levels=("medium", "fine")),
             layered('twelve layers, levels=["fine", "coarse"], a list in another order', 2, 12, 4, levels=["fine", "coarse"]),
             layered("the same w in every layer", 3, 11, 3, change=lambda ws: ws[:, :1].repeat(1, 11, 1)),
             layered("latents of about 0.00001", 3, 10, 7, change=lambda ws: 1e-5 * ws)],
@@ -173,6 +175,17 @@ def with_ifs(ws, levels=("coarse", "medium", "fine")):
 def by_indices(ws, levels=("coarse", "medium", "fine")):
     level_of = ["coarse"] * 4 + ["medium"] * 4 + ["fine"] * max(0, ws.shape[1] - 8)
     return {level: torch.stack([w for w, its in zip(ws.unbind(dim=1), level_of) if its == level], dim=1) for level in levels}
+
+
+@split_levels.alternative
+def by_split(ws, levels=("coarse", "medium", "fine")):
+    bounds = [("coarse", 0, 4), ("medium", 4, 8), ("fine", 8, ws.size(1))]
+    return {name: torch.narrow(ws, 1, start, min(end, ws.size(1)) - start) for name, start, end in bounds if name in levels}
+
+
+@split_levels.alternative
+def by_tensor_split(ws, levels=("coarse", "medium", "fine")):
+    return {name: part for name, part in zip(("coarse", "medium", "fine"), torch.tensor_split(ws, (4, 8), dim=1)) if name in levels}
 
 
 EXERCISES = (split_levels,)

@@ -1,5 +1,6 @@
 """Lesson 09, exercise 2: the loss of the mapper."""
 import torch
+import torch.nn.functional as F
 
 from ..styleclip import mapper
 from .engine import Exercise
@@ -16,7 +17,7 @@ def terms(what, n, layers, dim, dtype=torch.float64, identity=True, change=lambd
 
 
 def two_offsets(generator):
-    """Two portraits, and both with offsets that began a quarter of the way to a third and went six steps down the loss."""
+    """Two portraits, and both with offsets that began a quarter of the way to a third and went a few steps down the loss."""
     w = generator.mapping(latents(generator, 3))[:, None].repeat(1, generator.num_ws, 1)
     sources, goal = w[:2], w[2:]
     known, wanted = (embedded(generator.synthesis(x, noise="const")) for x in (sources, goal))
@@ -26,7 +27,7 @@ def two_offsets(generator):
             clip_term, identity_term = (1 - torch.cosine_similarity(features, other) for other in (wanted, known))
             return mapper.mapper_loss(clip_term, ws - sources, identity_term, **weights)
 
-        found.append(moved(generator, torch.lerp(sources, goal, 0.25), loss, steps=6))
+        found.append(moved(generator, torch.lerp(sources, goal, 0.25), loss))
     return generator.synthesis(torch.stack([sources, *found], dim=1).flatten(0, 1), noise="const")
 
 
@@ -46,6 +47,9 @@ mapper_loss = Exercise(
             terms("one layer", 3, 1, 8, clip_weight=0.4, l2=1.5, id_weight=1.2),
             terms("offsets of 0", 3, 4, 3, change=lambda offsets: 0 * offsets, clip_weight=0.6, l2=2.0, id_weight=0.4),
             terms("offsets of about 0.001", 3, 2, 6, change=lambda offsets: 1e-3 * offsets, l2=1e6, id_weight=0.2),
+            terms("λ_L2 = 0 and λ_ID = 0", 3, 2, 5, l2=0.0, id_weight=0.0),
+            terms("one image that moves and two that do not", 3, 3, 5, l2=1.2, id_weight=0.7,
+                  change=lambda offsets: offsets * torch.tensor([1.0, 0, 0], dtype=offsets.dtype)[:, None, None]),
             terms("only half of the layers move", 3, 4, 7, l2=1.4, id_weight=0.9,
                   change=lambda offsets: offsets * torch.tensor([1.0, 1, 0, 0], dtype=offsets.dtype)[:, None]),
             terms("constant offsets, λ_CLIP = 0", 2, 3, 4, change=lambda offsets: 0 * offsets + 0.5, clip_weight=0.0)],
@@ -143,6 +147,24 @@ def image_by_image(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.
 @mapper_loss.alternative
 def by_mean_of_means(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, id_weight=0.1):
     return sum([clip_weight * clip_term, l2 * offsets.square().mean(dim=-1).mean(dim=-1), id_weight * identity_term])
+
+
+@mapper_loss.alternative
+def by_vector_norm(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, id_weight=0.1):
+    square = torch.linalg.vector_norm(offsets, dim=(1, 2)) ** 2 / offsets[0].numel()
+    return clip_weight * clip_term + l2 * square + id_weight * identity_term
+
+
+@mapper_loss.alternative
+def by_mse_loss(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, id_weight=0.1):
+    square = F.mse_loss(offsets, torch.zeros_like(offsets), reduction="none").mean(dim=[1, 2])
+    return clip_weight * clip_term + l2 * square + id_weight * identity_term
+
+
+@mapper_loss.alternative
+def by_einsum(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, id_weight=0.1):
+    square = torch.einsum("nld,nld->n", offsets, offsets) / (offsets.size(1) * offsets.size(2))
+    return clip_term.mul(clip_weight) + square.mul(l2) + id_weight * identity_term
 
 
 EXERCISES = (mapper_loss,)

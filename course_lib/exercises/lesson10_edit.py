@@ -43,7 +43,7 @@ thresholded = Exercise(
             channels("largest given as a tensor", 6, 0.1, largest=torch.tensor(0.75, dtype=torch.float64)),
             channels("the most relevant channel is negative", 5, 0.2, change=given(0.3, -0.8, 0.1, 0.45, -0.25)),
             channels("only negative relevances", 4, 0.25, change=lambda r: -r.abs() - 0.1),
-            channels("relevances of exactly β and −β", 4, 0.25, change=given(0.25, -0.25, 0.5, 0.125)),
+            channels("relevances of exactly β and −β, and just below", 5, 0.25, change=given(0.25, -0.25, 0.5, 0.2499, -0.2499)),
             channels("no channel reaches β", 10, 0.99),
             channels("no channel of this layer reaches β, largest = 1", 11, 0.97, largest=1.0),
             channels("relevances of about 0.001, β = 0.001", 13, 0.001, change=lambda r: 0.005 * r),
@@ -153,6 +153,14 @@ def cut_on_both_sides(relevances, sigma, beta, largest=None):
         return relevances.masked_fill(stays, 0) * (sigma / (largest or relevances.abs().max()))
 
 
+@thresholded.alternative
+def in_numpy(relevances, sigma, beta, largest=None):
+    import numpy as np
+    r = relevances.numpy()
+    largest = np.abs(r).max() if largest is None else float(largest)
+    return torch.from_numpy(np.where(np.abs(r) >= beta, r, 0) / r.dtype.type(largest) * sigma.numpy())
+
+
 # Exercise 4
 
 def styled(what, n, sizes, alpha, dtype=torch.float64, change=lambda styles, direction: (styles, direction)):
@@ -190,6 +198,7 @@ shifted = Exercise(
             styled("a tensor α without dimensions", 2, (3, 8), torch.tensor(0.7, dtype=torch.float64)),
             styled("one image and α in a tensor [1]", 1, (5, 5), torch.tensor([-1.5], dtype=torch.float64)),
             styled("a single layer", 3, (10,), 4.0),
+            styled("layers of one channel", 3, (1, 1), normal(3, seed=8)),
             styled("α = 0, which changes nothing", 2, (4, 7), 0.0),
             styled("a direction that is 0 in one layer", 3, (3, 5), 2.5, change=lambda s, d: (s, [0 * d[0], d[1]])),
             styled("styles of about 0.00001", 2, (6, 2), normal(2, seed=7), change=lambda s, d: ([1e-5 * x for x in s], [1e-5 * x for x in d])),
@@ -292,6 +301,12 @@ def into_copies(styles, direction, alpha):
         for s, d in zip(found, direction):
             s[n] += a * d
     return found
+
+
+@shifted.alternative
+def by_einsum(styles, direction, alpha):
+    alphas = torch.as_tensor(alpha).to(styles[0]).expand(len(styles[0]))
+    return list(map(lambda s, d: s + torch.einsum("n,c->nc", alphas, d), styles, direction))
 
 
 EXERCISES = (thresholded, shifted)

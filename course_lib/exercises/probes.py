@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from . import guard
+from . import effects, guard
 from .blank import Blank, ____
 
 # Relative to the largest value expected, and the least value that this may be. An exercise may set that of float64.
@@ -32,9 +32,7 @@ class Probe:
     fixed: tuple = ()
 
     def tensors(self):
-        """By the name of the input, and those of a list as "name[0]"."""
-        lists = {f"{name}[{i}]": x for name, value in self.inputs.items() if isinstance(value, list) for i, x in enumerate(value)}
-        return {name: value for name, value in (self.inputs | lists).items() if isinstance(value, torch.Tensor)}
+        return tensors_of(self.inputs)
 
     def networks(self):
         found = {name: value for name, value in self.inputs.items() if isinstance(value, torch.nn.Module)}
@@ -42,6 +40,12 @@ class Probe:
 
     def computed(self):
         return {name: value for name, value in self.inputs.items() if isinstance(value, Computed)}
+
+
+def tensors_of(inputs):
+    """The tensors by the name of the input, and those of a list as "name[0]"."""
+    lists = {f"{name}[{i}]": x for name, value in inputs.items() if isinstance(value, list) for i, x in enumerate(value)}
+    return {name: value for name, value in (inputs | lists).items() if isinstance(value, torch.Tensor)}
 
 
 @dataclass
@@ -56,6 +60,7 @@ class Outcome:
     error: BaseException | None = None
     changed: str | None = None              # the input that it changed
     shared: str | None = None               # the input whose memory it returned
+    left: str | None = None                 # a sentence about what it left behind in its inputs
     tolerance: float = TOLERANCE[torch.float64][0]
 
 
@@ -86,27 +91,40 @@ def call(function, way, inputs, required):
 
 
 @torch.enable_grad()
-def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor", single=False, tolerance=1e-8):
+def run(function, way, probe, required, seconds=guard.SECONDS, returns="tensor", single=False, tolerance=1e-8, data=False):
     """The outcome of one probe. Inputs are copies with a gradient; the gradient is that of a fixed random projection, and
-    reaches the parameters of networks too. single: all is rounded to float32."""
+    reaches the parameters of networks too. single: all is rounded to float32. data: the inputs are as a training loop has them,
+    tensors without a gradient and parameters with one, and only what the call leaves behind is of interest."""
     networks = {name: copy.deepcopy(value) for name, value in probe.networks().items()}
-    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items()
-              if name in probe.inputs and name not in probe.fixed}
+    with_gradient = {value.source for value in probe.computed().values()} if data else probe.inputs.keys() - {*probe.fixed}
+    leaves = {name: value.clone().requires_grad_() for name, value in probe.tensors().items() if name in with_gradient}
     inputs = {name: leaves[name].clone() if name in leaves else networks.get(name) or copy.deepcopy(value)
               for name, value in probe.inputs.items()}
     inputs |= {name: networks[name](inputs[value.source]) for name, value in probe.computed().items()}
-    leaves |= {f"{name}.{part}": p for name, network in networks.items() for part, p in network.named_parameters()}
+    for parameter in [p for network in networks.values() for p in network.parameters() if data]:
+        parameter.grad = torch.ones_like(parameter)
     given = {name: value for name, value in inputs.items() if isinstance(value, (torch.Tensor, np.ndarray, list))}
     before = {name: snapshot(value) for name, value in given.items()}
+    held = effects.held([*tensors_of(inputs).items(), *leaves.items()],
+                        {f"the network behind `{name}`" if name in probe.computed() else f"`{name}`": network
+                         for name, network in networks.items()})
+    leaves |= {f"{name}.{part}": p for name, network in networks.items() for part, p in network.named_parameters()}
     storages = {name: value.untyped_storage().data_ptr() for name, value in given.items() if isinstance(value, torch.Tensor)}
     outcome = Outcome(tolerance=tolerance)
-    found, outcome.error = guard.attempt(lambda: one_tensor(call(function, way, inputs, required), returns), seconds)
-    outcome.value, outcome.form = found or (None, None)
+
+    def called():
+        value = call(function, way, inputs, required)
+        return *one_tensor(value, returns), {id(part) for part in leaves_of(value)}
+
+    found, outcome.error = guard.attempt(called, seconds)
+    outcome.value, outcome.form, parts = found or (None, None, ())
     outcome.changed = next((name for name, value in given.items() if not unchanged(value, before[name])), None)
-    if not plain(outcome.value):
+    outcome.left = effects.left(held)
+    if not plain(outcome.value) or data:
         return outcome
     value = outcome.value
-    outcome.shared = next((n for n, p in storages.items() if value.untyped_storage().data_ptr() == p), None)
+    outcome.shared = next((name for name, x in tensors_of(inputs).items() if id(x) in parts
+                           or storages.get(name) == value.untyped_storage().data_ptr()), None)
     outcome.gradients, error = guard.attempt(lambda: gradients(value, leaves), seconds)
     outcome.error = outcome.error or error
     outcome.value = value.detach().clone()
@@ -213,11 +231,16 @@ def apart(a, b, double):
         return float("inf")
     tolerance, floor = TOLERANCE.get(b.dtype, (1e-2, 1e-2))
     tolerance = double if b.dtype == torch.float64 else tolerance
-    a, b = a.double(), b.double()
-    finite = b[b.isfinite()]
+    finite = b[b.isfinite()].double()
     scale = max(finite.abs().max().item(), floor) if finite.numel() else floor
-    difference = torch.where((a == b) | b.isnan(), 0.0, (a - b).abs())
+    difference = differences(a, b)
     return difference.max().item() / (tolerance * scale) if difference.numel() else 0.0
+
+
+def differences(a, b):
+    """|a − b|, entry by entry, and 0 where both are infinite or b is NaN."""
+    a, b = a.double(), b.double()
+    return torch.where((a == b) | b.isnan(), 0.0, (a - b).abs())
 
 
 def close(a, b):

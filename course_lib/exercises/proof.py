@@ -10,26 +10,38 @@ from .. import ops, plots
 from . import guard, probes
 
 STYLEGAN2, STYLEGAN, PGGAN = (f"{name}-portraits-64" for name in ("stylegan2", "stylegan", "pggan"))
+SAME = 1e-3                     # the difference up to which two results are the same, where rounding makes no more
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Images, or curves, by the library and by the answer, and how often the answer was called."""
+    """Images, or curves, by the library and by the answer, and how often the answer was called.
+
+    rounding: the difference that rounding alone makes here, where it has been measured.
+    """
     reference: torch.Tensor
     images: torch.Tensor
     calls: int
+    rounding: float = 0.0
 
     @property
     def difference(self):
         """The largest difference of a value, relative to the largest of the reference (of images at least 1)."""
         if self.images.shape != self.reference.shape:
             return float("inf")
-        largest = self.reference.abs().max().clamp(min=1 if self.reference.dim() == 4 else 0)
-        return ((self.images - self.reference).abs().max() / largest).item()
+        return (self.differences.max() / self.largest).item()
+
+    @property
+    def differences(self):
+        return (self.images - self.reference).abs()
+
+    @property
+    def largest(self):
+        return self.reference.abs().max().clamp(min=1 if self.reference.dim() == 4 else 0)
 
     @property
     def same(self):
-        return self.difference < 1e-3                    # False for NaN
+        return self.difference < max(SAME, 10 * self.rounding)                   # False for NaN
 
 
 @contextlib.contextmanager
@@ -89,14 +101,35 @@ class Proof:
             raise guard.BadResult("gave pictures or curves of another shape")
         return found, len(calls)
 
+    def rounding(self, network, reference, answers):
+        """The largest difference that right answers make: what rounding in another order grows to in this network."""
+        return max(Shown(reference, *self.images(answer, network, reference.shape)).difference for answer in answers)
+
+    def deviation(self, shown):
+        """By how much the answer's pictures or curves differ, and where, in words."""
+        reference, images, differences = shown.reference, shown.images, shown.differences
+        if reference.dim() == 4:
+            i, _, row, column = place_of(differences.nan_to_num(torch.inf).argmax(), reference)
+            title = f" (“{self.titles[i]}”)" if self.titles and i < len(self.titles) else ""
+            count = (~(differences.flatten(1).amax(dim=1) / shown.largest < SAME)).sum()
+            return (f"{count} of {len(images)} pictures differ, most of all number {i + 1}{title}, by {differences[i].max():.2g} "
+                    f"in row {row}, column {column} (images go from about -1 to 1).")
+        apart = ~(differences / shown.largest < SAME)
+        x, i = place_of(apart.T.int().argmax(), apart.T)
+        curve, place = self.draw.words(i, x)
+        return (f"{curve} differs first at {place}, {images[i, x]:.3g} instead of {reference[i, x]:.3g}, and the largest "
+                f"difference is {differences.max():.2g}.")
+
     def picture(self, shown):
         return self.draw(shown) if self.draw else grid(shown, self.titles)
 
     def alt(self, shown, name):
         if self.draw:
-            return f"A plot with the library's {name} and with yours: they {'are the same' if shown.same else 'differ'}."
-        verdict = "both rows are the same" if shown.same else "the second row differs from the first"
-        return f"{len(shown.reference)} pictures made with the library's {name}, and below them with yours: {verdict}."
+            verdict = f"A plot with the library's {name} and with yours: they {'are the same' if shown.same else 'differ'}"
+        else:
+            verdict = (f"{len(shown.reference)} pictures made with the library's {name}, and below them with yours: "
+                       + ("both rows are the same" if shown.same else "the second row differs from the first"))
+        return f"{verdict}." if shown.same else f"{verdict}: {self.deviation(shown)}"
 
 
 def latents(generator, n, seed=3):
@@ -127,6 +160,11 @@ def descend(network, loss, lr):
                 parameter -= 0 if grad is None else lr * grad
 
 
+def place_of(index, tensor):
+    """The indices of an entry, from its number."""
+    return [int(i) for i in torch.unravel_index(index, tensor.shape)]
+
+
 def grid(shown, titles=None):
     images = torch.cat([shown.reference, shown.images]).nan_to_num(nan=0.0)
     return plots.image_grid(images, columns=len(shown.reference), labels=["library", "yours"],
@@ -143,6 +181,7 @@ def lines(x, xlabel, ylabel, names=("",)):
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.legend()
         return drawn(figure)
+    draw.words = lambda i, place: (f"the curve “{names[i] or ylabel}”", f"{xlabel} = {x[place]:.3g}")
     return draw
 
 
@@ -157,6 +196,7 @@ def bars(labels, names=("",)):
             axis.set(title=name)
         axes[0, 0].legend()
         return drawn(figure)
+    draw.words = lambda i, place: (f"“{names[i]}”", f"“{labels[place]}”")
     return draw
 
 

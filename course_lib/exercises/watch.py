@@ -1,23 +1,33 @@
-"""How an answer comes to its result: what it calls while it runs."""
+"""How an answer comes to its result: what is computed while it runs."""
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import guard
 from .probes import normal
 
+CONVOLVED = ("The result is right, but you convolve with weights that contain the style, as in the exercise before. Scale the maps "
+             "of x; the weight is the same for all images.")
+BUILT = ("The result is right, but σ comes from weights that contain the style, s_i · w_ijk for each image. The style comes out of "
+         "the sum over the kernel: Σ_ik (s_i w_ijk)² is Σ_i s_i² · Σ_k w_ijk², and Σ_k w_ijk² is one table [O, I] for all images.")
+
 
 def weights_per_image(answer):
-    """Whether a convolution of the answer has weights that depend on the style."""
-    x, weight, style = normal(2, 4, 5, 5), normal(3, 4, 3, 3, seed=1), normal(2, 4, seed=2).requires_grad_()
+    """Whether an answer builds weights that contain the style, even one image at a time.
+
+    The styles are NaN, and so is all that is computed from them. The sizes are such that nothing but weights has as many
+    entries as a weight, or a multiple.
+    """
+    x, weight, style = normal(2, 7, 6, 6), normal(5, 7, 3, 3, seed=1), torch.full((2, 7), torch.nan, dtype=torch.float64)
     found = []
 
-    class Watch(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            if function is torch.conv2d:
-                kernel = args[1] if len(args) > 1 else (kwargs or {})["weight"]
-                if kernel.requires_grad:
-                    gradient, = torch.autograd.grad(kernel.sum(), style, retain_graph=True, allow_unused=True)
-                    found.extend([] if gradient is None else [gradient])
-            return function(*args, **(kwargs or {}))
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if function is torch.ops.aten.convolution.default and args[1].isnan().any():
+                found.insert(0, CONVOLVED)
+            elif isinstance(result, torch.Tensor) and result.isnan().any() and result.numel() % weight.numel() == 0:
+                found.append(BUILT)
+            return result
 
     def watched():
         with Watch():
@@ -25,5 +35,4 @@ def weights_per_image(answer):
 
     guard.attempt(watched, guard.SECONDS)
     if found:
-        return "weights for each image", ("The result is right, but you convolve with weights that contain the style, as in "
-                                          "the exercise before. Scale the maps of x; the weight is the same for all images.")
+        return "weights for each image", found[0]
