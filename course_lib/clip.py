@@ -7,13 +7,15 @@ seconds to import, is imported when a model is made.
 import difflib
 import functools
 import re
+import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 import torch.nn.functional as F
 
-from . import download, portraits, zoo
+from . import commands, download, portraits, zoo
+from .images import check
 from .networks.layers import fill
 
 POCKET = dict(image_size=64, width=24, layers=(1, 1, 1, 1), text_width=128, text_layers=3, embed_dim=192, context=48)
@@ -38,7 +40,7 @@ class Clip(nn.Module):
         outside [-1, 1] is clipped, as a screen does."""
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise ValueError(f"images have shape {list(images.shape)}; pass square ones, [N, 3, H, H] in [-1, 1]")
-        images = images.to(self.mean).clamp(-1, 1)
+        images = (images if self.training else check(images)).to(self.mean).clamp(-1, 1)
         if images.shape[-1] == self.image_size or not enlarge and images.shape[-1] < self.image_size:
             return images
         return F.interpolate(images, [self.image_size] * 2, mode=self.interpolation, antialias=True).clamp(-1, 1)
@@ -49,18 +51,43 @@ class Clip(nn.Module):
         return F.normalize(self.model.encode_image((x - self.mean) / self.std), dim=-1)
 
     def encode_texts(self, texts):
-        """A list of str → unit vectors [N, D]. Raises ValueError for an empty text and for a word that is not known."""
-        texts = [texts] if isinstance(texts, str) else list(texts)
+        """A list of str → unit vectors [N, D]. Raises ValueError for an empty text, a word that is not known, and more words than
+        the model takes: open_clip's tokenizers would cut them off in silence."""
+        texts = list(texts) if hasattr(texts, "__iter__") and not isinstance(texts, str) else [texts]
+        strange = [text for text in texts if not isinstance(text, str)]
+        if strange:
+            raise ValueError(f"texts must be sentences, and one is of type {type(strange[0]).__name__}")
         empty = [i for i, text in enumerate(texts) if not text.strip()]
         if empty or not texts:
             raise ValueError(f"text {empty[0]} is empty; say what should be seen" if texts else "there are no texts to encode")
+        if hasattr(self.tokenize, "context_length"):
+            _refuse_cut(self.tokenize, texts)
         return F.normalize(self.model.encode_text(self.tokenize(texts).to(self.mean.device)), dim=-1)
+
+
+def _refuse_cut(tokenize, texts):
+    """Raise ValueError for a text of which a tokenizer of open_clip leaves nothing, or drops the end, for want of room."""
+    longest = max(len(text.encode()) for text in texts)
+    rooms = tokenize.context_length, tokenize.context_length + longest
+    (blank, *found), (_, *whole) = (_without_padding(tokenize(["", *texts], room)) for room in rooms)
+    for text, mine, all_of_it in zip(texts, found, whole):
+        if mine == blank:
+            raise ValueError(f"{text!r} holds no words; say what should be seen")
+        if mine != all_of_it:
+            raise ValueError(f"this model reads {tokenize.context_length} tokens (words and parts of words) with their marks, and "
+                             f'"{text[:40]}…" has more; shorten it')
+
+
+def _without_padding(tokens):
+    """Token numbers [N, length] as lists, each up to where it ends like the first, which is that of a blank text."""
+    ends = [int((row != tokens[0]).nonzero().max()) + 1 if (row != tokens[0]).any() else 0 for row in tokens]
+    return [row[:end].tolist() for row, end in zip(tokens, ends)]
 
 
 def load(name_or_path="clip-portraits", device="cpu"):
     """A Clip by zoo name, by file, or "architecture/pretrained" of open_clip, whose weights are downloaded once to
     `download.cache()`."""
-    name = str(name_or_path)
+    name, device = str(name_or_path), commands.checked_device(device)
     if name in zoo.cards() or Path(name).is_file():
         network = zoo.load(name, device=device)
         if not isinstance(network, Clip):
@@ -92,7 +119,8 @@ def open_clip_model(architecture, pretrained=None):
     source = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     url = source.get("url", "")
     if sha256 := re.search(r"/([0-9a-f]{64})/[^/]+$", url):
-        file = download.fetch(url, sha256=sha256[1])
+        terms = "OpenAI's CLIP, MIT License; https://github.com/openai/CLIP/blob/main/model-card.md says which uses are out of scope"
+        file = download.fetch(url, sha256=sha256[1], terms=terms)
         model = open_clip.load_openai_model(str(file), "fp32", "cpu")           # with QuickGELU, as it was trained
     else:
         model = _created(architecture, pretrained, source)
@@ -107,13 +135,16 @@ def open_clip_model(architecture, pretrained=None):
 def _created(architecture, pretrained, source):
     """A model of open_clip with random weights or those of a tag, which open_clip fetches itself."""
     import open_clip
+    hub = source.get("hf_hub")
+    place = f"huggingface.co/{hub.rstrip('/')}" if hub else source.get("url")
+    if pretrained:
+        print(f"{architecture}/{pretrained}: weights from {place}, under the licence that is given there", file=sys.stderr)
     try:
         # The weights of some tags were trained with another activation than their architecture names.
         return open_clip.create_model(architecture, pretrained, force_quick_gelu=bool(source.get("quick_gelu")),
                                       cache_dir=str(download.cache()))
     except (OSError, RuntimeError) as error:
-        hub, reason = source.get("hf_hub"), str(error).splitlines()[0][:120]
-        place = f"huggingface.co/{hub.rstrip('/')}" if hub else source.get("url")
+        reason = str(error).splitlines()[0][:120]
         raise OSError(f'open_clip could not fetch "{architecture}/{pretrained}" from {place} ({reason}); run this once with a '
                       f"connection, and it stays in {download.cache()}, or copy that folder from another machine") from None
 
@@ -149,14 +180,17 @@ def tokenize(texts, words, context):
     """One token per word: 0 fills up, 1 … are the words, and the highest number ends a text. → [N, context]."""
     number = {word: i for i, word in enumerate(words, 1)}
     tokens = torch.zeros(len(texts), context, dtype=torch.long)
+    unknown = list(dict.fromkeys(word for text in texts for word in words_of(text) if word not in number))
+    if unknown:
+        near = list(dict.fromkeys(match for word in unknown for match in difflib.get_close_matches(word, words, 3, cutoff=0.5)))
+        near = f"near ones are {', '.join(near)}" if near else f"some are {', '.join(words[5::len(words) // 6])}"
+        named = f"""{', '.join(f'"{word}"' for word in unknown)} {'is' if len(unknown) == 1 else 'are'} not among"""
+        raise ValueError(f'{named} the {len(words)} words that this small model has seen; {near}. '
+                         'A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
     for row, text in zip(tokens, texts):
         found = words_of(text)
-        unknown = [word for word in found if word not in number]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], words, 3, cutoff=0.5)
-            near = f"near ones are {', '.join(near)}" if near else f"some are {', '.join(words[5::len(words) // 6])}"
-            raise ValueError(f'"{unknown[0]}" is not among the {len(words)} words that this small model has seen; {near}. '
-                             'A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
+        if not found:
+            raise ValueError(f"{text!r} holds no words; say what should be seen")
         if len(found) >= context:
             raise ValueError(f'a text has {len(found)} words; this model reads up to {context - 1}: "{text[:40]}…"')
         row[:len(found) + 1] = torch.tensor([number[word] for word in found] + [len(words) + 1])

@@ -2,6 +2,7 @@
 import hashlib
 import http.client
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,13 +18,14 @@ def cache():
     return Path(os.environ.get("COURSE_CACHE") or Path.home() / ".cache" / "stylegan-course")
 
 
-def fetch(url, path=None, sha256=None, tries=5, timeout=30, wait=1.0, progress=True):
+def fetch(url, path=None, sha256=None, terms=None, tries=5, timeout=30, wait=1.0, progress=True):
     """Download `url` to `path`, or under its own name to `cache()`, unless it is there already, and return the path.
 
     A break is continued where it stopped, now (`tries` times) or by a later call: the part stands beside it as `….partial`.
     The file takes its place only when it is whole and, where a hash is known, has that hash. Where none is, the hash of the
     first download is kept in `….sha256`, and later ones must have it too. A file that was put there by hand is compared
-    with a known hash. Raises OSError without a net, ValueError for wrong bytes; both messages say what to do by hand.
+    with a known hash. terms: whose the file is and under which licence, said on standard error before it is fetched. Raises
+    OSError without a net, ValueError for wrong bytes; both messages say what to do by hand.
     """
     path = Path(path or cache() / url.rsplit("/")[-1])
     partial, note = path.with_name(path.name + ".partial"), path.with_name(path.name + ".sha256")
@@ -35,6 +37,8 @@ def fetch(url, path=None, sha256=None, tries=5, timeout=30, wait=1.0, progress=T
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     sha256 = sha256 or kept
+    if terms:
+        print(f"{path.name}: {terms}", file=sys.stderr)
     for attempt in range(tries):
         try:
             whole, problem = _receive(url, partial, bool(sha256), timeout, progress), "the connection broke off"

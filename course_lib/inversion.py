@@ -6,9 +6,12 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from . import sampling
+from .images import check, in_colour
 from .metrics.perceptual import name_of
 
 W_SAMPLES = 10_000
+NOISE_LR = 0.1                  # as published; noise has deviation 1 in every generator
 
 
 class Projection(NamedTuple):
@@ -20,18 +23,21 @@ class Projection(NamedTuple):
     distance: str               # its name
 
 
-def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.1, w_noise=0.05,
-            stop_below=None, frame_every=0, callback=None, progress=False):
+def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.4, w_noise=0.05,
+            stop_below=None, frame_every=0, callback=None, progress=False, c=None):
     """Find w and noise for images, as StyleGAN2 App. D: descend on distance(G(w), image) + noise_regularization · L_noise.
 
     targets [N, 3, H, W] in [-1, 1] of the generator's resolution. distance: images a, b → [N], differentiable. space:
     "w" has one latent for all layers, "w+" one for each. The latent starts at the mean of W and is shaken by noise that
-    fades until 3/4 of the way (`w_noise` times the deviation of W). noise_regularization None leaves the noise constant.
+    fades until 3/4 of the way (`w_noise` times the deviation of W). lr: the learning rate for the latent in standard deviations
+    of an entry of W, whose scale differs from one generator to the next (the published 0.1 is absolute). noise_regularization
+    None leaves the noise constant.
     Images do not influence each other: an image gets the same result alone and in a batch. One whose distance falls
-    below `stop_below` stays as it is. callback(step, distances [N], images [N, 3, H, W]) → True ends the projection.
+    below `stop_below` stays as it is. c: labels [N, c_dim], one row or a class for all, at the mean of whose W a class-conditional
+    generator starts; without them, at that of all classes. callback(step, distances [N], images [N, 3, H, W]) → True ends it.
     Raises ValueError for images that are NaN or have another resolution, an unknown space and a NaN distance.
     """
-    walk = projecting(G, targets, distance, space, steps, noise_regularization, seed, lr, w_noise, stop_below)
+    walk = projecting(G, targets, distance, space, steps, noise_regularization, seed, lr, w_noise, stop_below, c)
     frames, done = [], None
     with tqdm(total=steps, desc=f"projection into {space.upper()}", disable=not progress) as bar:
         while True:
@@ -48,8 +54,8 @@ def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e
 
 
 @torch.enable_grad()
-def projecting(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.1, w_noise=0.05,
-               stop_below=None):
+def projecting(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.4, w_noise=0.05,
+               stop_below=None, c=None):
     """`project` step by step: yields (step, distances [N], images [N, 3, H, W]), and ends early if it is sent something true.
 
     Returns (the Projection without frames, its images).
@@ -57,27 +63,29 @@ def projecting(G, targets, distance, space="w", steps=1000, noise_regularization
     targets = _checked(G, targets, space, steps)
     n, device = len(targets), targets.device
     rng = torch.Generator().manual_seed(seed)
-    mean, deviation = w_statistics(G, rng)
+    mean, deviation = w_statistics(G, rng, c=sampling.labels(G, n, c) if c is not None else None)
     layers = 1 if space == "w" else G.num_ws
-    ws = mean.expand(n, layers, -1).clone().requires_grad_()
+    scale = deviation / G.w_dim ** 0.5
+    offsets = torch.zeros(n, layers, G.w_dim, device=device).requires_grad_()           # from the mean, in standard deviations
     sizes = [buffer.shape[-1] for name, buffer in G.synthesis.named_buffers() if name.endswith("noise_const")]
     noise = [torch.randn(1, 1, size, size, generator=rng).to(device).repeat(n, 1, 1, 1) for size in sizes]
     learned = [] if noise_regularization is None else noise
     for x in learned:
         x.requires_grad_()
-    optimizer = torch.optim.Adam([ws, *learned], betas=(0.9, 0.999))
+    optimizer = torch.optim.Adam([{"params": [x]} for x in (offsets, *learned)], betas=(0.9, 0.999))
     moving = torch.ones(n, 1, 1, dtype=torch.bool, device=device)
     distances = []
 
     for step in range(steps):
-        # Learning rate and noise on w follow their schedules; all images are shaken alike.
+        # Learning rates and noise on w follow their schedules; all images are shaken alike.
         t = step / steps
-        optimizer.param_groups[0]["lr"] = lr * learning_rate_ramp(t)
-        shake = torch.randn(1, layers, mean.numel(), generator=rng).to(device) * deviation * w_noise * max(0, 1 - t / 0.75) ** 2
-        images = G.synthesis((ws + shake * moving).expand(-1, G.num_ws, -1), noise=noise)
-        found = _finite(distance(images, targets), n)
+        for group in optimizer.param_groups:
+            group["lr"] = (lr if group["params"][0] is offsets else NOISE_LR) * learning_rate_ramp(t)
+        shake = torch.randn(1, layers, G.w_dim, generator=rng).to(device) * deviation * w_noise * max(0, 1 - t / 0.75) ** 2
+        images = G.synthesis((mean + scale * offsets + shake * moving).expand(-1, G.num_ws, -1), noise=noise)
+        found = _finite(distance(in_colour(images), in_colour(targets)), n)
         loss = found.sum() + sum(noise_penalty(x).sum() for x in learned) * (noise_regularization or 0)
-        gradients = torch.autograd.grad(loss, [ws, *learned])
+        gradients = torch.autograd.grad(loss, [offsets, *learned])
         distances.append(found.detach().cpu())
 
         # An image that is close enough moves no more.
@@ -87,30 +95,44 @@ def projecting(G, targets, distance, space="w", steps=1000, noise_regularization
             break
 
         # Step, and give every noise image mean 0 and deviation 1 again.
-        before = [x.detach().clone() for x in (ws, *learned)]
-        for x, gradient in zip((ws, *learned), gradients):
+        before = [x.detach().clone() for x in (offsets, *learned)]
+        for x, gradient in zip((offsets, *learned), gradients):
             x.grad = gradient
         optimizer.step()
         with torch.no_grad():
             for x in learned:
                 x.copy_(normalised(x))
-            for x, old in zip((ws, *learned), before):
+            for x, old in zip((offsets, *learned), before):
                 x.copy_(torch.where(moving.view(n, *[1] * (x.ndim - 1)), x, old))
 
-    ws, noise = ws.detach().expand(-1, G.num_ws, -1), [x.detach() for x in noise]
+    ws, noise = (mean + scale * offsets.detach()).expand(-1, G.num_ws, -1), [x.detach() for x in noise]
     with torch.no_grad():
         images = G.synthesis(ws, noise=noise)
-        distances.append(_finite(distance(images, targets), n).cpu())
+        distances.append(_finite(distance(in_colour(images), in_colour(targets)), n).cpu())
     return Projection(ws, noise, torch.stack(distances), [], name_of(distance)), images
 
 
 @torch.no_grad()
-def w_statistics(G, rng, samples=W_SAMPLES):
-    """App. D: the mean of W [w_dim] and its deviation, the root of E |w − mean|², from `samples` latents."""
-    device = next(G.parameters()).device
-    w = torch.cat([G.mapping(z.to(device)) for z in torch.randn(samples, G.z_dim, generator=rng).split(1000)])
-    mean = w.mean(dim=0)
-    return mean, (w - mean).square().sum(dim=1).mean().sqrt()
+def w_statistics(G, rng, samples=W_SAMPLES, c=None):
+    """App. D: the mean of W [w_dim] and its deviation, the root of E |w − mean|², from `samples` latents.
+
+    c: labels [N, c_dim] of a class-conditional generator → the same for each row, [N, 1, w_dim] and [N, 1, 1]; without them
+    over all classes.
+    """
+    def measured(draws):
+        w = torch.cat([G.mapping(z, **given) for z, given in draws])
+        mean = w.mean(dim=0)
+        return mean, (w - mean).square().sum(dim=1).mean().sqrt()
+
+    if c is None:
+        return measured(sampling.draws(G, samples, rng, batch=1000))
+    rows, place = c.unique(dim=0, return_inverse=True)
+    state, found = rng.get_state(), []
+    for row in rows:                            # all from the same z
+        rng.set_state(state)
+        found.append(measured(sampling.draws(G, samples, rng, row, 1000)))
+    mean, deviation = (torch.stack(part)[place] for part in zip(*found))
+    return mean[:, None], deviation[:, None, None]
 
 
 def learning_rate_ramp(t):
@@ -145,13 +167,10 @@ def _checked(G, targets, space, steps):
         raise ValueError("this generator has no mapping network, so there is no W to project into")
     if steps < 1:
         raise ValueError(f"{steps} steps find nothing; take at least 1, and 1000 as published")
-    if targets.ndim != 4 or targets.shape[1:] != (3, G.resolution, G.resolution) or not len(targets):
-        raise ValueError(f"targets have shape {list(targets.shape)}; this generator needs [N, 3, {G.resolution}, "
+    if targets.ndim != 4 or targets.shape[1:] != (G.img_channels, G.resolution, G.resolution) or not len(targets):
+        raise ValueError(f"targets have shape {list(targets.shape)}; this generator needs [N, {G.img_channels}, {G.resolution}, "
                          f"{G.resolution}] in [-1, 1]: crop and resize first")
-    wrong = (~targets.flatten(1).isfinite().all(dim=1)).nonzero()[:, 0].tolist()
-    if wrong:
-        raise ValueError(f"targets hold NaN or infinity in images {wrong}")
-    return targets.detach().to(next(G.parameters()))
+    return check(targets, (G.img_channels,), "targets").detach().to(next(G.parameters()))
 
 
 def _finite(distances, n):

@@ -9,6 +9,7 @@ from torch import nn
 import torch.nn.functional as F
 
 from . import portraits
+from .images import check
 
 RESOLUTION = 64
 
@@ -61,11 +62,11 @@ class Reader(nn.Module):
 
     def features(self, images):
         """The penultimate layer, [N, 256]. Images of another size are resized to 64 px with antialiasing."""
-        return F.silu(self.dense(self.layers(_resized(images)).flatten(1)))
+        return F.silu(self.dense(self.layers(_resized(images, self)).flatten(1)))
 
     def maps(self, images):
         """The last feature map of every resolution from 64 px to 4 px, a list of [N, C, H, W]."""
-        found = [_resized(images)]
+        found = [_resized(images, self)]
         for layer in self.layers:
             x = layer(found[-1])
             found = found + [x] if x.shape[2:] != found[-1].shape[2:] else found[:-1] + [x]
@@ -89,7 +90,7 @@ class Identity(nn.Module):
         self.threshold = threshold
 
     def forward(self, images):
-        return F.normalize(self.dense(self.layers(_resized(images)).flatten(1)), dim=1)
+        return F.normalize(self.dense(self.layers(_resized(images, self)).flatten(1)), dim=1)
 
     def same_person(self, images, others):
         """Whether images and others show the same people. [N, 3, H, W], [N, 3, H, W] → bool [N]."""
@@ -100,7 +101,7 @@ class Identity(nn.Module):
 def read(network, images, batch_size=256):
     """Attributes as a trained reader sees them: name → CPU tensor [N], in the units of the world, classes as indices."""
     device = next(network.parameters()).device
-    parts = [network(part.to(device).float()) for part in images.split(batch_size)]
+    parts = [network(part.to(device).float()) for part in check(images, (1, 3)).split(batch_size)]
     reading = {}
     for spec in portraits.ATTRIBUTES:
         out = torch.cat([part[spec.name] for part in parts]).float().cpu()
@@ -150,9 +151,9 @@ def _widths():
     return [1 if spec.kind == "continuous" else len(spec.values) for spec in portraits.ATTRIBUTES]
 
 
-def _resized(images):
-    if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images have shape {list(images.shape)}; pass [N, 3, H, W] in [-1, 1]")
+def _resized(images, network):
+    """Checked, except where the network is trained, and at 64 px."""
+    images = images if network.training else check(images)
     if images.shape[2:] != (RESOLUTION, RESOLUTION):
         images = F.interpolate(images, [RESOLUTION, RESOLUTION], mode="bilinear", antialias=True)
     return images

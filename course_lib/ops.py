@@ -126,7 +126,7 @@ def split_style(y):
 
 
 def update_w_avg(w_avg, w, decay=0.995):
-    """StyleGAN App. B: the moving mean of mapped latents, w̄ ← lerp(mean of the batch, w̄, decay). [w_dim], [N, w_dim]."""
+    """StyleGAN App. B, w̄ = E[f(z)], as the official code estimates it: w̄ ← lerp(batch mean, w̄, decay). [w_dim], [N, w_dim]."""
     return torch.lerp(w.mean(dim=0), w_avg, decay)
 
 

@@ -14,6 +14,8 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
+from .images import check
+
 # Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GAP, AUTO_WIDTH = 2, 640
@@ -72,8 +74,7 @@ def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | No
 
     Each pixel is drawn `scale` × `scale`; by default as large as keeps the grid within 640 pixels.
     """
-    if images.dim() != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"image_grid takes images [N, 3, H, W] or [N, 1, H, W], got {tuple(images.shape)}")
+    check(images, (1, 3), shown=True)
     n, _, height, width = images.shape
     columns = columns or min(n, 8)
     rows = -(-n // columns)
@@ -96,6 +97,19 @@ def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | No
     for column, text in enumerate(titles if titles is not None else ()):
         draw.text((left + (column + 0.5) * cell_w, 10), str(text), fill="black", font=_font(), anchor="mm")
     return sheet
+
+
+def tiles(picture, size: int) -> torch.Tensor:
+    """The square tiles of a sheet without gaps (a PIL image or a file), row by row → [N, 3, size, size] in [-1, 1]."""
+    picture = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
+    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(-1, size, picture.width // size, size, 3)
+    return pixels.permute(0, 2, 4, 1, 3).flatten(0, 1) / 127.5 - 1
+
+
+def before_and_after(file, prompts) -> Image.Image:
+    """The scoreboard's sheet of a method, for each prompt three portraits and their three edits, in pairs and with labels."""
+    pairs = tiles(file, 64).unflatten(0, (len(prompts), 6))[:, [0, 3, 1, 4, 2, 5]].flatten(0, 1)
+    return image_grid(pairs, columns=6, scale=2, labels=prompts, titles=["before", "after"] * 3)
 
 
 def under_bars(images: torch.Tensor, values, top: float, height: int = 24) -> torch.Tensor:

@@ -5,22 +5,26 @@ network; `load(path)` builds it from any file that `save` wrote, and from the of
 which nothing is executed either. `load("stylegan2-ffhq-1024")` and the other names of FULL download NVIDIA's file first,
 once. `python -m course_lib.zoo info FILE` says what a file holds; `convert` rewrites it.
 """
+import contextlib
 import hashlib
 import importlib
 import json
 import os
+import warnings
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from . import download, judges, zoo_formats
+from . import commands, download, judges, portraits, zoo_formats
 from .networks import pggan, stylegan, stylegan2
 from .networks.layers import channels_of, fill
 
 DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parent.parent / "data"))
 NVIDIA = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
+LICENCE = ("NVIDIA's network, for research and evaluation, not for commercial use: its licence is the Nvidia Source Code License-NC, "
+           "https://nvlabs.github.io/stylegan2/license.html")
 FULL = {name: f"{NVIDIA}/{file}.pkl" for name, file in {
     "stylegan2-ffhq-1024": "stylegan2-ffhq-1024x1024", "stylegan2-ffhq-512": "stylegan2-ffhq-512x512",
     "stylegan2-ffhq-256": "stylegan2-ffhq-256x256", "stylegan2-celebahq-256": "stylegan2-celebahq-256x256"}.items()}
@@ -38,19 +42,50 @@ def names():
 
 def load(name_or_path, part=None, device="cpu"):
     """A network in eval mode, in float32. part: "G", "D", "8", … of those that its card or its file has; without one the
-    generator, in the files of other code the averaged one, "G_ema". ValueError with their names for a part that is not there."""
-    name = str(name_or_path)
+    generator, in the files of other code the averaged one, "G_ema". ValueError with their names for a part that is not there, and
+    for a device that is not; a warning where a file lacks constant noise or the mean of W, which are then made anew."""
+    name, device = str(name_or_path), commands.checked_device(device)
     if name in cards():
         path, part = file(name, part), None
     elif name in FULL:
-        path = download.fetch(FULL[name])
+        path = download.fetch(FULL[name], terms=LICENCE)
     else:
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f'"{name}" is neither a file nor a model of the course; these are: '
                                     f'{", ".join([*names(), *FULL])}')
-    kind, tensors, config, _ = contents(path).read(part)
-    return _build(path, kind, tensors, config).to(device).eval().requires_grad_(False)
+    found = contents(path).read(part)
+    if found.made:
+        warnings.warn(f"{path.name} lacks {' and '.join(found.made)}: made anew", stacklevel=2)
+    network = _build(path, *found[:3]).to(device).eval().requires_grad_(False)
+    network.dataset = dataset_of(name)
+    return network
+
+
+def dataset_of(model):
+    """The data set that a network was trained on: "portraits", or None where it is another one or nobody says.
+
+    model: a name of the zoo or a file, or a network that `load` gave. Results, judge and identity network of the course belong
+    to a generator for which this is "portraits", in its present version: other versions count as other data sets.
+    """
+    if isinstance(model, torch.nn.Module):
+        return getattr(model, "dataset", None)
+    name, path = str(model), Path(model)
+    if name in cards():
+        version = cards()[name].get("world")
+    elif name not in FULL and path.is_file() and is_safetensors(path):
+        version = metadata(path).get("world")
+    else:
+        version = None
+    return "portraits" if version == portraits.VERSION else None
+
+
+def check_belongs(network, G, option):
+    """Raise ValueError where a network, named by an option of a command, knows only portraits, and a generator was not trained on
+    them."""
+    if dataset_of(network) == "portraits" and dataset_of(G) != "portraits":
+        raise ValueError(f"the network of {option} knows only portraits, and the generator was not trained on them, or its file does not "
+                         f"say so; name another {option}, or none where it can be left out")
 
 
 def file(name, part=None):
@@ -66,17 +101,22 @@ def file(name, part=None):
 
 def contents(path):
     """The zoo_formats.Contents of any file that can be read; a safetensors file has one part."""
-    with open(path, "rb") as file:
-        if file.read(9)[8:] != b"{" and Path(path).suffix != ".safetensors":
-            return zoo_formats.read(path)
+    if not is_safetensors(path):
+        return zoo_formats.read(path)
     network = _safetensors(path)
     return zoo_formats.Contents("safetensors", {"D" if network.kind.endswith("-D") else "G": lambda: network})
+
+
+def is_safetensors(path):
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{" or Path(path).suffix == ".safetensors"
 
 
 @zoo_formats.guarded
 def _safetensors(path):
     tensors, metadata = read(path)
-    return zoo_formats.Network(metadata.get("kind", "unknown"), tensors, json.loads(metadata.get("config", "{}")), {})
+    config = json.loads(metadata.get("config", "{}"))
+    return zoo_formats.completed(zoo_formats.Network(metadata.get("kind", "unknown"), tensors, config, {}))
 
 
 @zoo_formats.guarded
@@ -102,7 +142,7 @@ def check(kind, tensors, config):
 def verify(path, sha256):
     """Compare a shipped file with its card; the message says how to mend it."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; restore it with: git checkout -- {path.name}")
+        raise FileNotFoundError(f"{path} is missing; restore it with: git checkout -- {path}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
         raise ValueError(f"{path.name} is not the file that the course ships (sha256 {found[:12]}…, expected "
@@ -111,25 +151,36 @@ def verify(path, sha256):
 
 def read(path):
     """Tensors (floats as float32) and metadata of a safetensors file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a complete safetensors file ({error})") from None
+    with _opened(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+        metadata = file.metadata() or {}
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}, metadata
 
 
-def save(path, tensors, kind, dtype=None, **metadata):
-    """Write tensors (a state dict) atomically, with kind and metadata; floats in `dtype`."""
+def metadata(path):
+    """The metadata of a safetensors file, whose tensors are not read."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextlib.contextmanager
+def _opened(path):
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a complete safetensors file ({error})") from None
+
+
+def save(path, tensors, kind, dtype=None, replace=False, **metadata):
+    """Write tensors (a state dict) whole or not at all, with kind and metadata; floats in `dtype`. An existing file is refused
+    unless `replace`."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {key: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
                for key, t in tensors.items()}
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in metadata.items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"kind": kind, **metadata})
-    os.replace(partial, path)
+    with commands.writing(path, replace) as partial:
+        save_file(tensors, partial, metadata={"kind": kind, **metadata})
     return path
 
 

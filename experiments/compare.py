@@ -9,7 +9,7 @@
 Without a GPU, --laptop shrinks them to 16 px and 40 thousand images: each run takes some ten minutes of one core.
 
 Each trains its runs (several at a time on one GPU; a run that is complete is not trained again), measures every snapshot, and
-writes data/results/NAME.json.
+writes runs/results/NAME.json, or --out.
 """
 import argparse
 import json
@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from course_lib import judges, metrics, ops, portraits, zoo
+from course_lib import commands, judges, metrics, ops, portraits, zoo
 from course_lib.metrics import __main__ as command, claims, generators, smoothness
 from course_lib.networks import layers
 
@@ -49,17 +49,24 @@ CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.Parser(description=__doc__)
     parser.add_argument("comparison", choices=COMPARISONS)
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder for the training runs")
-    parser.add_argument("--out", type=Path, help="JSON file (data/results/NAME.json)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--parallel", type=int, default=4, help="runs at a time")
-    parser.add_argument("--samples", type=int, default=5_000, help="images per measurement")
+    parser.add_argument("--out", type=Path, help="JSON file; by default runs/results/NAME.json")
+    parser.add_argument("--seeds", type=commands.seed, nargs="+", default=[0, 1], help="a run of each")
+    parser.add_argument("--parallel", type=commands.whole(1, 64), default=4, help="runs at a time")
+    parser.add_argument("--samples", type=commands.whole(257), default="5k", help="images per measurement")
     parser.add_argument("--laptop", action="store_true", help="16 px and few images, for a machine without a GPU")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
     args = parser.parse_args(arguments)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with commands.sentences("python experiments/compare.py", "stopped; the same command goes on from the last checkpoints"):
+        compare(args, ["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def compare(args, command_line):
+    out = args.out or Path("runs/results") / f"{args.comparison}.json"
+    commands.own_json(out, f"python experiments/compare.py {args.comparison}")
+    device = commands.default_device()
     comparison = {name: [LAPTOP.get(word, word) if args.laptop else word for word in options]
                   for name, options in COMPARISONS[args.comparison].items()}
     alone = args.comparison == "lazy" and speeds({name: [*options, *ALONE, *args.train] for name, options in comparison.items()}, args.runs)
@@ -70,39 +77,45 @@ def main(arguments=None):
     train(list(runs.values()), args.parallel)
     oracle, judge = (zoo.load(f"{name}-portraits-64", device=device) for name in ("oracle", "judge"))
     measured = {}
-    result = {"command": " ".join(["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)]),
-              "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
+    result = {"command": " ".join(command_line), "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
               "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
               "options": {name: " ".join(options) for name, options in comparison.items()}, "runs": measured}
     if alone:
         result["img_per_s_alone"] = alone
-    out = args.out or zoo.DATA / "results" / f"{args.comparison}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
     for (name, seed), options in runs.items():
         measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
-        out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
+        commands.write_json(out, command.rounded(result), replace=True)
 
 
-def train(commands, parallel):
+def train(options, parallel):
     """Run all trainings, `parallel` at a time. One that diverged is a finding; one that failed otherwise is an error, with the
-    end of its output."""
-    waiting = [c for c in commands if not complete(Path(c[-1])) and not diverged(Path(c[-1]))]
+    last line of its output. After Ctrl-C or SIGTERM each first writes its checkpoint."""
+    waiting = [o for o in options if not complete(Path(o[-1])) and not diverged(Path(o[-1]))]
     running = {}
-    while waiting or running:
-        while waiting and len(running) < parallel:
-            command = waiting.pop(0)
-            out = Path(command[-1])
-            out.mkdir(parents=True, exist_ok=True)
-            resume = ["--resume"] if any((out / "checkpoints").glob("*[0-9]")) else []
-            log = open(out / "output.txt", "w")
-            running[subprocess.Popen([sys.executable, "-m", "course_lib.train", *command, *resume], stdout=log, stderr=log)] = out
-        time.sleep(0.2)
-        for process in [p for p in running if p.poll() is not None]:
-            out = running.pop(process)
-            if process.returncode and not diverged(out):
-                raise SystemExit(f"the run in {out} failed:\n{(out / 'output.txt').read_text()[-2000:]}")
-            print(f"{out} {'diverged' if diverged(out) else 'is trained'}", flush=True)
+    try:
+        while waiting or running:
+            while waiting and len(running) < parallel:
+                chosen = waiting.pop(0)
+                out = Path(chosen[-1])
+                out.mkdir(parents=True, exist_ok=True)
+                resume = ["--resume"] if any((out / "checkpoints").glob("*[0-9]")) else []
+                with open(out / "output.txt", "w") as log:
+                    line = [sys.executable, "-m", "course_lib.train", *chosen, *resume]
+                    running[subprocess.Popen(line, stdout=log, stderr=log)] = out
+            time.sleep(0.2)
+            for process in [p for p in running if p.poll() is not None]:
+                out = running.pop(process)
+                if process.returncode and not diverged(out):
+                    said = (out / "output.txt").read_text().strip().splitlines()
+                    raise ValueError(f"the run in {out} failed; {out / 'output.txt'} ends with: {''.join(said[-1:])}")
+                print(f"{out} {'diverged' if diverged(out) else 'is trained'}", flush=True)
+    except BaseException:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+        raise
 
 
 def speeds(comparison, runs):
@@ -116,8 +129,8 @@ def complete(out):
     """Whether a run's log has come to the images of its settings."""
     if not (out / "log.jsonl").exists():
         return False
-    return json.loads((out / "log.jsonl").read_text().splitlines()[-1])["images"] >= json.loads(
-        (out / "settings.json").read_text())["images"]
+    lines = (out / "log.jsonl").read_text().splitlines()
+    return bool(lines) and json.loads(lines[-1])["images"] >= json.loads((out / "settings.json").read_text())["images"]
 
 
 def diverged(out):

@@ -2,16 +2,15 @@
 
     python experiments/scoreboard.py --portraits 64
 
-A prompt edits the first portraits of the seed that lack what it asks for. Writes data/results/scoreboard.json a method and a prompt at
-a time (what is not measured anew stays), and scoreboard-METHOD.webp: for each prompt three portraits, and their edits beside them. The
-statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
+A prompt edits the first portraits of the seed that lack what it asks for. Writes runs/results/scoreboard.json, or --out, a method and a
+prompt at a time (what is not measured anew stays), and scoreboard-METHOD.webp: for each prompt three portraits, and their edits
+beside them. The statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is optimization's.
 
 To choose what is to be measured:
 
     python experiments/scoreboard.py --reader oracle --seed 2 --portraits 32 --curves --methods mapper --mappers runs/mappers \\
         --out runs/choice.json
 """
-import argparse
 import itertools
 import json
 import shlex
@@ -20,14 +19,14 @@ from pathlib import Path
 
 import torch
 
-from course_lib import clip, judges, ops, styleclip, zoo
+from course_lib import clip, commands, judges, ops, styleclip, zoo
 from course_lib import portraits as world
 from course_lib.metrics import __main__ as command, edits, generators, kernel_distance
 from course_lib.train import machine
 from course_lib.training import contrastive, readers
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
-RESULT = zoo.DATA / "results" / "scoreboard.json"
+RESULT, MAKER = Path("runs/results/scoreboard.json"), "python experiments/scoreboard.py"
 PEOPLE = 2000                                            # on whom the judge's decision about persons is examined
 
 # Chosen on portraits of another seed, and the values of the curves, around them.
@@ -49,27 +48,35 @@ BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.Parser(description=__doc__)
     add = parser.add_argument
-    add("--methods", nargs="+", choices=SETTINGS, default=list(SETTINGS))
-    add("--prompts", nargs="+", choices=edits.WISHES, default=list(edits.WISHES))
-    add("--portraits", type=int, default=64, help="portraits for each prompt")
+    add("--methods", nargs="+", choices=SETTINGS, default=list(SETTINGS), help="what is measured")
+    add("--prompts", nargs="+", choices=edits.WISHES, default=list(edits.WISHES), help="with which edit targets")
+    add("--portraits", type=commands.whole(1, 10_000), default=64, help="portraits for each prompt")
     add("--curves", nargs="*", choices=edits.WISHES, default=["a smiling person", "a person with long hair", "a person with red hair"],
         help="prompts for which the settings are varied, on a quarter of the portraits")
     add("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="settings other than the chosen ones, such as space=w+")
-    add("--statistics", type=Path, help="file of other statistics for the global direction than those in data/")
-    add("--mappers", type=Path, help="folder of other mappers than those in data/")
+    add("--statistics", type=commands.input_file, help="file of other statistics for the global direction than those in data/")
+    add("--mappers", type=commands.input_folder, help="folder of other mappers than those in data/")
     add("--reader", choices=("judge", "oracle"), default="judge", help="who reads. Settings, mappers and statistics are chosen "
         "by what the oracle reads, with another seed, and then measured by the judge")
-    add("--seed", type=int, default=1, help="seed of the portraits")
-    add("--out", type=Path, default=RESULT, help="JSON file")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--seed", type=commands.seed, default=1, help="seed of the portraits")
+    add("--out", type=Path, default=RESULT, help="JSON file; what an earlier call measured and this one does not stays in it")
+    add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
     args = parser.parse_args(arguments)
     for method, (name, _) in itertools.product(args.methods, args.set):
         if name not in SETTINGS[method]:
             parser.error(f'{method} has no setting "{name}"; it has {", ".join(SETTINGS[method])}')
     if args.out == RESULT and (args.mappers or args.statistics or args.reader != "judge"):
         parser.error("another reader, mappers or statistics than the course's; say with --out where the figures belong")
+    with commands.sentences(MAKER, "stopped; what was measured is kept"):
+        commands.no_mps(args.device, "measurements compute in float64")
+        commands.own_json(args.out, MAKER)
+        measure(args, parser)
+
+
+def measure(args, parser):
+    """Score each method on each prompt, and draw its curves and its picture."""
     tools = Tools(args.device, args.statistics, args.mappers, args.reader)
     if "mapper" in args.methods and not any(map(tools.has_mapper, args.prompts)):
         parser.error(f"there is no mapper for any of these prompts in {args.mappers or zoo.DATA}")
@@ -95,7 +102,7 @@ def main(arguments=None):
                 curves[prompt][name].append({name: value} | row)
         _keep(args, method, {}, curves=curves)
         rows = [torch.cat([b[:3], a[:3]]) for b, a in pictures]
-        command.save_grid(args.out.with_name(f"scoreboard-{method.replace(' ', '-')}.webp"), torch.cat(rows), 6)
+        command.save_grid(args.out.with_name(f"scoreboard-{method.replace(' ', '-')}.webp"), torch.cat(rows), 6, replace=True)
 
 
 class Tools:
@@ -237,8 +244,7 @@ def setting(text):
 
 def _keep(args, method, figures, **nested):
     """Add figures of a method to the file; what stands there already stays."""
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    result = json.loads(args.out.read_text()) if args.out.exists() else {"methods": {}}
+    result = commands.own_json(args.out, MAKER) or {"methods": {}}
     mine = result["methods"].setdefault(method, {})
     mine.update(figures)
     for key, value in nested.items():
@@ -252,7 +258,7 @@ def _keep(args, method, figures, **nested):
     options += ["--set", *(f"{name}={value}" for name, value in args.set)] if args.set else []
     result |= {"command": shlex.join(["python", "experiments/scoreboard.py", *options]), "world": world.VERSION,
                "seeds": [args.seed], "portraits": args.portraits, "psi": PSI}
-    args.out.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
+    commands.write_json(args.out, command.rounded(result), replace=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Fréchet distance of every snapshot (NAME-training.json), and the report on the 
 `zoo.load(NAME, "8")` then finds. A run that began with the model of this name (--init NAME) continues its history. Last it prints the
 lines for data/README.md. On a CPU the report takes half an hour.
 """
-import argparse
 import hashlib
 import json
 import os
@@ -17,29 +16,36 @@ from pathlib import Path
 
 import torch
 
-from course_lib import portraits, zoo
+from course_lib import commands, portraits, zoo
 from course_lib.metrics import __main__ as command, generators
-from course_lib.train import count
 from course_lib.training import checkpoint
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = commands.Parser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder that course_lib.train wrote")
     parser.add_argument("name", help="name of the model in the zoo")
     parser.add_argument("--part", action="append", default=[], metavar="PART=IMAGES", help="a snapshot to ship beside the last one")
     parser.add_argument("--no-critic", action="store_true", help="leave the discriminator out")
-    parser.add_argument("--samples", type=int, default=20_000, help="images for the report; a quarter of them for each snapshot")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the latents")
+    parser.add_argument("--samples", type=commands.whole(1000), default="20k", help="images for the report; a quarter of them for each snapshot")
+    parser.add_argument("--seed", type=commands.seed, default=1, help="seed of the latents")
     parser.add_argument("--data", type=Path, default=zoo.DATA, help="folder for the files")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
     args = parser.parse_args(arguments)
+    with commands.sentences("python experiments/ship.py"):
+        ship(args)
+
+
+def ship(args):
+    """Copy, measure and describe the run."""
+    commands.no_mps(args.device, "measurements compute in float64")
+    commands.try_folder(args.data / "results")
     if not checkpoint.folders(args.run):
-        raise SystemExit(f"{args.run} has no checkpoint; name a folder that python -m course_lib.train wrote")
+        raise ValueError(f"{args.run} has no checkpoint; name a folder that python -m course_lib.train wrote")
     last, about = checkpoint.folders(args.run)[-1], json.loads((args.run / "run.json").read_text())
     settings = checkpoint.settings(last)
     if settings["world"] != portraits.VERSION:
-        raise SystemExit(f"{args.run} was trained on world {settings['world']}; this is world {portraits.VERSION}")
+        raise ValueError(f"{args.run} was trained on world {settings['world']}; this is world {portraits.VERSION}")
 
     history = _history(args, about, settings)
     sources = {"G": last / "G_ema.safetensors"} | dict(_snapshot(args.run, part) for part in args.part)
@@ -58,8 +64,9 @@ def main(arguments=None):
               "torch": about["torch"], "settings": settings, "minutes": round(history["minutes"] + minutes(log), 1),
               "log": thinned(history["log"] + later(log)), "rgb_shares": history["rgb_shares"] + later(shares), "frechet": frechet}
     path = args.data / "results" / f"{args.name}-training.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(command.rounded(result), indent=1) + "\n")
+    commands.write_json(path, command.rounded(result), replace=True)
+    for old in (".json", ".png", "-audit.png"):             # the report on the model that had this name
+        (args.data / "results" / f"{args.name}{old}").unlink(missing_ok=True)
     file = os.path.relpath(args.data / files["G"]["file"])
     command.main(["report", file, "--samples", str(args.samples), "--seed", str(args.seed),
                   "--device", args.device, "--out", os.path.relpath(args.data / "results" / f"{args.name}.json")])
@@ -81,11 +88,12 @@ def _history(args, about, settings):
 
 def _snapshot(run, part):
     """"8=225k" → ("8", the snapshot after so many images, or up to one step more)."""
-    name, _, images = part.partition("=")
+    name, _, text = part.partition("=")
+    images = commands.whole(0)(text)
     found = {int(path.stem[2:]): path for path in (run / "snapshots").glob("G-*.safetensors")}
-    after = [at for at in sorted(found) if at >= count(images)]
-    if not after or after[0] > 1.01 * count(images):
-        raise SystemExit(f"{run} has no snapshot after {images} images; there are {', '.join(map(str, sorted(found)))}")
+    after = [at for at in sorted(found) if at >= images]
+    if not after or after[0] > 1.01 * images:
+        raise ValueError(f"{run} has no snapshot after {images} images; there are {', '.join(map(str, sorted(found)))}")
     return name, found[after[0]]
 
 
@@ -103,14 +111,14 @@ def _critic(last, args):
 
 def _written(args, suffix, tensors, kind, metadata):
     file = args.data / f"{args.name}{suffix}.safetensors"
-    zoo.save(file, tensors, kind, dtype=torch.float16, world=portraits.VERSION, config=metadata["config"])
+    zoo.save(file, tensors, kind, dtype=torch.float16, replace=True, world=portraits.VERSION, config=metadata["config"])
     return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def add_card(path, name, card):
     """Put a model into models.json, or its new card in the place of the old one."""
     models = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(models | {name: card}, indent=1) + "\n")
+    commands.write_json(path, models | {name: card}, replace=True)
 
 
 def minutes(log):

@@ -2,26 +2,29 @@
 
     python experiments/smoothness.py stylegan2-portraits-64
 
-A model is a name of the zoo or a file that training wrote. Writes data/results/smoothness.json, a model and a part at a time
-(what is not measured anew stays), and smoothness-NAME.png: targets, and below them their projections. On a CPU a model takes
-an hour or two.
+A model is a name of the zoo or a file that training wrote. Writes runs/results/smoothness.json, or --out, a model and a part
+at a time (what is not measured anew stays), and smoothness-NAME.png: targets, and below them the nearest of their projections. On a CPU a
+model takes an hour or two, and its inversion (every image once for each rate and start) several.
 """
 import measuring
 import torch
 
-from course_lib import metrics
+from course_lib import commands, metrics
 from course_lib.metrics import __main__ as command, smoothness
 
 PARTS = ("ppl", "separability", "lengths", "inversion")
+RATES = 0.1, 0.2, 0.4, 0.8                               # learning rates of the search, in standard deviations of W
 
 
 def main(arguments=None):
     parser = measuring.parser(__doc__, PARTS, "smoothness.json")
-    parser.add_argument("--pairs", type=int, default=250, help="pairs of latents of each PPL")
-    parser.add_argument("--samples", type=int, default=10_000, help="images for separability")
-    parser.add_argument("--latents", type=int, default=64, help="latents whose path lengths are measured, in 16 directions")
-    parser.add_argument("--images", type=int, default=8, help="images to find again, of each kind")
-    parser.add_argument("--steps", type=int, default=500, help="steps of a projection")
+    parser.add_argument("--pairs", type=commands.whole(), default=250, help="pairs of latents of each PPL")
+    parser.add_argument("--samples", type=commands.whole(300), default=10_000, help="images for separability")
+    parser.add_argument("--latents", type=commands.whole(), default=64,
+        help="latents whose path lengths are measured, in 16 directions")
+    parser.add_argument("--images", type=commands.whole(), default=32, help="images to find again, of each kind")
+    parser.add_argument("--steps", type=commands.whole(), default=500, help="steps of a projection")
+    parser.add_argument("--starts", type=commands.whole(), default=1, help="projections of every image at each learning rate")
     measuring.run("smoothness.py", parser, arguments, measure)
 
 
@@ -37,12 +40,19 @@ def measure(part, name, G, oracle, judge, args):
     if part == "lengths":
         return {part: smoothness.spread(smoothness.lengths(G, args.latents, seed=args.seed)) | {"latents": args.latents, "directions": 16}}
     distance = metrics.oracle_distance(oracle)
-    found = smoothness.invert(G, distance, args.images, args.steps, seed=args.seed, progress=True)
-    columns = min(args.images, 8)
+    searches = {lr: [smoothness.invert(G, distance, args.images, args.steps, seed=args.seed, lr=lr, start=start, progress=True)
+                     for start in range(args.starts)] for lr in RATES}
+    rows, result = [], {"rates": RATES, "starts": args.starts, "steps": args.steps, "measured with": distance.name, "space": "w"}
+    for kind in ("generated", "portraits"):
+        found = [search[kind] for starts in searches.values() for search in starts]
+        best = torch.tensor([search.distance for search in found]).argmin(dim=0).tolist()
+        nearest = lambda field: [getattr(found[j], field)[i] for i, j in enumerate(best)]
+        rows += [found[0].targets[:8], torch.stack(nearest("projections")[:8])]
+        result[kind] = {"distance": nearest("distance"), "rmse": nearest("rmse"),
+                        "searches": [[search[kind].distance for search in starts] for starts in searches.values()]}
     picture = args.out.with_name(f"{args.out.stem}-{name}.png")
-    command.save_grid(picture, torch.cat([images[:columns] for kind in found.values() for images in kind[:2]]).cpu(), columns)
-    return {part: {name: {"distance": kind.distance, "rmse": kind.rmse} for name, kind in found.items()}
-            | {"steps": args.steps, "measured with": distance.name, "space": "w"}}
+    command.save_grid(picture, torch.cat(rows).cpu(), min(args.images, 8), replace=True)
+    return {part: result}
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64
 
-A model is a name of the zoo or a file that training wrote. Writes data/results/styles.json, a model and a part at a time; what is
-not measured anew stays. On a CPU a model takes about half an hour.
+A model is a name of the zoo or a file that training wrote. Writes runs/results/styles.json, or --out, a model and a part at a time;
+what is not measured anew stays. On a CPU a model takes about half an hour.
 """
 import measuring
 
+from course_lib import commands
 from course_lib.metrics import claims, generators
 
 PARTS = ("levels", "noise", "truncation", "spikes")
@@ -15,9 +16,9 @@ PSI = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.15)
 
 def main(arguments=None):
     parser = measuring.parser(__doc__, PARTS, "styles.json")
-    parser.add_argument("--pairs", type=int, default=1000, help="pairs of portraits whose layers are mixed")
-    parser.add_argument("--images", type=int, default=200, help="portraits whose noise is drawn anew, and whose activations are read")
-    parser.add_argument("--samples", type=int, default=5000, help="images for each ψ")
+    parser.add_argument("--pairs", type=commands.whole(2), default=1000, help="pairs of portraits whose layers are mixed")
+    parser.add_argument("--images", type=commands.whole(2), default=200, help="portraits whose noise is drawn anew, and whose activations are read")
+    parser.add_argument("--samples", type=commands.whole(257), default=5000, help="images for each ψ")
     measuring.run("styles.py", parser, arguments, measure)
 
 

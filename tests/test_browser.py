@@ -23,7 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib import widgets
+from course_lib import lessons, widgets
 
 LESSONS = [p for p in sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb")) if "explorer(" in p.read_text()]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -32,7 +32,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
 SAMPLE = """import time
 import torch
-from course_lib import widgets
+from course_lib import lessons, widgets
 image = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
 
 
@@ -56,14 +56,10 @@ PICTURE = """async img => {
 
 @pytest.fixture(scope="module")
 def jupyter(tmp_path_factory):
-    """A JupyterLab of its own on a free local port, with a token, on copies of the lessons without their outputs."""
+    """A JupyterLab of its own on a free local port, with a token, on a learner's copies of the lessons."""
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lessons")
     for path in LESSONS:
-        notebook = nbformat.read(path, as_version=4)
-        for cell in notebook.cells:
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        nbformat.write(notebook, folder / path.name)
+        lessons.copy(path, folder / path.name)
     sample = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in SAMPLE.split("\n\n\n")],
                                       metadata=build.METADATA)
     nbformat.write(sample, folder / "widgets.ipynb")
@@ -117,8 +113,8 @@ def browser():
 def explorers_of(notebook):
     """Run a notebook's cells in this process; returns its explorers, in their order."""
     matplotlib.use("Agg")
-    widgets.explorers.clear()
-    names = {"__name__": "__main__"}
+    made, names, original = [], {"__name__": "__main__"}, widgets.explorer
+    widgets.explorer = lambda *options, **controls: made.append(original(*options, **controls)) or made[-1]
     with torch.random.fork_rng(), torch.enable_grad(), contextlib.redirect_stdout(io.StringIO()):
         grad = torch.is_grad_enabled()
         for number, cell in enumerate(nbformat.read(notebook, as_version=4).cells):
@@ -127,10 +123,11 @@ def explorers_of(notebook):
                 linecache.cache[file] = (len(cell.source), None, cell.source.splitlines(keepends=True), file)
                 exec(compile(cell.source, file, "exec"), names)
         if not torch.is_grad_enabled():                  # then the lesson draws so, too
-            for explorer in widgets.explorers:
+            for explorer in made:
                 explorer.draw = torch.no_grad()(explorer.draw)
         torch.set_grad_enabled(grad)
-    return list(widgets.explorers)
+    widgets.explorer = original
+    return made
 
 
 @pytest.fixture

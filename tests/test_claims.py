@@ -178,3 +178,27 @@ def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monk
     assert [row["psi"] for row in figures["truncation"]] == list(experiment.PSI) and figures["truncation"][0]["recall"] == 0
     assert figures["noise"]["all"]["pixels"] == 0, "its noise strengths are still 0"
     assert figures["spikes"]["b16.conv1"]["peak"] > 1
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
+    import small
+    return small
+
+
+def test_a_background_of_two_colors_is_told_from_one(small):
+    def frames(color):
+        return portraits.render(portraits.attributes(background=color), 64)
+    first, second = (frames(color) for color in ("cream", "sky"))
+    halves = torch.cat([first[..., :32], second[..., 32:]], dim=3)
+    assert small.second_color(torch.cat([first, second])).max() < small.SEVERAL / 2
+    assert small.second_color(halves).item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_small_measurements_write_their_results(small, tmp_path):
+    for name, options in (("backgrounds", ["--samples", "4"]), ("fade", ["--steps", "2"])):
+        small.main([name, *options, "--out", str(tmp_path / f"{name}.json")])
+        result = json.loads((tmp_path / f"{name}.json").read_text())
+        assert result["world"] == portraits.VERSION and result["command"].endswith(f"small.py {name} {' '.join(options)}")
+    assert all(errors[1] < errors[0] for errors in result["runs"]["at once"].values())

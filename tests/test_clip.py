@@ -3,6 +3,7 @@ import json
 import math
 import re
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -113,10 +114,47 @@ def test_a_text_is_its_words_in_order_and_an_end_with_the_highest_number(words, 
 
 @pytest.mark.parametrize("text, message", [
     ("a smilling man", '"smilling" is not among the .* words .* near ones are smiling.*open_clip.*takes any word'),
-    ("a man with a mohawk", '"mohawk"'), ("", "text 0 is empty"), ("   ", "text 0 is empty"), ("a " * 48, "48 words; this model reads up to 47")])
+    ("a man with a mohawk and a tattoo", '"mohawk", "tattoo" are not among'), (None, "one is of type NoneType"),
+    ("...", "'...' holds no words"), ("", "text 0 is empty"), ("   ", "text 0 is empty"), ("a " * 48, "48 words; this model reads up to 47")])
 def test_a_text_that_cannot_be_read_is_named(tiny, text, message):
     with pytest.raises(ValueError, match=message):
         tiny.encode_texts([text])
+
+
+class Letters:
+    """A tokenizer with the interface of open_clip's, which cut in silence: one token per letter, between `before` and `after`, then padding,
+    and at the end of the room `last`."""
+    context_length = 10
+
+    def __init__(self, before=(), after=(), pad=0, last=()):
+        self.marks = [*before], [*after], pad, [*last]
+
+    def __call__(self, texts, context_length=None):
+        (before, after, pad, last), room = self.marks, context_length or self.context_length
+        room -= len(last)
+        rows = [before + [ord(letter) for letter in text][:room - len(before + after)] + after for text in texts]
+        return torch.tensor([row + [pad] * (room - len(row)) + last for row in rows])
+
+
+@pytest.mark.parametrize("tokenize, most", [
+    (Letters([1], [2]), 8), (Letters([1], [2], 2), 8), (Letters((), [1], 1), 9), (Letters(), 10), (Letters([1], [2], 0, [3]), 7)],
+    ids=["as OpenAI's", "padded by its end", "as T5's", "without marks", "with a class token at the end"])
+def test_no_tokenizer_of_open_clip_cuts_a_text_in_silence(tokenize, most):
+    clip._refuse_cut(tokenize, ["a" * most, "b"])
+    for texts, message in ((["b", "a" * (most + 1)], "reads 10 tokens .* has more; shorten it"), (["b", ""], "holds no words")):
+        with pytest.raises(ValueError, match=message):
+            clip._refuse_cut(tokenize, texts)
+
+
+def test_a_long_sentence_is_refused_by_the_models_of_open_clip():
+    import open_clip
+    model = SimpleNamespace(encode_text=lambda tokens: tokens[:, :3].float())
+    reader = clip.Clip(model, open_clip.get_tokenizer("RN50"), "RN50", 224)
+    sentence = "a person with red hair and glasses, "
+    assert reader.encode_texts([sentence, sentence * 8]).shape == (2, 3)
+    for text, message in ((sentence * 12 + "who smiles", "reads 77 tokens"), ("&nbsp;", "holds no words"), (7, "one is of type int")):
+        with pytest.raises(ValueError, match=message):
+            reader.encode_texts([sentence, text])
 
 
 def test_training_texts_say_only_what_their_captions_say():
@@ -144,7 +182,7 @@ def test_a_file_gives_the_same_model_and_its_sizes_are_read_off_it(tiny, words, 
         assert torch.equal(network.encode_images(random_images(2, 32)), tiny.encode_images(random_images(2, 32)))
         assert torch.equal(network.encode_texts(["a bald man"]), tiny.encode_texts(["a bald man"]))
     assert clip.load(file).name == "own"
-    zoo.save(file, tiny.model.state_dict(), "clip", config={"words": words[1:]})
+    zoo.save(file, tiny.model.state_dict(), "clip", replace=True, config={"words": words[1:]})
     with pytest.raises(ValueError, match="own.safetensors cannot be read: token_embedding"):
         clip.load(file)
 
@@ -316,6 +354,8 @@ def test_the_loss_of_claims_is_that_of_each_pair_by_itself():
 
 
 def test_edits_need_a_generator(tmp_path):
+    with pytest.raises(ValueError, match="stylegan2-ffhq-1024 was not trained on Portraits.* the oracle"):
+        contrastive.train_clip(tmp_path, generator="stylegan2-ffhq-1024")
     with pytest.raises(ValueError, match="name one with --generator"):
         contrastive.train_clip(tmp_path, edits=4)
 

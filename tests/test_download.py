@@ -122,7 +122,7 @@ def test_a_missing_file_and_no_net_say_what_to_do_by_hand(server, tmp_path):
         download.fetch("http://127.0.0.1:9/weights.pkl", path, wait=0, progress=False, tries=2)
 
 
-def test_a_name_of_the_full_tier_is_downloaded_once_and_loaded(server, tmp_path, monkeypatch):
+def test_a_name_of_the_full_tier_is_downloaded_once_under_nvidias_licence_and_loaded(server, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     G = stylegan2.Generator(8, z_dim=4, w_dim=4, channels={4: 4, 8: 4}, mapping_layers=2)
     D = stylegan2.Discriminator(8, channels={4: 4, 8: 4})
@@ -134,6 +134,8 @@ def test_a_name_of_the_full_tier_is_downloaded_once_and_loaded(server, tmp_path,
         loaded = zoo.load("stylegan2-ffhq-1024")
         assert all(torch.equal(loaded.state_dict()[key], value) for key, value in G.state_dict().items())
     assert len(server.asked) == 2 and (tmp_path / "weights.pkl").exists()
+    said = capsys.readouterr().err
+    assert said.count("weights.pkl: NVIDIA's network, for research and evaluation, not for commercial use") == 1
     with pytest.raises(FileNotFoundError, match="stylegan2-ffhq-1024"):
         zoo.load("stylegan2-ffhq-1025")
 
@@ -197,7 +199,7 @@ def test_every_model_of_openai_has_its_hash_in_its_address():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("behaviour", [["break"], ["too long"], ["break", "no ranges"]])
-def test_clip_of_openai_is_downloaded_once_and_loaded_with_its_own_activation(behaviour, openai, server, folder, monkeypatch):
+def test_clip_of_openai_is_downloaded_once_and_loaded_with_its_own_activation(behaviour, openai, server, folder, monkeypatch, capsys):
     model, file = openai
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED["ViT-B-32"]["openai"], "url", served(server, file)[0])
     server.behaviour = list(behaviour)
@@ -211,6 +213,7 @@ def test_clip_of_openai_is_downloaded_once_and_loaded_with_its_own_activation(be
         assert torch.allclose(network.encode_texts("a person with a mohawk"), expected, atol=1e-5)
         server.behaviour = ["missing"]
     assert server.behaviour == ["missing"] and (folder / "ViT-B-32.pt").read_bytes() == file.read_bytes()
+    assert capsys.readouterr().err.count("ViT-B-32.pt: OpenAI's CLIP, MIT License") == 1
 
 
 def test_wrong_bytes_are_never_loaded_as_clip(openai, server, folder, monkeypatch):
@@ -257,7 +260,7 @@ def test_lpips_is_downloaded_once_when_asked_for(behaviour, lpips, server, folde
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("behaviour", [["break"], ["too long"], ["break", "no ranges"]])
-def test_inception_is_downloaded_once_when_asked_for(behaviour, server, folder, tmp_path, monkeypatch):
+def test_inception_is_downloaded_once_when_asked_for(behaviour, server, folder, tmp_path, monkeypatch, capsys):
     url, sha256 = served(server, scripted({"weight": torch.arange(5.0)}, tmp_path / "inception.pt"))
     monkeypatch.setattr(inception, "SOURCE", url)
     monkeypatch.setattr(inception, "SHA256", sha256)
@@ -265,7 +268,7 @@ def test_inception_is_downloaded_once_when_asked_for(behaviour, server, folder, 
     for _ in range(2):
         assert inception.load_inception("download").state_dict()["weight"].tolist() == [0, 1, 2, 3, 4]
         server.behaviour = ["missing"]
-    assert server.behaviour == ["missing"] and (folder / "inception.pt").exists()
+    assert server.behaviour == ["missing"] and (folder / "inception.pt").exists() and "inception.pt: Google's" in capsys.readouterr().err
 
 
 def test_wrong_bytes_and_no_net_say_which_weights_to_put_where(lpips, server, folder, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_run_stopped_anywhere_continues_bit_exactly(model, tmp_path, folder):
     run(model, tmp_path / "whole", folder)
     for stop in (120, 160, 264):      # in a fade between two looks at the schedule, where a fade ends, in the second fade
         run(model, tmp_path / f"{stop}", folder, "--images", str(stop))
-        run(model, tmp_path / f"{stop}", folder, "--resume")
+        run(model, tmp_path / f"{stop}", folder, "--resume", "--images", "400")
         whole, resumed = state(tmp_path / "whole"), state(tmp_path / f"{stop}")
         assert whole.keys() == resumed.keys()
         different = [key for key in whole if not torch.equal(whole[key], resumed[key])]
@@ -123,9 +123,11 @@ def test_wrong_uses_are_named(model, tmp_path, folder):
     other = {"pggan": "stylegan", "stylegan": "pggan"}[model]
     with pytest.raises(SystemExit, match=f"holds a run of {model}, not of {other}"):
         run(other, tmp_path / "run", folder, "--resume")
+    with pytest.raises(SystemExit, match="was started without --no-equalized and goes on so; leave it out"):
+        run(model, tmp_path / "run", folder, "--resume", "--no-equalized")
     with pytest.raises(SystemExit, match="--start 32 is above --resolution 16"):
         run(model, tmp_path / "a", folder, "--start", "32")
-    with pytest.raises(SystemExit, match="batch 6 does not divide"):
+    with pytest.raises(SystemExit, match="--batch 6 does not divide"):
         run(model, tmp_path / "b", folder, "--batch", "4:8,16:6")
     with pytest.raises(SystemExit):
         run(model, tmp_path / "c", folder, "--batch", "many")

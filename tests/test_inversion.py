@@ -1,4 +1,6 @@
 """Projection: generated images come back, images do not influence each other, the penalty's mathematics, wrong input."""
+import copy
+
 import pytest
 import torch
 
@@ -52,6 +54,22 @@ def test_generated_images_come_back(space):
     for noise in found.noise:
         assert torch.allclose(noise.mean(dim=(2, 3)), torch.zeros(3, 1), atol=1e-5)
         assert torch.allclose(noise.square().mean(dim=(2, 3)), torch.ones(3, 1), atol=1e-5)
+
+
+def test_the_search_does_not_depend_on_the_scale_of_w(G, targets):
+    """W four times as large, and affine layers that divide by four: the same generator, and the same projection."""
+    large = copy.deepcopy(G)
+    last = list(large.mapping.parameters())[-2:]
+    affine = [module.affine.weight for module in large.synthesis.modules() if hasattr(module, "affine")]
+    with torch.no_grad():
+        for x, factor in [(x, 4) for x in last] + [(x, 1 / 4) for x in affine]:
+            x.mul_(factor)
+    z = torch.randn(2, 8)
+    assert torch.allclose(large.mapping(z), 4 * G.mapping(z))
+    assert torch.allclose(large(z, noise="none"), G(z, noise="none"), atol=1e-5)
+    found, scaled = (inversion.project(network, targets, squares, steps=40) for network in (G, large))
+    assert torch.allclose(scaled.ws, 4 * found.ws, rtol=1e-2, atol=1e-2)
+    assert torch.allclose(scaled.distances, found.distances, rtol=1e-2, atol=1e-4)
 
 
 def test_a_stylegan_is_inverted_too_and_a_generator_without_w_is_named():

@@ -113,3 +113,13 @@ def test_the_shipped_reader_reads_unseen_portraits_as_its_card_says(kind):
         expected = stored["scores"][spec.name]
         slack = 4 * math.sqrt(max(expected * (1 - expected), 0.002) / 256) if spec.kind == "discrete" else 0.05
         assert scores[spec.name] > expected - slack, spec.name
+
+
+def test_a_network_knows_whether_it_was_trained_on_portraits(tmp_path):
+    tensors = judges.Reader("judge").state_dict()
+    mine, old, silent = (zoo.save(tmp_path / f"{name}.safetensors", tensors, "judge", config={"kind": "judge"}, **world)
+                         for name, world in (("mine", {"world": portraits.VERSION}), ("old", {"world": "0"}), ("silent", {})))
+    own = zoo.save(tmp_path / "own.safetensors", tensors, "judge", config={"kind": "judge"}, world=None)
+    assert zoo.dataset_of(mine) == zoo.dataset_of("stylegan2-portraits-64") == zoo.load(mine).dataset == "portraits"
+    for other in (old, silent, own, "stylegan2-ffhq-1024", "neither a name nor a file", judges.Reader("judge"), zoo.load(own)):
+        assert zoo.dataset_of(other) is None

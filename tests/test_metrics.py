@@ -6,7 +6,7 @@ import torch
 from golden_data import assert_golden, load
 from PIL import Image
 
-from course_lib import judges, metrics, portraits, zoo
+from course_lib import judges, metrics, portraits, styleclip, zoo
 from course_lib.metrics import __main__ as cli
 from course_lib.networks import stylegan2
 
@@ -118,7 +118,10 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)
-    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G")
+    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION)
+    zoo.save(folder / "own.safetensors", G.state_dict(), "stylegan2-G", world=None)
+    zoo.save(folder / "D.safetensors", stylegan2.Discriminator(16, channel_base=64, channel_max=8).state_dict(), "stylegan2-D")
+    zoo.save(folder / "mapper.safetensors", styleclip.LatentMapper(8, ("coarse",)).state_dict(), "mapper")
     for kind in ("oracle", "judge"):
         zoo.save(folder / f"{kind}.safetensors", judges.Reader(kind).state_dict(), kind, config={"kind": kind})
     return folder
@@ -126,10 +129,11 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def few_features(monkeypatch):
-    """Eight of the 256 features, so that few portraits need to be drawn."""
+    """Eight of the 256 features, and small subsets for kid, so that few portraits need to be drawn."""
     features = judges.Reader.features
     monkeypatch.setattr(judges.Reader, "features", lambda self, x: features(self, x)[:, :8])
     monkeypatch.setattr(judges.Reader, "forward", lambda self, x: _all(self.heads(features(self, x))))
+    monkeypatch.setattr(metrics.distances, "SUBSET", 24)
 
 
 def _all(out):
@@ -147,7 +151,8 @@ def test_the_command_measures_a_file_and_repeats_itself(files, few_features, tmp
     first = command(*words, "--out", tmp_path / "figures.json")
     assert first["frechet"] > 0 and 0 <= first["precision"] <= 1 and 0 <= first["recall"] <= 1
     assert json.loads((tmp_path / "figures.json").read_text()) == first
-    assert "frechet" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "frechet" in err and not out and first["reference"] == "portraits"
     second, other = command(*words), command(*words, "--seed", 1)
     assert second["frechet"] == first["frechet"] != other["frechet"]
 
@@ -163,10 +168,89 @@ def test_the_report_holds_every_figure_and_two_grids(files, few_features, tmp_pa
     assert Image.open(tmp_path / "r-audit.png").width == 160
 
 
-def test_too_few_samples_and_an_unknown_metric_are_named(files):
-    with pytest.raises(SystemExit, match="24 samples are too few for frechet: the covariance of 256 features"):
-        command(files / "G.safetensors", "frechet", "--samples", 24, "--oracle", files / "oracle.safetensors",
-                "--device", "cpu")
+def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_user_insists(files, few_features, tmp_path, capsys):
+    """Nor does the oracle or the judge measure what they do not know."""
+    options = ("--oracle", files / "oracle.safetensors", "--judge", files / "judge.safetensors", "--samples", 64, "--device", "cpu")
+    for name in ("frechet", "swd", "ppl_w_end", "separability"):
+        with pytest.raises(SystemExit, match="not trained on Portraits.*--reference portraits"):
+            command(files / "own.safetensors", name, *options)
+    with pytest.raises(SystemExit, match="not trained on Portraits"):
+        command("report", files / "own.safetensors", *options, "--out", tmp_path / "r.json")
+    assert not capsys.readouterr().out and not list(tmp_path.iterdir())
+    assert command(files / "own.safetensors", "swd", "--reference", "portraits", *options)["reference"] == "portraits"
+    assert json.loads(capsys.readouterr().out)["swd"]["16"] > 0
+
+    G, oracle = zoo.load(files / "own.safetensors"), zoo.load(files / "oracle.safetensors")
+    for measure in (lambda: metrics.evaluate(G, oracle, samples=64), lambda: metrics.frechet(G, oracle, 64),
+                    lambda: metrics.report(G, oracle, oracle, 64)):
+        with pytest.raises(ValueError, match='reference="portraits"'):
+            measure()
+    with pytest.raises(ValueError, match='no reference "ffhq"; choose portraits'):
+        metrics.evaluate(G, oracle, samples=64, reference="ffhq")
+    distance = lambda a, b: (a - b).square().mean(dim=(1, 2, 3))
+    assert "ppl_w_end" in metrics.evaluate(G, metrics=["ppl_w_end"], samples=4, distance=distance, epsilon=0.01)
+
+
+@pytest.mark.parametrize("metric, samples, message", [
+    ("frechet", 256, "256 samples are too few for frechet: the covariance of 256 features.*at least 257"), ("kid", 999, "subsets of 1,000"),
+    ("precision_recall", 3, "3 neighbours of each; take at least 4"), ("separability", 39, "39 samples.*at least 40, and 10,000"),
+    ("swd", 1, "1 samples are too few for swd"), ("ppl", 1, "too few for ppl_z_full"), ("frechet", 0, "0 samples are too few")])
+def test_too_few_samples_are_refused_before_any_is_drawn(files, metric, samples, message, monkeypatch):
+    G, oracle, judge = (zoo.load(files / f"{name}.safetensors") for name in ("G", "oracle", "judge"))
+    monkeypatch.setattr(type(G), "forward", lambda *_, **__: pytest.fail("an image was drawn"))
+    monkeypatch.setattr(portraits, "render", lambda *_, **__: pytest.fail("a portrait was drawn"))
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate(G, oracle, [metric], samples, judge=judge)
+    if metric == "frechet":
+        with pytest.raises(ValueError, match="too few"):
+            metrics.frechet(G, oracle, samples)
+        with pytest.raises(ValueError, match="too few"):
+            metrics.report(G, oracle, judge, samples)
+
+
+@pytest.mark.parametrize("words, message", [
+    (("--samples", "0"), '"0" must be at least 2'), (("--samples", "2.5"), "not a whole number"), (("--samples=-3k",), "at least 2"),
+    (("--device", "tpu"), '"tpu" is no device'), (("--seed", "-1"), "must be at least 0"), (("--psi", "nan"), "not a number"),
+    (("--psi", "7"), "at most 2"), (("--epsilon", "0"), "must be above 0"), (("--reference", "ffhq"), "portraits"),
+    (("--class", "x"), "not a whole number"), (("--lpips", "one.pth"), "takes two files"), (("--out", "."), "is a folder")])
+def test_an_option_out_of_its_range_is_one_sentence(files, words, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        command(files / "G.safetensors", "swd", "--oracle", files / "oracle.safetensors", *words)
+    said = capsys.readouterr().err if end.value.code == 2 else end.value.code
+    assert message in said and len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words, message", [
+    (("D.safetensors", "swd"), "a Discriminator is no generator"), (("mapper.safetensors", "swd"), "a LatentMapper is no generator"),
+    (("judge.safetensors", "ppl"), "a Reader is no generator"), (("none.safetensors", "swd"), "neither a file nor a model"),
+    (("G.safetensors", "swd", "--class", "0"), "knows no classes"), (("G.safetensors", "swd", "--oracle", "G.safetensors"), "not an oracle")])
+def test_networks_of_the_wrong_kind_are_one_sentence(files, words, message):
+    words = [files / word if word.endswith("safetensors") else word for word in words]
+    with pytest.raises(SystemExit, match=message) as end:
+        command(*words[:2], *([] if "--oracle" in words else ["--oracle", files / "oracle.safetensors"]), *words[2:], "--samples", "4")
+    assert len(end.value.code.splitlines()) == 1
+
+
+@pytest.mark.parametrize("mode", [None, "report", "blur"])
+def test_the_help_shows_every_range_and_default(mode):
+    text = " ".join(cli.parser_of(mode).format_help().split())
+    for action in cli.parser_of(mode)._actions:
+        assert action.help and (action.default in (None, "==SUPPRESS==") or f"default: {action.default})" in text)
+    assert "2 or more; default: " in text
+
+
+def test_no_file_that_exists_is_written_over(files, few_features, tmp_path):
+    with pytest.raises(SystemExit, match="name a .json for the figures"):
+        command("report", files / "G.safetensors", "--out", tmp_path / "r.png")
+    for name in ("r.json", "r.png", "r-audit.png"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(SystemExit, match=f"{name} exists already"):
+            command("report", files / "G.safetensors", "--out", tmp_path / "r.json", "--oracle", files / "oracle.safetensors")
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+
+
+def test_an_unknown_metric_is_named():
     with pytest.raises(ValueError, match='no metric "fid"; choose from frechet'):
         metrics.compare(normal(9, 4), normal(9, 4), ["fid"])
 

@@ -2,12 +2,13 @@
 from pathlib import Path
 
 import build
-import learn
 import nbformat
 import pytest
 
+from course_lib import exercises, lessons
+
 NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
-lessons = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+stored = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
 def notebook_with(*outputs, count=1, source="1 + 1", markdown="text"):
@@ -35,7 +36,7 @@ def test_a_changed_source_is_noticed(tmp_path, monkeypatch):
     assert "has 2 cells" in build.difference(source)
 
 
-@lessons
+@stored
 def test_a_stored_notebook_can_be_read_without_a_kernel(path):
     assert build.problems(nbformat.read(path, as_version=4)) == []
     assert path.stat().st_size <= build.MAX_BYTES
@@ -52,6 +53,13 @@ def test_a_stored_notebook_can_be_read_without_a_kernel(path):
     ("HTML has no alt", notebook_with(nbformat.v4.new_output("display_data", data={"text/html": "<img src='a.png'>"}))),
     ("text has no alt", notebook_with(markdown="![](a.png)")),
     ("text has no alt", notebook_with(markdown='<img src="a.png" alt="">')),
+    ("joined with text", notebook_with(markdown="text: ```\na → b\n```")),
+    ("joined with text", notebook_with(markdown="```\na → b\n``` and so on")),
+    ("joined with text", notebook_with(markdown="run ```a → b``` here")),
+    ("joined with text", notebook_with(markdown="``` a → b\nc → d\n```")),
+    ("code fence is not closed", notebook_with(markdown="```python\na = 1")),
+    ("formula is not closed", notebook_with(markdown="$$a = b and so on")),
+    ("<details> is not closed", notebook_with(markdown="<details><summary>Answer</summary> yes")),
     ("widget's view", notebook_with(nbformat.v4.new_output("display_data", data={build.WIDGET_VIEW: {"model_id": "1"}}))),
 ])
 def test_a_defect_of_a_stored_notebook_is_named(says, notebook):
@@ -61,6 +69,11 @@ def test_a_defect_of_a_stored_notebook_is_named(says, notebook):
 def test_a_sound_notebook_has_no_problems():
     image = nbformat.v4.new_output("display_data", data={"image/png": "aa"}, metadata={"image/png": {"alt": "A face."}})
     assert build.problems(notebook_with(image, markdown="`![](a.png)` and ![a face](b.png)")) == []
+
+
+def test_code_fences_in_lines_of_their_own_are_sound():
+    fences = "A diagram:\n\n```\na → b\n```\n\n> ```python\n> a = 1\n> ```\n\nand `code`."
+    assert build.problems(notebook_with(markdown=fences)) == []
 
 
 def test_a_text_that_came_in_pieces_is_stored_as_one():
@@ -103,17 +116,63 @@ plots.show(plots.curves([0, 1], {"a": [1, 2]}, "step", "loss"), alt="A rising li
     assert texts[0] == texts[1]
 
 
-def test_a_learners_copy_is_made_when_missing_and_never_overwritten(tmp_path):
-    source, target = tmp_path / "notebooks", tmp_path / "learn"
-    source.mkdir()
-    (source / "00_a.ipynb").write_text("first")
-    assert learn.copy_missing(source, target) == ["00_a.ipynb"]
+@pytest.fixture
+def folders(tmp_path):
+    """A folder of one lesson with an output, and the folder of its copies."""
+    image = nbformat.v4.new_output("display_data", data={"image/png": "aa"}, metadata={"image/png": {"alt": "A face."}})
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook_with(image), tmp_path / "notebooks" / "00_a.ipynb")
+    return tmp_path / "notebooks", tmp_path / "learn"
+
+
+def test_a_learners_copy_is_made_when_missing_and_never_overwritten(folders):
+    source, target = folders
+    assert lessons.copy_missing(source, target) == ["00_a.ipynb"]
     (target / "00_a.ipynb").write_text("my work")
-    (source / "00_a.ipynb").write_text("second")
-    (source / "01_b.ipynb").write_text("new lesson")
-    assert learn.copy_missing(source, target) == ["01_b.ipynb"]
+    nbformat.write(notebook_with(source="2 + 2"), source / "00_a.ipynb")
+    nbformat.write(notebook_with(), source / "01_b.ipynb")
+    assert lessons.copy_missing(source, target) == ["01_b.ipynb"]
     assert (target / "00_a.ipynb").read_text() == "my work"
-    assert learn.copy_missing(source, target) == []
+    assert lessons.copy_missing(source, target) == []
+
+
+def test_a_learners_copy_holds_no_answers_and_its_source_keeps_them(folders):
+    source, target = folders
+    before = (source / "00_a.ipynb").read_text()
+    lessons.copy_missing(source, target)
+    copied = nbformat.read(target / "00_a.ipynb", as_version=4)
+    nbformat.validate(copied)
+    assert [(c.source, c.outputs, c.execution_count) for c in copied.cells if c.cell_type == "code"] == [("1 + 1", [], None)]
+    assert (source / "00_a.ipynb").read_text() == before
+
+
+def test_a_copy_of_an_older_lesson_is_named_and_says_so_when_it_is_opened(folders, monkeypatch, capsys):
+    source, target = folders
+    lessons.copy_missing(source, target)
+    monkeypatch.setattr(lessons.notice, "__defaults__", (source,))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(target / "00_a.ipynb"))
+    work = nbformat.read(target / "00_a.ipynb", as_version=4)
+    work.cells.append(nbformat.v4.new_code_cell("my = 'work'"))
+    nbformat.write(work, target / "00_a.ipynb")
+    nbformat.write(notebook_with(), target / "my own.ipynb")
+    assert lessons.outdated(source, target) == []                       # a learner's work does not make it old
+    exercises.lesson("00")
+    assert capsys.readouterr().out == ""
+    nbformat.write(notebook_with(source="2 + 2"), source / "00_a.ipynb")
+    assert lessons.outdated(source, target) == ["00_a.ipynb"]
+    exercises.lesson("00")
+    assert "The lesson has changed since this copy of it was made" in capsys.readouterr().out
+    del work.metadata[lessons.KEY]                                      # made before copies had a version
+    nbformat.write(work, target / "00_a.ipynb")
+    assert lessons.outdated(source, target) == ["00_a.ipynb"]
+
+
+def test_what_is_no_notebook_is_no_old_copy(folders):
+    source, target = folders
+    lessons.copy_missing(source, target)
+    for text in ("my work", "[]", '{"metadata": []}'):
+        (target / "00_a.ipynb").write_text(text)
+        assert lessons.outdated(source, target) == []
 
 
 def test_the_learners_copy_is_ignored_by_git():

@@ -240,5 +240,11 @@ def test_missing_or_wrong_lpips_files_are_named_and_no_code_is_run(lpips_files, 
     with pytest.raises(ValueError, match="not the expected network: lin0"):
         perceptual.lpips_distance(lpips_files / "vgg16.pth", lpips_files / "vgg16.pth")
     torch.save(Linear(), tmp_path / "code.pth")
-    with pytest.raises(ValueError, match="code.pth is no file of weights"):
-        perceptual.lpips_distance(tmp_path / "code.pth", lpips_files / "vgg16.pth")
+    torch.save([torch.zeros(2)], tmp_path / "list.pth")
+    torch.save({"features.0.weight": "a word"}, tmp_path / "words.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    for name, message in (("code", "is no file of weights"), ("text", "is no file of weights"), ("empty", "is no file of weights"),
+                          ("list", "is not the expected network: features.0.weight"), ("words", "is not the expected network")):
+        with pytest.raises(ValueError, match=f"{name}.pth {message}"):
+            perceptual.lpips_distance(lpips_files / "vgg.pth", tmp_path / f"{name}.pth")

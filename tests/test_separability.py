@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import nn
 
-from course_lib import judges, metrics, zoo
+from course_lib import judges, metrics, portraits, zoo
 from course_lib.metrics import __main__ as cli
 from course_lib.metrics import inception
 from course_lib.metrics.separability import surer_half
@@ -61,6 +61,23 @@ def test_random_labels_have_the_entropy_of_a_coin_and_entropies_add_up():
     assert found["z"] == pytest.approx(math.exp(sum(found["entropies"]["z"].values())))
 
 
+def test_labels_that_nothing_explains_score_no_better_for_few_samples():
+    """A plane that is tested on what it was fitted to divides as few points as these almost perfectly: exp(ln 2) = 2 is right."""
+    class Wide(nn.Linear):
+        z_dim = resolution = 64
+
+        def forward(self, z, psi=1):
+            return z[:, None, :4, None].expand(-1, 3, 4, 4)
+
+    coins = torch.Generator().manual_seed(0)
+    classify = lambda images: {"coin": (torch.randint(2, [len(images)], generator=coins), torch.rand(len(images), generator=coins))}
+    G = Wide(1, 1)
+    found = [metrics.separability(G, classify, 320, seed)["z"] for seed in range(4)]
+    assert min(found) > 1.9
+    with pytest.raises(ValueError, match="319 samples are too few for separability.*at least 320"):
+        metrics.separability(G, classify, 319)
+
+
 def test_conditional_entropy_is_what_mutual_information_leaves():
     rng = np.random.RandomState(0)
     x = rng.randint(0, 3, 500)
@@ -94,7 +111,7 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)
-    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G")
+    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION)
     for kind in ("oracle", "judge"):
         zoo.save(folder / f"{kind}.safetensors", judges.Reader(kind).state_dict(), kind, config={"kind": kind})
     return folder
@@ -106,17 +123,20 @@ def command(files, *words):
 
 
 def test_the_command_measures_smoothness_in_a_table_and_json_and_repeats_itself(files, tmp_path, capsys):
-    words = ("swd", "ppl", "separability", "--samples", 16)
+    words = ("swd", "ppl", "--samples", 16)
     first = command(files, *words, "--out", tmp_path / "figures.json")
     assert json.loads((tmp_path / "figures.json").read_text()) == first
     out, err = capsys.readouterr()
-    assert "ppl_z_end" in out and "oracle" in out and "separability_w" in out and "swd_16" in out
-    assert "pair" in err and "pair/s" not in out
+    assert "ppl_z_end" in err and "oracle" in err and "swd_16" in err and "pair" in err
+    assert not out
     assert first["ppl_w_full"]["low"] < first["ppl_w_full"]["mean"] < first["ppl_w_full"]["high"]
-    assert first["separability"]["z"] >= 1 and first["separability"]["classifier"] == "judge"
-    alone = command(files, "ppl_w_full", "--samples", 16)
-    assert alone["ppl_w_full"] == first["ppl_w_full"]
-    assert command(files, *words)["swd"] == first["swd"] != command(files, "swd", "--samples", 16, "--seed", 1)["swd"]
+    alone = command(files, "ppl_w_full", "swd", "--samples", 16)
+    assert alone["ppl_w_full"] == first["ppl_w_full"] == json.loads(capsys.readouterr().out)["ppl_w_full"]
+    assert alone["swd"] == first["swd"] != command(files, "swd", "--samples", 16, "--seed", 1)["swd"]
+    capsys.readouterr()
+    found = command(files, "separability", "--samples", 40)["separability"]
+    out, err = capsys.readouterr()
+    assert found["z"] >= 1 and found["classifier"] == "judge" and "separability_w" in err and json.loads(out)["separability"] == found
 
 
 def test_what_a_metric_lacks_is_named(files):
@@ -127,8 +147,6 @@ def test_what_a_metric_lacks_is_named(files):
             metrics.evaluate(G, metrics=[metric], samples=4)
     with pytest.raises(SystemExit, match="inception-2015-12-05.pt: fetch https"):
         command(files, "fid", "--samples", 4)
-    with pytest.raises(SystemExit, match="epsilon is 0.0"):
-        command(files, "ppl_w_full", "--samples", 4, "--epsilon", 0)
 
 
 class Pixels(nn.Module):
@@ -145,5 +163,7 @@ def test_fid_is_the_frechet_distance_of_the_given_network_on_8_bit_images(files,
     reals = eight(metrics.rendered(32, 910_000, 16))
     assert value == pytest.approx(metrics.frechet_distance(reals, eight(metrics.generated(G, 32))), rel=1e-6)
     (tmp_path / "text.pt").write_text("no network")
-    with pytest.raises(ValueError, match="text.pt is no TorchScript network"):
-        inception.load_inception(tmp_path / "text.pt")
+    torch.jit.script(nn.Linear(3, 3)).save(tmp_path / "other.pt")
+    for name, message in (("text", "text.pt is no TorchScript network"), ("other", "this is not the Inception network")):
+        with pytest.raises(ValueError, match=message):
+            inception.size_of(inception.load_inception(tmp_path / f"{name}.pt"))

@@ -25,7 +25,7 @@ def test_a_run_becomes_a_model_with_parts_a_card_and_a_report(tmp_path, monkeypa
     monkeypatch.setattr(ship.command, "main", reports.append)
     with pytest.raises(SystemExit, match="no snapshot after 999 images"):
         ship.main([str(run), "small", "--part", "8=999", "--data", str(data)])
-    ship.main([str(run), "small", "--part", "4=16", "--part", "fading=32", "--samples", "300", "--data", str(data)])
+    ship.main([str(run), "small", "--part", "4=16", "--part", "fading=32", "--samples", "1k", "--data", str(data)])
     monkeypatch.setattr(zoo, "DATA", data)
     card, training = zoo.cards()["small"], json.loads((data / "results" / "small-training.json").read_text())
     assert card["images"] == 48 and card["world"] == portraits.VERSION and "--stable 16" in card["command"]
@@ -57,11 +57,11 @@ def test_a_run_that_began_with_the_model_continues_its_history(tmp_path, monkeyp
     train.main([*options, "--images", "32", "--out", str(tmp_path / "first")])
     with monkeypatch.context() as other:
         other.setattr(zoo, "DATA", Path(ship.__file__).parents[1] / "data")         # where the oracle lies
-        ship.main([str(tmp_path / "first"), "small", "--samples", "300", "--data", str(data)])
+        ship.main([str(tmp_path / "first"), "small", "--samples", "1k", "--data", str(data)])
     train.main([*options, "--images", "16", "--init", "small", "--out", str(tmp_path / "second")])
     with monkeypatch.context() as other:
         other.setattr(zoo, "DATA", Path(ship.__file__).parents[1] / "data")
-        ship.main([str(tmp_path / "second"), "small", "--samples", "300", "--data", str(data)])
+        ship.main([str(tmp_path / "second"), "small", "--samples", "1k", "--data", str(data)])
     card, training = zoo.cards()["small"], json.loads((data / "results" / "small-training.json").read_text())
     assert card["images"] == 48 and card["command"].count("course_lib.train") == 2 and "; python experiments/ship.py" in card["command"]
     assert [row["images"] for row in training["frechet"]["rows"]] == [16, 32, 48] == [row["images"] for row in training["rgb_shares"]]

@@ -59,17 +59,20 @@ def test_a_generators_own_images_come_back_nearer_than_portraits():
 def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
     import smoothness as experiment
+    monkeypatch.setattr(experiment, "RATES", (0.1, 0.4))
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, channel_base=128, channel_max=8, w_dim=8, mapping_layers=2)
-    file, out = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan2-G"), tmp_path / "results" / "smoothness.json"
-    options = ["--pairs", "4", "--samples", "60", "--latents", "2", "--images", "2", "--steps", "2", "--out", str(out), "--only"]
+    file, out = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION), tmp_path / "results" / "smoothness.json"
+    options = ["--pairs", "4", "--samples", "300", "--latents", "2", "--images", "2", "--steps", "2", "--starts", "2", "--out", str(out), "--only"]
     experiment.main([str(file), *options, "inversion"])
     first = json.loads(out.read_text())["models"]["small"]["inversion"]
     experiment.main([str(file), *options, "ppl", "separability", "lengths"])
     result = json.loads(out.read_text())
     figures = result["models"]["small"]
     assert result["world"] == portraits.VERSION and result["command"].endswith(
-        "smoothness.py small --pairs 4 --samples 60 --latents 2 --images 2 --steps 2")
+        "smoothness.py small --pairs 4 --samples 300 --latents 2 --images 2 --steps 2 --starts 2")
     assert figures["inversion"] == first and len(first["generated"]["distance"]) == 2
+    searches = torch.tensor(first["generated"]["searches"])
+    assert searches.shape == (2, 2, 2) and searches.amin(dim=(0, 1)).tolist() == pytest.approx(first["generated"]["distance"])
     assert figures["ppl_w_end"]["mean"] > 0 and figures["lengths"]["latents"] == 2 and figures["separability"]["w"] >= 1
     assert out.with_name("smoothness-small.png").exists()

@@ -1,5 +1,7 @@
 """StyleCLIP: the terms of the loss, the three methods on small random networks, and statistics against their closed form."""
 import json
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F
 
-from course_lib import clip, portraits, styleclip, train, zoo
+from course_lib import clip, judges, portraits, styleclip, train, zoo
 from course_lib.networks import pggan, stylegan, stylegan2
 from course_lib.styleclip import __main__ as commands
 from course_lib.styleclip import edits, global_directions
@@ -289,6 +291,37 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, 
                     str(tmp_path / "out"), "--device", "cpu"])
 
 
+def test_a_stopped_mapper_is_kept_and_a_trained_one_is_not_overwritten(G, reader, tmp_path, monkeypatch, capsys):
+    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
+             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+    out, loss, calls = tmp_path / "out", styleclip.mapper.mapper_loss, []
+    options = ["mapper", "--prompt", "a hat", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
+               "--levels", "coarse", "--steps", "4", "--batch", "1", "--views", "1", "--device", "cpu", "--out", str(out)]
+
+    def watched(*args):
+        calls.append(os.kill(os.getpid(), signal.SIGINT) if len(calls) == 1 else None)
+        return loss(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
+        patched.setattr(styleclip.mapper, "mapper_loss", watched)
+        train.main(options)
+    said = capsys.readouterr().err
+    assert end.value.code == 130 and "stopped after 2 of 4 steps" in said and "--resume" not in said
+    assert [path.name for path in out.iterdir()] == ["mapper-a-hat-after-2-steps.safetensors"]
+    assert zoo.load(next(out.iterdir())).prompt == "a hat"
+    train.main(options)
+    monkeypatch.setattr(styleclip, "fit", None)                 # no training may begin
+    for place, says in ((out, "mapper-a-hat.safetensors exists already and is not overwritten"),
+                        (files[0] / "below", "is not a folder")):
+        with pytest.raises(SystemExit, match=says):
+            train.main([*options, "--out", str(place)])
+    with pytest.raises(SystemExit, match="--identity oracle-portraits-64 is no identity network"):
+        train.main([*options, "--out", str(tmp_path / "new"), "--identity", "oracle-portraits-64"])
+    with pytest.raises(SystemExit, match="no generator, so there is no W"):
+        train.main([*options, "--out", str(tmp_path / "new"), "--generator", "oracle-portraits-64"])
+    assert not (tmp_path / "new").exists()
+
+
 def test_each_portrait_can_have_its_own_strength(G, ws):
     torch.manual_seed(2)
     mapper = styleclip.LatentMapper(8, ["coarse"], generator=fingerprint(G))
@@ -445,6 +478,36 @@ def test_a_mapper_of_another_generator_is_refused(G, ws):
 
 # Global directions: equations
 
+def test_models_that_do_not_fit_are_refused_in_a_sentence(G, reader, ws):
+    """What is no CLIP model, identity network, mapper or generator, and an identity network of another size or output."""
+    edit = lambda **options: styleclip.optimize(G, **{"clip": reader, "prompt": PROMPT, "ws": ws, "steps": 1, "views": 1} | options)
+    train_one = lambda **options: styleclip.fit(G, **{"clip": reader, "prompt": PROMPT, "steps": 1, "batch": 1} | options)
+    judge, sized = judges.Reader("judge").eval(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    for run in (edit, train_one):
+        for identity, message in ((judge, "gives a dict for . images; it must give vectors"), (lambda x: x, r"gives \[., 3, 16, 16\]"),
+                                  (sized, r"does not take images of shape \[., 3, 16, 16\].*face_recognition.from_torchscript"),
+                                  (reader, "does not take images")):
+            with pytest.raises(ValueError, match=message):
+                run(identity=identity, id_weight=0.1)
+        with pytest.raises(ValueError, match="a Reader is no CLIP model"):
+            run(clip=judge)
+    for call, message in (
+            (lambda: styleclip.seen(G, judge), "a Reader is no CLIP model"), (lambda: styleclip.channel_statistics(G, judge, "none"), "no CLIP model"),
+            (lambda: styleclip.optimize(judge, reader, PROMPT, ws), "a Reader is no generator"),
+            (lambda: styleclip.fit(pggan.Generator(16, z_dim=8, channel_max=8), reader, PROMPT), "no mapping network"),
+            (lambda: styleclip.channel_statistics(pggan.Generator(16, z_dim=8, channel_max=8), reader, "none"), "no mapping network"),
+            (lambda: styleclip.map_latents(G, judge, ws), "a Reader is no mapper"),
+            (lambda: styleclip.enough(reader, torch.zeros(5, 7), PROMPT), r"shape \[5, 7\], and .* have 16 entries")):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_the_embeddings_of_portraits_can_show_their_progress(G, reader, capsys):
+    quiet = styleclip.seen(G, reader, 4, batch=2)
+    assert not capsys.readouterr().err and torch.equal(styleclip.seen(G, reader, 4, batch=2, progress=True), quiet)
+    assert "seen by CLIP" in capsys.readouterr().err
+
+
 class Words:
     """A CLIP model of texts alone: each word has a direction, a text the sum of its words'."""
     name, axes = "words", ("a", "photo", "of", "man", "smiling")
@@ -462,7 +525,8 @@ def test_the_text_direction_is_the_difference_of_mean_unit_vectors():
     found = styleclip.text_direction(Words(), "man", "smiling man", templates)
     assert torch.allclose(found, F.normalize(target - neutral, dim=0), atol=1e-6)
     assert torch.allclose(styleclip.text_direction(Words(), "smiling man", "man", templates), -found, atol=1e-6)
-    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"), (("man", "a man", ("photo",)), "where the description")):
+    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"), (("man", "a man", ("photo",)), "where the description"),
+                               (("man", "man with glasses"), '"man" and "man with glasses" are the same to words')):
         with pytest.raises(ValueError, match=message):
             styleclip.text_direction(Words(), *arguments)
 
@@ -494,9 +558,9 @@ class LinearGenerator(nn.Module):
     z_dim = w_dim = 5
     num_ws, sizes = 2, (4, 3, 2)
 
-    def __init__(self):
+    def __init__(self, seed=0):
         super().__init__()
-        rng = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(seed)
         self.affine = nn.ParameterList([torch.randn(5, n, generator=rng) for n in self.sizes])
         self.paint = nn.ParameterList([0.01 * torch.randn(n, 3 * 16, generator=rng) for n in self.sizes])
         self.requires_grad_(False)
@@ -521,9 +585,9 @@ class LinearClip(nn.Module):
     """Embeddings that are linear in the image, and no unit vectors."""
     name = "linear"
 
-    def __init__(self, size=6):
+    def __init__(self, size=6, seed=1):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(48, size, generator=torch.Generator().manual_seed(1)), requires_grad=False)
+        self.weight = nn.Parameter(torch.randn(48, size, generator=torch.Generator().manual_seed(seed)), requires_grad=False)
 
     def encode_images(self, images):
         return images.flatten(1) @ self.weight
@@ -600,8 +664,41 @@ def test_the_command_line_measures_and_overwrites_nothing(G, reader, tmp_path, c
     commands.main(command)
     assert "style channels of clip" in capsys.readouterr().out
     styleclip.load_statistics(tmp_path / "s.safetensors", zoo.load(files[0]), clip.load(files[1]))
-    with pytest.raises(SystemExit, match="exists; choose another file"):
+    with pytest.raises(SystemExit, match="exists already and is not overwritten"):
         commands.main(command)
+
+
+@pytest.mark.parametrize("words, message", [
+    (("--images", "0"), "at least 1"), (("--step", "0"), "above 0"), (("--step", "inf"), "not a number"), (("--batch", "x"), "not a whole"),
+    (("--device", "tpu"), "is no device"), (("--seed", "-1"), "at least 0"), (("--clip", "pggan-portraits-64"), "not a CLIP model"),
+    (("--generator", "judge-portraits-64"), "a Reader is no generator"), (("--generator", "pggan-portraits-64"), "no mapping network"),
+    (("--class", "0"), "knows no classes"), (("--out", "."), "is a folder")])
+def test_an_option_of_the_command_line_that_cannot_work_is_one_sentence(words, message, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        commands.main(["statistics", "--device", "cpu", "--images", "1", "--out", str(tmp_path / "s.safetensors"), *words])
+    said = capsys.readouterr().err if end.value.code == 2 else end.value.code
+    assert message in said and len(said.strip().splitlines()) == 1 and not (tmp_path / "s.safetensors").exists()
+
+
+def test_networks_that_know_only_portraits_are_not_used_with_a_generator_of_other_pictures(G, reader, tmp_path):
+    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G", world=None),
+             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+    options = ["--generator", str(files[0]), "--device", "cpu", "--out", str(tmp_path / "new")]
+    for run, words, option in ((train.main, ["mapper", "--prompt", PROMPT, "--clip", str(files[1])], "--identity"),
+                               (train.main, ["mapper", "--prompt", PROMPT, "--identity", "none"], "--clip"),
+                               (commands.main, ["statistics"], "--clip")):
+        with pytest.raises(SystemExit, match=f"the network of {option} knows only portraits, and the generator was not trained on them"):
+            run([*words, *options])
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_the_measurement_did_not_make_is_left_alone(G, reader, tmp_path):
+    mine = tmp_path / "s.safetensors.parts" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match="was not made by this measurement"):
+        styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=1)
+    assert mine.read_text() == "mine"
 
 
 def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_path, monkeypatch):
@@ -614,6 +711,11 @@ def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_pat
         styleclip.load_statistics(file, G, reader)
     with pytest.raises(ValueError, match="embeddings of size 6, linear has 7"):
         styleclip.global_direction(styleclip.load_statistics(file), LinearClip(7), "man", "woman")
+    with pytest.raises(ValueError, match="made with linear or other weights of linear"):
+        styleclip.global_direction(styleclip.load_statistics(file), LinearClip(seed=2), "man", "woman")
+    direction = styleclip.global_direction(styleclip.load_statistics(file), toy, "man", "woman")
+    with pytest.raises(ValueError, match="measured with another generator"):
+        styleclip.edit(LinearGenerator(seed=1), G.styles(torch.randn(2, 5)), direction, 1.0)
     with pytest.raises(ValueError, match='kind "mapper", not statistics'):
         styleclip.load_statistics(zoo.save(tmp_path / "m.safetensors", styleclip.LatentMapper(4, ("coarse",)).state_dict(), "mapper"))
     monkeypatch.setattr(portraits, "VERSION", "other")

@@ -1,4 +1,5 @@
 """The loop: resume after a kill, a stop on NaN, wrong use of the command line."""
+import errno
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ import official_files
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from course_lib import train, zoo
-from course_lib.training import checkpoint, data, loop, schedule, stylegan2
+from course_lib import losses, train, zoo
+from course_lib.training import checkpoint, data, loop, readers, schedule, stylegan2
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
         "--mapping-layers", "2", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "32",
@@ -64,6 +66,59 @@ def test_a_killed_run_resumes_to_the_same_weights_as_an_uninterrupted_one(tmp_pa
     assert logs[0] == logs[1] == sorted(set(logs[0]))
 
 
+def gradients(batch_gpu, names):
+    """What these phases of one step move the weights by, at a rate of 1, in float64: the gradients of a batch of 16."""
+    s = vars_of(TINY) | {"world": None, "batch": 16, "batch_gpu": batch_gpu, "dtype": "float64"}
+    torch.manual_seed(0)
+    built = stylegan2.build(s, "cpu")
+    for network in (built.G, built.D):
+        network.double()
+        for p in network.parameters():
+            p.data += 0.1 * torch.randn_like(p) * (p.ndim > 0)      # noise strengths stay 0: every part draws noise of its own
+    built.G_opt, built.D_opt = (torch.optim.SGD(network.parameters(), lr=1.0) for network in (built.G, built.D))
+    before = [p.detach().clone() for p in (*built.G.parameters(), *built.D.parameters())]
+    reals = torch.randint(0, 256, [32, 3, 8, 8], dtype=torch.uint8)
+    for phase in stylegan2.phases(built, reals, s, "cpu", 10.0):
+        if phase.name in names:
+            torch.manual_seed(1)
+            phase.step()
+    return [b - p.detach() for b, p in zip(before, (*built.G.parameters(), *built.D.parameters())) if p.ndim], built
+
+
+@pytest.mark.parametrize("batch_gpu", [4, 8])
+@pytest.mark.parametrize("names", [["generator"], ["discriminator", "r1"]], ids=["G", "D and R1"])
+def test_gradients_added_up_over_parts_are_those_of_the_undivided_batch(names, batch_gpu):
+    whole, parts = gradients(None, names)[0], gradients(batch_gpu, names)[0]
+    assert any(g.any() for g in whole)
+    for a, b in zip(whole, parts):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_the_path_lengths_mean_moves_with_every_part(monkeypatch):
+    means, penalty = [], losses.path_length_penalty
+
+    def recorded(images, ws, noise, mean, decay=0.01):
+        means.append([len(images), mean.item(), (found := penalty(images, ws, noise, mean, decay))[1].item()])
+        return found
+    monkeypatch.setattr(losses, "path_length_penalty", recorded)
+    _, built = gradients(8, ["path_length"])
+    assert [n for n, _, _ in means] == [4, 4] and means[0][1] == 0
+    assert means[1][1] == means[0][2] > 0 and built.buffers["pl_mean"].item() == pytest.approx(means[1][2])
+
+
+@pytest.mark.parametrize("n, size, parts", [(6, 6, [6]), (12, 6, [6, 6]), (20, 10, [10, 10]), (1, 1, [1]), (16, 4, [4] * 4)])
+def test_a_batch_is_divided_into_parts_of_the_size_asked_for(n, size, parts):
+    found = stylegan2.parts(torch.arange(n), size)
+    assert [len(part) for part in found] == parts and sorted(torch.cat(found).tolist()) == list(range(n))
+
+
+def test_parts_that_would_split_a_group_of_the_minibatch_statistic_are_refused():
+    with pytest.raises(ValueError, match="choose one of 4, 8, 16"):
+        stylegan2.check_batch(16, batch_gpu=6)
+    with pytest.raises(ValueError, match="choose one of 4, 12"):
+        stylegan2.check_batch(12, batch_gpu=8)
+
+
 def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_survives_a_resume(tmp_path, folder):
     assert [schedule.anneal(images, 800, 0.25) for images in (0, 600, 700, 800)] == [1, 1, 0.25, 0]
     s = vars_of(TINY) | {"world": None, "images": 80, "lr_anneal": 0.5}
@@ -91,8 +146,8 @@ def test_the_weight_of_r1_falls_by_the_same_factor_per_image(tmp_path, folder):
     run(tmp_path / "plain", folder, 320, "--r1-gamma", "4")
     falling, same, plain = (state(tmp_path / name)["D.b4.fc.weight"] for name in ("falling", "same", "plain"))
     assert torch.equal(same, plain) and not torch.equal(falling, plain)
-    with pytest.raises(ValueError, match="give both, or neither"):
-        stylegan2.plan(None, None, vars_of(TINY) | {"r1_gamma": 0.0, "r1_gamma_end": 1.0}, "cpu")
+    with pytest.raises(SystemExit, match="give both, or neither"):
+        run(tmp_path / "none", folder, 320, "--r1-gamma", "0", "--r1-gamma-end", "1")
 
 
 def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
@@ -176,7 +231,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, folder):
     broken = stylegan2.build(settings, "cpu")
     checkpoint.load(checkpoint.folders(tmp_path / "run")[-1], broken)
     broken.G.synthesis.b8.conv0.weight.data[0, 0, 0, 0] = float("nan")
-    reals = data.from_folder(folder, 8, 32)
+    reals = data.load(folder, 8, 32, 0, "cpu")
     with pytest.raises(loop.Diverged, match="not finite after .* last good checkpoint is .*0000000320"):
         loop.train(tmp_path / "run", broken, stylegan2.plan(broken, reals, settings, "cpu"), settings, "cpu", progress=False)
     assert {path.name for path in checkpoint.folders(tmp_path / "run")} == good
@@ -192,13 +247,176 @@ def test_a_run_is_never_overwritten_by_accident(tmp_path, folder):
         run(tmp_path / "run", folder, 160, "--resume", "--lr", "0.01")
 
 
+def stop_at(monkeypatch, images, number=signal.SIGINT):
+    """Send this process a signal in the step that begins after so many images."""
+    decay = schedule.ema_decay
+
+    def watched(at, *args, **options):
+        if at == images:
+            os.kill(os.getpid(), number)
+        return decay(at, *args, **options)
+
+    monkeypatch.setattr(schedule, "ema_decay", watched)
+
+
+def stopped(out, folder, images, *more):
+    """The exit code of a run that does not come to its end."""
+    with pytest.raises(SystemExit) as end:
+        run(out, folder, images, *more)
+    return end.value.code
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_keeps_a_checkpoint_and_goes_on_to_the_same_weights(number, code, tmp_path, folder, monkeypatch, capsys):
+    rare = ["--checkpoint-every", "1m", "--log-every", "16"]
+    run(tmp_path / "whole", folder, 80, *rare)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 24, number)
+        assert stopped(tmp_path / "cut", folder, 80, *rare) == code
+    assert "32 images are kept in" in (said := capsys.readouterr().err) and "with the same command and --resume" in said
+    assert [path.name for path in checkpoint.folders(tmp_path / "cut")] == ["0000000032"]
+    run(tmp_path / "cut", folder, 80, *rare, "--resume")
+    whole, cut = state(tmp_path / "whole"), state(tmp_path / "cut")
+    assert not [key for key in whole if not torch.equal(whole[key], cut[key])]
+
+
+def test_a_run_that_left_no_checkpoint_begins_anew_with_the_same_command(tmp_path, folder, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(data, "load", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        assert stopped(tmp_path / "run", folder, 80) == 130 and "the same command begins anew" in capsys.readouterr().err
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", full)
+        said = stopped(tmp_path / "run", folder, 80, "--log-every", "8")
+        assert "No space left on device; no checkpoint had been written yet" in said
+    assert (tmp_path / "run" / "log.jsonl").exists() and not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert "no checkpoint to resume from; start without --resume" in stopped(tmp_path / "run", folder, 80, "--resume")
+    run(tmp_path / "run", folder, 80)
+    assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_full_disk_leaves_earlier_checkpoints_whole(tmp_path, folder, monkeypatch):
+    write = checkpoint.save_file
+
+    def full(tensors, *args, **options):
+        if int(options["metadata"]["images"]) > 80:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        write(tensors, *args, **options)
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    said = stopped(tmp_path / "run", folder, 240)
+    assert "state.safetensors could not be written: No space left on device; the last good checkpoint is" in said
+    assert "\n" not in said
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["0000000080"]
+    monkeypatch.undo()
+    run(tmp_path / "run", folder, 160, "--resume")
+
+
+def test_a_resumed_run_has_its_own_options_and_its_pictures_may_have_moved(tmp_path, folder, capsys):
+    run(tmp_path / "run", folder, 80)
+    resume = lambda *more: train.main(["stylegan2", "--out", str(tmp_path / "run"), "--device", "cpu", "--resume", *more])
+    resume()
+    resume("--images", "160")
+    shutil.copytree(folder, tmp_path / "moved")
+    resume("--data", str(tmp_path / "moved"), "--images", "240")
+    assert f"its pictures are now those in {tmp_path / 'moved'}, until here those in {folder}" in capsys.readouterr().out
+    assert checkpoint.settings(checkpoint.folders(tmp_path / "run")[-1])["data"] == str(tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved")
+    with pytest.raises(SystemExit, match=r"the pictures of this run, in .*moved, are not there; say with --data"):
+        resume()
+    with pytest.raises(SystemExit, match=r"was started with --data .*moved and goes on with it"):
+        resume("--data", "portraits")
+    with pytest.raises(SystemExit, match="was started with --batch 8 and goes on with it; leave --batch 64 out"):
+        resume("--batch", "64", "--data", str(folder))
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["images"]["used"] == 16 and "--images 80" in about["command"]
+
+
+def test_damaged_and_swapped_checkpoints_are_named_and_the_one_before_is_left(tmp_path, folder):
+    run(tmp_path / "run", folder, 160)
+    run(tmp_path / "other", folder, 160, "--z-dim", "4")
+    last = checkpoint.folders(tmp_path / "run")[-1]
+    file, whole = last / "state.safetensors", (last / "state.safetensors").read_bytes()
+    others = (checkpoint.folders(tmp_path / "other")[-1] / "state.safetensors").read_bytes()
+    for content in (whole[:1000], whole[:-1], b"", b"not safetensors", (last / "G_ema.safetensors").read_bytes(),
+                    (checkpoint.folders(tmp_path / "run")[0] / "state.safetensors").read_bytes()):
+        file.write_bytes(content)
+        said = stopped(tmp_path / "run", folder, 240, "--resume")
+        assert f"the checkpoint {last} is damaged or another run's" in said and "\n" not in said
+    file.write_bytes(others)
+    assert "was started with --z-dim 4" in stopped(tmp_path / "run", folder, 240, "--resume")
+    shutil.rmtree(last)
+    run(tmp_path / "run", folder, 160, "--resume")
+
+
+def test_nothing_that_a_run_did_not_make_is_written_over(tmp_path, folder, monkeypatch):
+    monkeypatch.setattr(stylegan2, "build", None)               # nothing may get so far
+    for name, content in (("settings.json", '{"editor.fontSize": 12}'), ("run.json", "{}"), ("log.jsonl", ""),
+                          ("samples/mine.png", "mine")):
+        out = tmp_path / name.replace("/", "-")
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text(content)
+        assert "of something other than a run; choose another --out" in stopped(out, folder, 80)
+        assert (out / name).read_text() == content
+    (out / "settings.json").write_text('{"model": "stylegan2"}')
+    assert "holds samples of another run, and no checkpoint" in stopped(out, folder, 80)
+    assert "settings.json is not a folder" in stopped(out / "settings.json" / "below", folder, 80)
+
+
+def test_images_and_networks_that_do_not_fit_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "free_memory", lambda device: 2 ** 30)
+    monkeypatch.setattr(data.portraits, "batches", None)
+    with pytest.raises(SystemExit, match="200,000 images of 256 px take 36.6 GiB, and cpu has 1.0 GiB free, .* --data-size 4k fits"):
+        train.main(["stylegan2", "--resolution", "256", "--device", "cpu", "--out", str(tmp_path / "run")])
+    for model, size in (("oracle", "65k"), ("clip", "65k"), ("identity", "16k")):
+        with pytest.raises(SystemExit, match=f"GiB free, .*; --data-size {size} fits"):
+            train.main([model, "--data-size", "100k", "--device", "cpu", "--out", str(tmp_path / "run")])
+    for model in ("stylegan2", "stylegan"):
+        with pytest.raises(SystemExit, match=r"networks of these sizes take [\d,.]+ GiB while they are trained, and cpu has 1.0 GiB"):
+            train.main([model, "--z-dim", "60k", "--w-dim", "60k", "--data-size", "8", "--device", "cpu", "--out", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model, files", [("identity", ("identity-portraits-64", "identity")),
+                                          ("oracle", ("oracle-portraits-64", "oracle"))])
+def test_a_stopped_training_keeps_what_it_has_learnt_under_a_name_that_says_so(model, files, tmp_path, monkeypatch, capsys):
+    options = [model, "--steps", "5", "--batch", "4", "--data-size", "8", "--held-out", "16", "--device", "cpu",
+               "--out", str(tmp_path)]
+    augment, calls = readers.augment, []
+
+    def watched(*args):
+        calls.append(os.kill(os.getpid(), signal.SIGINT) if len(calls) == 1 else None)
+        return augment(*args)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
+        patched.setattr(readers, "augment", watched)
+        train.main(options)
+    said, kept = capsys.readouterr().err, tmp_path / f"{files[0]}-after-2-steps.safetensors"
+    assert end.value.code == 130 and "--resume" not in said
+    assert f"stopped after 2 of 5 steps; the weights so far are kept in {kept}" in said
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name] and zoo.load(kept) is not None
+    train.main(options)
+    with pytest.raises(SystemExit, match="safetensors exists already and is not overwritten"):
+        train.main(options)
+    (tmp_path / f"{files[0]}.safetensors").unlink()
+    with pytest.raises(SystemExit, match=f"{files[1]}.json exists already and is not overwritten"):
+        train.main(options)
+    monkeypatch.setattr(readers, "result_files", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as end:
+        train.main(options)
+    assert end.value.code == 143 and "nothing is kept, and the same command begins anew" in capsys.readouterr().err
+
+
 def test_wrong_options_are_named(tmp_path, folder):
-    with pytest.raises(SystemExit, match="batch 6 does not divide into the groups of 4 .* choose 4 or 8"):
+    with pytest.raises(SystemExit, match="--batch 6 does not divide into the groups of 4 .* choose 4 or 8"):
         run(tmp_path / "run", folder, 80, "--batch", "6")
-    with pytest.raises(SystemExit, match="resolution 48 is not a power of two"):
-        run(tmp_path / "run", folder, 80, "--resolution", "48")
-    with pytest.raises(SystemExit, match="holds no images"):
-        run(tmp_path / "run", tmp_path / "nothing", 80)
+    with pytest.raises(SystemExit, match="--batch 3 .* choose 4$"):
+        run(tmp_path / "run", folder, 80, "--batch", "3")
+    with pytest.raises(SystemExit, match="--channel-base 4 leaves no feature map at --resolution 8"):
+        run(tmp_path / "run", folder, 80, "--channel-base", "4")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_half_written_checkpoint_is_ignored(tmp_path, folder):
@@ -214,11 +432,12 @@ def test_the_checkpoint_loads_as_a_generator_by_its_path(tmp_path, folder):
 
 
 def test_folders_without_images_and_broken_images_are_named(tmp_path):
-    with pytest.raises(ValueError, match="holds no images"):
-        data.from_folder(tmp_path, 8, 4)
+    with pytest.raises(ValueError, match="holds no pictures"):
+        data.load(tmp_path, 8, 4, 0, "cpu")
     (tmp_path / "bad.png").write_bytes(b"not a picture")
-    with pytest.raises(ValueError, match="bad.png is not an image"):
-        data.from_folder(tmp_path, 8, 4)
+    (tmp_path / "worse.jpg").write_bytes(b"nor this")
+    with pytest.raises(ValueError, match="2 of 2 pictures cannot be read.*bad.png, .*worse.jpg"):
+        data.load(tmp_path, 8, 4, 0, "cpu")
 
 
 def test_one_pass_over_reals_and_fakes_equals_two():

@@ -1,12 +1,16 @@
 """Pictures and widgets without a browser: what they draw, what they store, and what they say about errors."""
 import asyncio
+import gc
 import time
+import weakref
 
 import ipywidgets
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib import plots, widgets
+from course_lib.widgets import display
 
 images = torch.linspace(-1, 1, 4 * 3 * 64 * 64).reshape(4, 3, 64, 64)
 
@@ -103,6 +107,117 @@ def test_a_live_preview_goes_on_and_stops():
     asyncio.run(watch())
 
 
+EXPLORER = """def draw(x=1, made=made(), kind="a"):
+    return plots.image_grid(made, scale=1)
+shown = widgets.explorer(draw, alt="A ramp.", x=(0, 9), kind=["a", "b"])
+shown.controls["x"].value = 3
+shown"""
+LIVE = """def frames(x=1, flip=True, made=made()):
+    for step in range(9):
+        yield plots.image_grid(made, scale=1), f"step {step}"
+widgets.live(frames, alt="A ramp.", x=(0, 9), flip=True)"""
+
+
+@pytest.fixture
+def quick_collection():
+    """What is alive already is not looked through by each `gc.collect()`."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture
+def notebook(monkeypatch, quick_collection):
+    """`run(code)` runs a cell as a notebook's kernel does, and returns how many widgets are open. A cell has `made()`, which makes a
+    tensor; `run.alive()` says for each whether it still is."""
+    made = []
+
+    def tensor():
+        found = images.clone()
+        made.append(weakref.ref(found))
+        return found
+
+    def run(code):
+        assert run.shell.run_cell(code, store_history=True).success
+        return opened()
+
+    def alive():
+        gc.collect()
+        return [reference() is not None for reference in made]
+
+    run.alive, run.shell = alive, InteractiveShell(user_ns={"widgets": widgets, "plots": plots, "made": tensor})
+    monkeypatch.setattr(display, "get_ipython", lambda: run.shell)
+    monkeypatch.setattr(display, "_shown", {})
+    return run
+
+
+def opened():
+    return len(ipywidgets.widgets.widget._instances)
+
+
+@pytest.mark.parametrize("cell", [EXPLORER, LIVE], ids=["explorer", "live"])
+def test_running_a_cell_again_keeps_nothing_of_its_earlier_runs(cell, notebook):
+    """Not even Out, which holds every result of a cell."""
+    counts = [notebook(cell) for _ in range(4)]
+    assert len(set(counts)) == 1 and notebook.alive() == [False, False, False, True]
+    assert len(notebook.shell.user_ns["Out"]) == 4
+
+
+def test_an_explorer_lives_while_other_cells_run(notebook):
+    notebook("for name in ('a', 'b'): widgets.explorer(lambda x=1, made=made(): plots.image_grid(made, scale=1), alt=name, x=(0, 9));")
+    notebook(EXPLORER)
+    notebook(EXPLORER)
+    assert notebook.alive() == [True, True, False, True]
+
+
+def test_a_script_keeps_the_explorers_that_it_holds(quick_collection):
+    def make():
+        made = images.clone()
+        return widgets.explorer(lambda x=1: made, alt="A ramp.", x=(0, 9)), weakref.ref(made)
+
+    first, tensor = make()
+    second, other = make()
+    before = opened()
+    del second
+    gc.collect()
+    assert tensor() is not None and other() is None and opened() == before - 10
+    assert first in widgets.explorers
+    first.controls["x"].value = 5
+    assert first.image.value == first.draw(x=5)
+
+
+@pytest.mark.parametrize("wrong", [dict(x=(0, 9), y=(5, 1)), dict(x=(0, 9), kind=None), dict(x=(13, 13))])
+def test_a_cell_that_fails_leaves_no_widget(wrong, quick_collection):
+    before = opened()
+    with pytest.raises(ValueError):
+        widgets.explorer(lambda x=13, y=1, kind=None: shifted(x), alt="A ramp.", **wrong)
+    gc.collect()
+    assert opened() == before
+
+
+def test_a_widget_of_the_callers_own_is_not_closed():
+    mine = ipywidgets.IntSlider()
+    explorer = widgets.explorer(lambda x: images, alt="A ramp.", x=mine)
+    explorer.close()
+    explorer.close()
+    mine.value = 5
+    assert mine.comm is not None and explorer._repr_mimebundle_() == ({"text/plain": "A ramp."}, {})
+
+
+def test_a_live_preview_stops_when_its_cell_runs_again(notebook):
+    async def watch():
+        notebook(LIVE.replace("range(9)", "range(10**9)").replace("widgets.live", "preview = widgets.live"))
+        preview = notebook.shell.user_ns["preview"]
+        preview.run()
+        task = preview.task
+        await asyncio.sleep(0.05)
+        preview.close()
+        await asyncio.sleep(0.05)
+        assert task.done() and not task.cancelled() and task.exception() is None
+
+    asyncio.run(watch())
+
+
 def test_a_line_of_text_is_drawn_when_it_is_finished():
     explorer = widgets.explorer(lambda text="a": images.roll(len(text), 3), alt="A ramp.", text="b")
     line = explorer.controls["text"]
@@ -156,8 +271,9 @@ def test_an_error_in_a_live_preview_appears_in_it():
     ("alt must be a sentence", lambda: widgets.explorer(shifted, alt="", shift=(0, 9))),
     ("alt must be a sentence", lambda: plots.show(images, alt=" ")),
     ("expected a figure", lambda: plots.to_image(torch.zeros(3))),
-    ("image_grid takes", lambda: plots.image_grid(torch.zeros(2, 2, 8, 8))),
+    (r"pass \[N, 1 or 3, H, W\]", lambda: plots.image_grid(torch.zeros(2, 2, 8, 8))),
     ("labels must hold 2 texts", lambda: plots.image_grid(images, columns=2, labels=["one"])),
+    ("there are 1 frames, and the first 3", lambda: widgets.live(lambda: iter([(images, "")]), alt="A ramp.", first=3)),
     ("first must be at least 1", lambda: widgets.live(lambda: iter(()), alt="A ramp.", first=0)),
 ])
 def test_wrong_use_gets_a_sentence(says, call):

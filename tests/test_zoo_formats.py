@@ -203,6 +203,16 @@ def test_tensorflow_networks_that_compute_something_else_are_refused(tmp_path):
             zoo.load(path)
 
 
+def test_class_conditional_networks_of_the_first_generations_are_refused_at_once(tmp_path):
+    info, _ = load("progan_stylegan1")
+    for name, extra, variables in (("progan_fused", {"label_size": 10}, {}), ("stylegan1", {}, {"mapping/LabelConcat/weight": np.ones([10, 12], "f4")})):
+        state = info["networks"][name]["G"]
+        own = {key.removeprefix("G_"): t.numpy() for key, t in fill(state["state"], state["seed"]).items()}
+        (tmp_path / "G.pkl").write_bytes(files.dump(files.tf_network("G", own | variables, extra), 4))
+        with pytest.raises(FormatError, match="a class-conditional network of PGGAN or StyleGAN is not supported"):
+            zoo.load(tmp_path / "G.pkl")
+
+
 # rosinality
 
 def rosinality_states(info):
@@ -244,10 +254,64 @@ def test_a_missing_mean_latent_is_estimated(tmp_path):
     info, _ = load("rosinality_32")
     G, _ = rosinality_states(info)
     torch.save({"g_ema": G}, tmp_path / "a.pt")
-    network = zoo.load(tmp_path / "a.pt")
+    with pytest.warns(UserWarning, match="a.pt lacks the mean of W, from 4,096 latents: made anew"):
+        network = zoo.load(tmp_path / "a.pt")
     w = network.mapping(torch.randn(20000, 32, generator=torch.Generator().manual_seed(5)))
     assert (network.w_avg - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
     assert w.std(dim=0).max() > 0.01
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "rosinality", "nvidia", "tensorflow"])
+def test_constant_noise_and_the_mean_of_w_are_made_anew_where_a_file_lacks_them_and_this_is_said(layout, small, tmp_path, capsys):
+    """Early files of rosinality hold no noise; networks of NVIDIA's code without w_avg_beta hold no mean."""
+    whole, path = small[0], tmp_path / "G"
+    G = {name: t for name, t in whole.items() if not name.endswith(("noise_const", "w_avg"))}
+    if layout == "safetensors":
+        zoo.save(path, G, "stylegan2-G")
+    elif layout == "rosinality":
+        pairs = zoo_formats.layouts.rosinality_generator([4, 8], 2)
+        theirs = zoo_formats.layouts.write(whole, pairs)
+        torch.save({"g_ema": {name: t for name, t in theirs.items() if not name.startswith("noises.")}}, path)
+    else:
+        network = files.official(G) if layout == "nvidia" else files.tf_network("G", files.tf_variables(G), {})
+        path.write_bytes(files.dump(network, 4))
+    with pytest.warns(UserWarning, match="G lacks the constant noise of 3 layers, drawn from seed 0 and the mean of W.*made anew"):
+        network = zoo.load(path)
+    state, again = network.state_dict(), zoo_formats.completed(zoo.contents(path).read()).tensors
+    assert all(torch.equal(state[name], t) for name, t in G.items()) and equal(state, again)
+    assert [state[f"synthesis.b{r}.noise_const"].shape[0] for r in ("4.conv1", "8.conv0", "8.conv1")] == [4, 8, 8]
+    w = network.mapping(torch.randn(20000, 4, generator=torch.Generator().manual_seed(5)))
+    assert (network.w_avg - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
+    cli.main(["info", str(path)])
+    assert "made anew, for the file lacks it: the constant noise of 3 layers" in capsys.readouterr().out
+
+
+def test_a_conditional_mean_is_taken_over_random_classes(tmp_path):
+    torch.manual_seed(0)
+    G = stylegan2.Generator(4, z_dim=3, w_dim=4, c_dim=5, channels={4: 4}, mapping_layers=1)
+    zoo.save(tmp_path / "G.safetensors", {k: t for k, t in G.state_dict().items() if k != "mapping.w_avg"}, "stylegan2-G")
+    with pytest.warns(UserWarning, match="the mean of W"):
+        mean = zoo.load(tmp_path / "G.safetensors").w_avg
+    w = G.mapping(torch.randn(20000, 3), torch.eye(5).repeat(4000, 1))
+    assert (mean - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
+
+
+def test_a_first_generation_file_may_lack_noise_and_mean_too(tmp_path):
+    info, _ = load("progan_stylegan1")
+    state = info["networks"]["stylegan1"]["G"]
+    whole = {key.removeprefix("G_"): t.numpy() for key, t in fill(state["state"], state["seed"]).items()}
+    some = {name: value for name, value in whole.items() if "noise" not in name and name != "dlatent_avg"}
+    made = []
+    for name, variables in (("whole", whole), ("some", some)):
+        (tmp_path / name).write_bytes(files.dump(files.tf_network("G", variables, {}), 4))
+        made.append(zoo.contents(tmp_path / name).read())
+    assert not made[0].made and made[1].made == ["the constant noise of 6 layers, drawn from seed 0", "the mean of W, from 4,096 latents"]
+    assert made[0].tensors.keys() == made[1].tensors.keys()
+    assert all(t.abs().sum() > 0 for name, t in made[1].tensors.items() if name.endswith(("noise_const", "w_avg")))
+    with pytest.warns(UserWarning, match="made anew"):
+        network = zoo.load(tmp_path / "some")
+    w = network.mapping(torch.randn(20_000, network.z_dim, generator=torch.Generator().manual_seed(1)))
+    assert (network.w_avg - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
 
 
 # Export and round trips
@@ -312,8 +376,10 @@ def test_the_tuple_is_what_the_official_legacy_loader_takes(small, tmp_path):
 
 def test_what_a_format_cannot_hold_is_not_written(small, tmp_path):
     G = zoo_formats.Network("stylegan2-G", small[0], {"conv_clamp": 256}, {})
+    grey = stylegan2.Generator(8, 4, 4, channels={4: 4, 8: 4}, mapping_layers=2, img_channels=1)
+    grey = zoo_formats.Network("stylegan2-G", grey.state_dict(), {}, {})
     for networks, target, message in [({"G_ema": G}, "tensorflow", "has no D"), ({"G_ema": G}, "rosinality", "conv_clamp=256"),
-                                      ({"G_ema": G}, "onnx", "is no format")]:
+                                      ({"G_ema": G}, "onnx", "is no format"), ({"G_ema": grey}, "rosinality", "3 channels; this network's have 1")]:
         with pytest.raises(FormatError, match=message):
             zoo_formats.export(tmp_path / "out", networks, target)
         assert not (tmp_path / "out").exists()
@@ -355,7 +421,7 @@ def test_info_prints_no_control_characters_of_a_file(small, tmp_path, capsys):
     with pytest.raises(SystemExit, match="holds a network of kind") as caught:
         cli.main(["convert", str(path), str(tmp_path / "out"), "--to", "safetensors"])
     assert str(caught.value).isprintable() and not (tmp_path / "out").exists()
-    zoo.save(path, small[0], "stylegan2-G", config={"a\x1b\n": 1})
+    zoo.save(path, small[0], "stylegan2-G", replace=True, config={"a\x1b\n": 1})
     with pytest.raises(SystemExit, match="unexpected keyword argument 'a  '") as caught:
         cli.main(["info", str(path)])
     assert str(caught.value).isprintable()
@@ -443,7 +509,7 @@ def test_values_that_share_a_hash_are_compared_in_little_time():
 def test_a_mapping_of_thousands_of_layers_is_refused(layout, small, tmp_path, monkeypatch):
     G, path = dict(small[0]), tmp_path / "G"
     G |= {f"mapping.fc{i}.{field}": G[f"mapping.fc1.{field}"].clone() for i in range(2, 65) for field in ("weight", "bias")}
-    monkeypatch.setattr(zoo_formats.rosinality, "mean_latent", lambda *_: pytest.fail("mapped latents through all layers"))
+    monkeypatch.setattr(zoo_formats.missing, "mean_latent", lambda *_: pytest.fail("mapped latents through all layers"))
     if layout == "rosinality":
         path.write_bytes(fuzz.layers(66))
     elif layout == "safetensors":
@@ -458,7 +524,7 @@ def test_a_mapping_of_thousands_of_layers_is_refused(layout, small, tmp_path, mo
 def test_a_mapping_layer_of_a_million_features_is_refused():
     tensors = {"mapping.fc0.weight": torch.zeros(1).expand(10 ** 6, 1), "mapping.fc0.bias": torch.zeros(1).expand(10 ** 6)}
     with pytest.raises(FormatError, match="mapping layers are 1,000,000 wide"):
-        zoo_formats.rosinality.mean_latent(tensors, 1)
+        zoo_formats.missing.mean_latent(tensors, "stylegan2-G")
 
 
 def test_a_zip_file_with_a_huge_directory_is_refused_before_it_is_parsed(tmp_path, monkeypatch):

@@ -1,16 +1,16 @@
 """Measure a generator of portraits: python -m course_lib.metrics MODEL METRIC …
 
-    python -m course_lib.metrics stylegan2-portraits-64 frechet precision_recall --samples 10000
+    python -m course_lib.metrics stylegan2-portraits-64 frechet precision_recall --samples 10k
     python -m course_lib.metrics stylegan2-portraits-64 ppl separability --out results/smoothness.json
-    python -m course_lib.metrics report stylegan2-portraits-64 --out data/results/stylegan2-portraits-64.json
-    python -m course_lib.metrics blur --out data/results/frechet-blur.json
+    python -m course_lib.metrics report runs/mine/checkpoints/0002400000/G_ema.safetensors --out results/mine.json
+    python -m course_lib.metrics blur --out results/frechet-blur.json
 
-MODEL is a name of the zoo or a file that training wrote. `report` measures everything, with the figures that put it into
+MODEL is a name of the zoo or a file of a generator. `report` measures everything, with the figures that put it into
 scale, and writes two grids of unselected samples beside the results: NAME.png (64) and NAME-audit.png (100). `blur` needs
 no model: it measures portraits of the world under blurs of 0 to 2 pixels.
+
+A table goes to standard error; the figures go as JSON to --out, or else to standard output.
 """
-import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -18,82 +18,117 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from .. import portraits, zoo
+from .. import commands, judges, portraits, zoo
+from ..images import in_colour
 from . import evaluation, generators
 from .perceptual import lpips_distance
 
 
 def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    reporting, blurring = arguments[:1] == ["report"], arguments[:1] == ["blur"]
-    parser = argparse.ArgumentParser(prog="python -m course_lib.metrics", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    if not blurring:
-        add("model", help="a name of the zoo, or a file")
-    if not reporting and not blurring:
-        add("metrics", nargs="+", metavar="METRIC", help=", ".join(evaluation.METRICS))
-    add("--samples", type=int, default=20_000 if reporting or blurring else 10_000,
-        help="generated images, and portraits; pairs of ppl")
-    if reporting:
-        add("--readings", type=int, default=1_000, help="generated images that the judge reads")
-    if not blurring:
-        add("--seed", type=int, default=0, help="seed of the latents")
-        add("--psi", type=float, default=1.0, help="truncation")
-    add("--oracle", default="oracle-portraits-64", help="the network whose features are compared")
-    if not blurring:
-        add("--judge", default="judge-portraits-64", help="the network that reads attributes")
-    if not reporting and not blurring:
-        add("--epsilon", type=float, default=1e-4, help="step of ppl; below 0.001 in float64")
-        add("--lpips", nargs="+", metavar="FILE", help="weights of LPIPS, the distance of ppl instead of the oracle's: "
-            "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once")
-        add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once")
-    add("--out", type=Path, required=reporting, help="JSON file for the figures")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args(arguments[reporting or blurring:])
+    mode = arguments[0] if arguments[:1] in (["report"], ["blur"]) else None
+    parser = parser_of(mode)
+    args = parser.parse_args(arguments[mode is not None:])
     files = getattr(args, "lpips", None)
     if files and len(files) != 2 and files != ["download"]:
         parser.error("--lpips takes two files, vgg.pth and vgg16-397923af.pth, or the word download")
-    try:
-        if blurring:
-            figures = generators.blur_curve(zoo.load(args.oracle, device=args.device), args.samples)
-            return _write(args, arguments, {"frechet": figures}, [generators.REFERENCE_SEED, generators.CONTROL_SEED])
-        G, oracle = zoo.load(args.model, device=args.device), zoo.load(args.oracle, device=args.device)
-        if reporting:
-            judge = zoo.load(args.judge, device=args.device)
-            figures, images = generators.report(G, oracle, judge, args.samples, args.readings, args.seed, args.psi)
+    with commands.sentences("python -m course_lib.metrics"):
+        commands.no_mps(args.device, "metrics compute in float64")
+        if mode == "report" and args.out.suffix == ".png":
+            raise ValueError(f"{args.out} is where a grid of samples goes; name a .json for the figures")
+        for path in _outputs(args.out, mode):
+            commands.try_output(path)
+        oracle = _reader(args.oracle, args.device)
+        if mode == "blur":
+            figures = generators.blur_curve(oracle, args.samples, progress=True)
+            return _write(args, arguments, {"reference": "portraits", "frechet": figures},
+                          [generators.REFERENCE_SEED, generators.CONTROL_SEED])
+        G, options = zoo.load(args.model, device=args.device), {"c": args.class_, "reference": args.reference}
+        judge = _reader(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
+        distance = lpips_distance(*files) if files else None
+        if mode == "report":
+            figures, images = generators.report(G, oracle, judge, args.samples, args.readings, args.seed, args.psi,
+                                                progress=True, **options)
+            commands.show_table(_tables(figures))
         else:
-            judge = zoo.load(args.judge, device=args.device) if "separability" in args.metrics else None
-            figures = evaluation.evaluate(G, oracle, args.metrics, args.samples, args.seed, args.psi, judge,
-                                          lpips_distance(*files) if files else None, args.inception, args.epsilon,
-                                          progress=True)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{parser.prog}: {error}")
-    print(_tables(figures) if reporting else evaluation.table(figures))
-    result = _write(args, arguments, {"psi": args.psi, **figures}, [args.seed])
-    if reporting:
-        save_grid(args.out.with_suffix(".png"), images[:64], 8)
-        save_grid(args.out.with_name(args.out.stem + "-audit.png"), images, 10)
-    return result
+            figures = evaluation.evaluate(G, oracle, args.metrics, args.samples, args.seed, args.psi, judge, distance,
+                                          args.inception, args.epsilon, progress=True, **options)
+            commands.show_table(evaluation.table(figures))
+        compared = mode == "report" or any(evaluation.needs_portraits(name, distance, judge) for name in args.metrics)
+        about = {"psi": args.psi, "class": args.class_, "reference": "portraits" if compared else None}
+        result = _write(args, arguments, about | figures, [args.seed])
+        if mode == "report":
+            for path, shown, columns in zip(_outputs(args.out, mode)[1:], (images[:64], images), (8, 10)):
+                save_grid(path, shown, columns)
+        return result
+
+
+def parser_of(mode=None):
+    """The parser of metrics, of "report" or of "blur"."""
+    parser = commands.Parser(prog=" ".join(["python -m course_lib.metrics", *[mode] * (mode is not None)]), description=__doc__)
+    add = parser.add_argument
+    if mode != "blur":
+        add("model", metavar="MODEL", help="a name of the zoo, or a file")
+    if mode is None:
+        add("metrics", nargs="+", metavar="METRIC", choices=evaluation.METRICS, help=", ".join(evaluation.METRICS))
+    add("--samples", metavar="N", type=commands.whole(2), default="20k" if mode else "10k",
+        help="generated images, and as many portraits; pairs of latents for ppl")
+    if mode == "report":
+        add("--readings", metavar="N", type=commands.whole(2), default="1k",
+            help="generated images whose attributes the judge predicts")
+    if mode != "blur":
+        add("--seed", metavar="N", type=commands.seed, default=0, help="seed of the latents")
+        add("--psi", metavar="X", type=commands.number(0, 2), default=1.0,
+            help="truncation: 1 leaves latents as they are, 0 takes their mean")
+        add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator only this class, "
+            "counted from 0; without it all, drawn uniformly")
+        add("--reference", choices=generators.REFERENCES, help="compare with portraits a generator that was not trained on them")
+        add("--judge", metavar="NAME", default="judge-portraits-64",
+            help="the network that predicts attributes: a name of the zoo, or a file")
+    add("--oracle", metavar="NAME", default="oracle-portraits-64",
+        help="the network whose features are compared: a name of the zoo, or a file")
+    if mode is None:
+        add("--epsilon", metavar="X", type=commands.number(above=0, most=0.1), default=1e-4,
+            help="step of ppl, as a share of the path; below 0.001 it is computed in float64")
+        add("--lpips", metavar="FILE", nargs="+", help="weights of LPIPS, the distance of ppl instead of the oracle's: "
+            "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once (553 MB)")
+        add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once (96 MB)")
+    add("--out", metavar="FILE", type=Path, required=mode == "report",
+        help="JSON file for the figures; one that exists is not overwritten")
+    add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
+    return parser
+
+
+def _outputs(out, mode):
+    """The files that a command writes: that of --out, and the two grids of a report."""
+    grids = [out.with_suffix(".png"), out.with_name(out.stem + "-audit.png")] if mode == "report" else []
+    return [out, *grids] if out else []
+
+
+def _reader(name, device):
+    network = zoo.load(name, device=device)
+    if not isinstance(network, judges.Reader):
+        raise ValueError(f"{name} holds a {type(network).__name__}, not an oracle or a judge")
+    return network
 
 
 def _write(args, arguments, figures, seeds):
     result = {"command": shlex.join(["python", "-m", "course_lib.metrics", *arguments]), "world": portraits.VERSION,
               "seeds": seeds, "samples": args.samples, **rounded(figures)}
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        commands.write_json(args.out, result)
     else:
-        print(json.dumps(result, indent=1))
+        commands.show_json(result)
     return result
 
 
-def save_grid(path, images, columns):
+def save_grid(path, images, columns, replace=False):
     """Images [N, 3, H, W] in [-1, 1] in rows of `columns`; what is left of the last row stays white."""
+    images = in_colour(images)
     images = torch.cat([images, torch.ones(-len(images) % columns, *images.shape[1:])])
     rows = [torch.cat(list(row), dim=2) for row in images.split(columns)]
     pixels = (torch.cat(rows, dim=1).permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5
-    Image.fromarray(pixels.round().byte().numpy()).save(path, quality=95)
+    commands.write_image(path, Image.fromarray(pixels.round().byte().numpy()), replace, quality=95)
 
 
 def _tables(figures):

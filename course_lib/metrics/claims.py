@@ -4,7 +4,8 @@ Every function takes a generator with `mapping`, `synthesis` and `num_ws` (Style
 """
 import torch
 
-from .. import judges, ops, portraits
+from .. import judges, ops, portraits, sampling
+from ..images import in_colour, unchecked
 from .generators import batch_size, eight_bit
 
 LEVELS = {"coarse": (4, 8), "middle": (16, 32), "fine": (64, 1024)}        # StyleGAN §3.1, by resolution
@@ -17,12 +18,13 @@ def layers_of(G):
     return {name: (first, last) for name, (first, last) in found.items() if first < last}
 
 
-def latents(G, n, seed):
-    """Mapped latents [n, num_ws, w_dim]."""
-    z = torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(next(G.parameters()).device)
-    return G.mapping(z)[:, None].expand(-1, G.num_ws, -1)
+def latents(G, n, seed, c=None):
+    """Mapped latents [n, num_ws, w_dim]. c: labels, of any class without them (`sampling.labels`)."""
+    (z, given), = sampling.draws(G, n, seed, c)
+    return G.mapping(z, **given)[:, None].expand(-1, G.num_ws, -1)
 
 
+@unchecked()
 @torch.no_grad()
 def style_levels(G, judge, pairs=1000, seed=0):
     """StyleGAN §3.1: the layers of one level from B, the others from A. How far does each attribute follow A, how far B?
@@ -53,6 +55,7 @@ def _follows(spec, mixed, a, b):
     return (share(mixed == b, b) - by_chance) / (1 - at_most) if at_most < 1 else float("nan")
 
 
+@unchecked()
 @torch.no_grad()
 def noise_effects(G, judge, n=200, seed=0):
     """StyleGAN §3.2, Fig. 4 and 5: the noise of some layers is drawn anew, the style stays.
@@ -136,7 +139,8 @@ def _images(G, ws, noise="const"):
     size, parts = batch_size(G), []
     for start in range(0, len(ws), size):
         part = slice(start, start + size)
-        parts.append(eight_bit(G.synthesis(ws[part], noise=noise if isinstance(noise, str) else [x[part] for x in noise])).cpu())
+        image = G.synthesis(ws[part], noise=noise if isinstance(noise, str) else [x[part] for x in noise])
+        parts.append(eight_bit(in_colour(image)).cpu())
     return torch.cat(parts)
 
 

@@ -1,6 +1,8 @@
 """Distances between two sets of features: Fréchet distance, kernel distance, precision and recall."""
 import torch
 
+SUBSET, NEIGHBOURS = 1000, 3          # samples of one subset of `kid`; k of `precision_recall`
+
 
 def moments(features):
     """Mean [F] and covariance [F, F] of features [N, F] in float64. As in the published FID, the covariance is divided by N."""
@@ -34,7 +36,7 @@ def kernel_distance(a, b):
     return (sum(within) - 2 * kernel(a, b).mean()).item()
 
 
-def kid(real, generated, subsets=100, subset_size=1000, seed=0):
+def kid(real, generated, subsets=100, subset_size=SUBSET, seed=0):
     """Kernel inception distance: the mean `kernel_distance` over random subsets. Features [N, F] and [M, F]."""
     real, generated = _pair(real, generated)
     size = min(len(real), len(generated), subset_size)
@@ -43,7 +45,7 @@ def kid(real, generated, subsets=100, subset_size=1000, seed=0):
     return sum(kernel_distance(draw(generated), draw(real)) for _ in range(subsets)) / subsets
 
 
-def precision_recall(real, generated, k=3, batch_size=2048):
+def precision_recall(real, generated, k=NEIGHBOURS, batch_size=2048):
     """Improved precision and recall (Kynkäänniemi et al. 2019, eq. 1–3) of features [N, F] and [M, F].
 
     Precision is the share of generated points inside the manifold of the reals, recall the share of reals inside the

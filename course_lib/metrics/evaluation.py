@@ -1,44 +1,42 @@
 """All metrics of a generator in one call, and the table of its figures."""
-from tqdm import tqdm
-
+from ..images import unchecked
 from ..judges import Reader
+from ..sampling import device_of
 from . import generators
-from .inception import inception_features, load_inception
+from .inception import inception_features, load_inception, size_of
 from .path_length import perceptual_path_length
 from .perceptual import oracle_distance
-from .separability import judge_classifier, separability
+from .separability import check_samples, judge_classifier, separability
 from .swd import sliced_wasserstein
 
 PATHS = {f"ppl_{space}_{sampling}": (space, sampling) for space in "zw" for sampling in ("full", "end")}
 METRICS = (*generators.METRICS, "fid", "swd", "ppl", *PATHS, "separability")
 
 
+@unchecked()
 def evaluate(G, oracle=None, metrics=("frechet",), samples=10_000, seed=0, psi=1.0, judge=None, distance=None,
-             inception=None, epsilon=1e-4, progress=False):
+             inception=None, epsilon=1e-4, progress=False, c=None, reference=None):
     """Chosen metrics of a generator: name → number, or a dict for swd, ppl and separability.
 
     The reference is as many portraits of the world. oracle gives the features of frechet, precision_recall and kid, and
     the distance of ppl, unless another `distance` is passed; judge (or any classifier of `separability`) the attributes;
     inception is the path of the network of fid. "ppl" stands for full and end paths in Z and, where there is one, W;
-    samples then counts pairs. A figure depends on seed, samples and device, not on the metrics taken beside it.
+    samples then counts pairs. c: labels of a class-conditional generator (`sampling.labels`); without them all classes.
+    A figure depends on seed, samples and device, not on the metrics taken beside it.
+    Raises ValueError before anything is drawn: for too few samples; for a generator that was not trained on Portraits, where it
+    would be compared with them or seen by oracle or judge, who know nothing else, unless reference="portraits" insists.
     """
     paths = [name for name in PATHS if hasattr(G, "mapping") or PATHS[name][0] == "z"]
-    metrics = [part for name in metrics for part in (paths if name == "ppl" else [name])]
-    for name in metrics:
-        if name not in METRICS:
-            raise ValueError(f'there is no metric "{name}"; choose from {", ".join(METRICS)}')
-        if name == "separability" and judge is None:
-            raise ValueError("separability needs a judge: pass one to evaluate")
-        if name in generators.METRICS and oracle is None or name in PATHS and (distance or oracle) is None:
-            raise ValueError(f"{name} needs an oracle: pass one to evaluate")
-    device, result = next(G.parameters()).device, {}
-    network = load_inception(inception, device) if "fid" in metrics else None
+    names = [metrics] if isinstance(metrics, str) else metrics
+    metrics = [part for name in names for part in (paths if name == "ppl" else [name])]
+    network = _check(G, oracle, metrics, samples, judge, distance, inception, reference)
+    device, result = device_of(G), {}
 
     def sets():
         """Generated images and portraits, in batches."""
-        for batches, what in ((generators.generated(G, samples, seed, psi), "generated"),
+        for batches, what in ((generators.generated(G, samples, seed, psi, c), "generated"),
                               (generators.rendered(samples, generators.REFERENCE_SEED, G.resolution, device), "portraits")):
-            yield _counted(batches, what, samples, progress)
+            yield generators.counted(batches, what, samples, progress)
 
     of_features = [name for name in metrics if name in generators.METRICS]
     if of_features:
@@ -53,11 +51,44 @@ def evaluate(G, oracle=None, metrics=("frechet",), samples=10_000, seed=0, psi=1
             result["swd"] = sliced_wasserstein(reals, fakes, seed)
         elif name in PATHS:
             result[name] = perceptual_path_length(G, distance or oracle_distance(oracle), *PATHS[name], epsilon, samples, seed,
-                                                  psi=psi, batch_size=generators.batch_size(G), progress=progress)
+                                                  psi=psi, batch_size=generators.batch_size(G), progress=progress, c=c)
         elif name == "separability":
             classifier = judge_classifier(judge) if isinstance(judge, Reader) else judge
-            result["separability"] = separability(G, classifier, samples, seed, psi, progress)
+            result["separability"] = separability(G, classifier, samples, seed, psi, progress, c)
     return result
+
+
+def needs_portraits(metric, distance=None, judge=None):
+    """Whether a metric compares a generator with portraits, or sees its images through a network that knows only portraits."""
+    if metric == "ppl" or metric in PATHS:
+        return distance is None
+    return metric != "separability" or isinstance(judge, Reader)
+
+
+def _check(G, oracle, metrics, samples, judge, distance, inception, reference):
+    """Raise ValueError for what cannot be measured. Returns the network of fid, if that is asked for."""
+    if not hasattr(G, "z_dim"):
+        raise ValueError(f"a {type(G).__name__} is no generator, and these metrics measure generators")
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(f'there is no metric "{name}"; choose from {", ".join(METRICS)}')
+        if name == "separability" and judge is None:
+            raise ValueError("separability needs a judge: pass one to evaluate")
+        if name in generators.METRICS and oracle is None or name in PATHS and (distance or oracle) is None:
+            raise ValueError(f"{name} needs an oracle: pass one to evaluate")
+        if PATHS.get(name, "z")[0] == "w" and not hasattr(G, "mapping"):
+            raise ValueError(f"this generator has no mapping network, so there is no W for {name}")
+        if needs_portraits(name, distance, judge):
+            generators.checked_reference(G, reference)
+    network = load_inception(inception, device_of(G)) if "fid" in metrics else None
+    for name in metrics:
+        if name in generators.METRICS or name == "fid":
+            generators.check_samples(name, samples, size_of(network, device_of(G)) if name == "fid" else generators.size_of(oracle))
+        elif name == "separability":
+            check_samples(G, samples)
+        elif samples < 2:
+            raise ValueError(f"{samples} samples are too few for {name}; take at least 2, and 10,000 for a steady value")
+    return network
 
 
 def table(figures):
@@ -74,10 +105,3 @@ def table(figures):
             rows.append((name, value["mean"], f"{value['low']:.5g} … {value['high']:.5g}", value["distance"]))
     lines = [("", "value", "95 % interval", "measured with"), *((n, f"{v:.5g}", i, w) for n, v, i, w in rows)]
     return "\n".join(f"{name:18s}{value:>10s}  {interval:22s}{network}".rstrip() for name, value, interval, network in lines)
-
-
-def _counted(batches, what, samples, progress):
-    with tqdm(total=samples, desc=what, unit="img", disable=not progress) as bar:
-        for images in batches:
-            yield images
-            bar.update(len(images))

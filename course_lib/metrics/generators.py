@@ -4,31 +4,34 @@ Both sides are rounded to 8 bits first, as images in files are. Noise inputs are
 """
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
-from .. import judges, portraits
+from .. import judges, portraits, sampling, zoo
+from ..images import check, in_colour, unchecked
+from ..sampling import device_of
 from . import distances
 
 REFERENCE_SEED, CONTROL_SEED = 910_000, 920_000  # portraits that no network was trained or scored on
 METRICS = ("frechet", "precision_recall", "kid")      # those of two sets of features
+REFERENCES = ("portraits",)
 BATCH = 256
 
 
-def generated(G, samples, seed=0, psi=1.0):
-    """Yield the images [b, 3, H, W] of the first latents of a seed. z comes from a CPU generator."""
-    for _, images in generated_pairs(G, samples, seed, psi):
+def generated(G, samples, seed=0, psi=1.0, c=None):
+    """Yield the images [b, 3, H, W] of the first latents of a seed. z comes from a CPU generator; c: `sampling.labels`."""
+    for _, _, images in generated_pairs(G, samples, seed, psi, c):
         yield images
 
 
 @torch.no_grad()
-def generated_pairs(G, samples, seed=0, psi=1.0):
-    """The same with the latents: yield z [b, z_dim] and images."""
-    latents = torch.randn(samples, G.z_dim, generator=torch.Generator().manual_seed(seed))
-    device = _device(G)
+def generated_pairs(G, samples, seed=0, psi=1.0, c=None):
+    """The same with the latents: yield z [b, z_dim], their labels as an argument of G or its mapping, and images, of a grey
+    generator in three equal channels."""
+    device = device_of(G)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for z in latents.split(batch_size(G)):
-            z = z.to(device)
-            yield z, G(z, psi=psi)
+        for z, given in sampling.draws(G, samples, seed, c, batch_size(G)):
+            yield z, given, in_colour(G(z, psi=psi, **given))
 
 
 def batch_size(G):
@@ -42,20 +45,60 @@ def rendered(samples, seed, resolution=judges.RESOLUTION, device="cpu"):
         yield images
 
 
+def counted(batches, what, samples, progress=True):
+    """The same batches, under a progress bar."""
+    with tqdm(total=samples, desc=what, unit="img", disable=not progress) as bar:
+        for images in batches:
+            yield images
+            bar.update(len(images))
+
+
 @torch.no_grad()
 def features(oracle, batches):
     """The oracle's features [N, F] of batches of images of any resolution."""
-    device = _device(oracle)
+    device = device_of(oracle)
     return torch.cat([oracle.features(eight_bit(images).to(device)).float() for images in batches])
 
 
-def frechet(images, oracle, samples=10_000, seed=0):
-    """The Fréchet distance in the oracle's features from a generator's images, or from given images [N, 3, H, W], to
-    the world."""
+def checked_reference(G, reference=None):
+    """Raise ValueError unless a generator was trained on Portraits, the only reference, or reference="portraits" insists."""
+    if reference not in (None, *REFERENCES):
+        raise ValueError(f'there is no reference "{reference}"; choose {", ".join(REFERENCES)}')
+    if reference is None and zoo.dataset_of(G) != "portraits":
+        raise ValueError("this generator was not trained on Portraits, with which it would be compared, or its file does not say so; pass "
+                         'reference="portraits" (--reference portraits) if you want that comparison all the same')
+
+
+def check_samples(metric, samples, size):
+    """Raise ValueError for fewer samples than a metric of `size` features can do with."""
+    least, reason = {"kid": (distances.SUBSET, f"it averages over subsets of {distances.SUBSET:,}"),
+                     "precision_recall": (distances.NEIGHBOURS + 1, f"it looks at {distances.NEIGHBOURS} neighbours of each")
+                     }.get(metric, (size + 1, f"the covariance of {size} features needs more than {size}"))
+    if samples < least:
+        raise ValueError(f"{samples} samples are too few for {metric}: {reason}; take at least {least:,}, and 10,000 for a steady "
+                         "value")
+
+
+def size_of(network):
+    """How many features a network gives of an image; ValueError if it gives none."""
+    if not hasattr(network, "features"):
+        raise ValueError(f"a {type(network).__name__} gives no features of an image; pass an oracle")
+    return features(network, [torch.zeros(1, 3, judges.RESOLUTION, judges.RESOLUTION)]).shape[1]
+
+
+def frechet(images, oracle, samples=10_000, seed=0, c=None, reference=None):
+    """The Fréchet distance in the oracle's features from a generator's images, or from given images [N, 3, H, W], to the world.
+    c: `sampling.labels`; reference: see `checked_reference`."""
     given = isinstance(images, torch.Tensor)
-    size, fakes = (images.shape[-1], images.split(BATCH)) if given else (images.resolution, generated(images, samples, seed))
-    reals = rendered(samples, REFERENCE_SEED, size, _device(oracle))
-    return compare(features(oracle, reals), features(oracle, fakes), ("frechet",))["frechet"]
+    if given:
+        check(images, (1, 3))
+    else:
+        checked_reference(images, reference)
+    size, fakes = (images.shape[-1], images.split(BATCH)) if given else (images.resolution, generated(images, samples, seed, c=c))
+    check_samples("frechet", min(samples, len(images)) if given else samples, size_of(oracle))
+    reals = rendered(samples, REFERENCE_SEED, size, device_of(oracle))
+    with unchecked():
+        return compare(features(oracle, reals), features(oracle, fakes), ("frechet",))["frechet"]
 
 
 def compare(reals, fakes, metrics=METRICS):
@@ -63,10 +106,7 @@ def compare(reals, fakes, metrics=METRICS):
     result = {}
     for name in metrics:
         if name == "frechet":
-            few, size = min(len(reals), len(fakes)), reals.shape[1]
-            if few <= size:
-                raise ValueError(f"{few} samples are too few for frechet: the covariance of {size} features needs at "
-                                 f"least {size + 1}, and 10,000 for a steady value")
+            check_samples(name, min(len(reals), len(fakes)), reals.shape[1])
             result["frechet"] = distances.frechet_distance(reals, fakes)
         elif name == "precision_recall":
             result["precision"], result["recall"] = distances.precision_recall(reals[:10_000], fakes[:10_000])
@@ -99,27 +139,34 @@ def attribute_distances(reading, reference):
     return result
 
 
-def report(G, oracle, judge, samples=20_000, readings=1_000, seed=0, psi=1.0):
+@unchecked()
+def report(G, oracle, judge, samples=20_000, readings=1_000, seed=0, psi=1.0, c=None, reference=None,
+           progress=False):
     """All figures of a generator's card, and its first 100 images.
 
     Distances to one set of portraits of the world, from: the generator; the floor, a second set of portraits; that
     second set blurred by a Gaussian of 1 pixel. Then what the judge reads in `readings` generated images against what
     it reads in 10 times as many portraits, with as many portraits again as a floor; and the agreement of oracle and
-    judge on the generated images.
+    judge on the generated images. c: `sampling.labels`; reference: see `checked_reference`.
     """
-    device, size = _device(oracle), G.resolution
-    reference = features(oracle, rendered(samples, REFERENCE_SEED, size, device))
+    checked_reference(G, reference)
+    device, size = device_of(oracle), G.resolution
+    for name in METRICS:
+        check_samples(name, samples, size_of(oracle))
+    drawn = lambda n, seed: counted(rendered(n, seed, size, device), "portraits", n, progress)
+    sampled = lambda n: counted(generated(G, n, seed, psi, c), "generated", n, progress)
+    reference = features(oracle, drawn(samples, REFERENCE_SEED))
     control, blurred = [], []
-    for images in rendered(samples, CONTROL_SEED, size, device):
+    for images in drawn(samples, CONTROL_SEED):
         control.append(features(oracle, [images]))
         blurred.append(features(oracle, [blur(images)]))
-    sets = {"model": features(oracle, generated(G, samples, seed, psi)), "floor": torch.cat(control),
+    sets = {"model": features(oracle, sampled(samples)), "floor": torch.cat(control),
             "blur_1px": torch.cat(blurred)}
     result = {name: compare(reference, fakes) for name, fakes in sets.items()}
 
-    images = eight_bit(torch.cat(list(generated(G, readings, seed, psi))))
-    world = judges.read(judge, eight_bit(torch.cat(list(rendered(10 * readings, REFERENCE_SEED, size, device)))))
-    other = judges.read(judge, eight_bit(torch.cat(list(rendered(readings, CONTROL_SEED, size, device)))))
+    images = eight_bit(torch.cat(list(sampled(readings))))
+    world = judges.read(judge, eight_bit(torch.cat(list(drawn(10 * readings, REFERENCE_SEED)))))
+    other = judges.read(judge, eight_bit(torch.cat(list(drawn(readings, CONTROL_SEED)))))
     seen = judges.read(judge, images)
     floor = attribute_distances(other, world)
     result["attributes"] = {name: {**entry, "floor": floor[name]["distance"]}
@@ -128,19 +175,22 @@ def report(G, oracle, judge, samples=20_000, readings=1_000, seed=0, psi=1.0):
     return result, images[:100].cpu()
 
 
-def blur_curve(oracle, samples=20_000, sigmas=tuple(i / 4 for i in range(9))):
+def blur_curve(oracle, samples=20_000, sigmas=tuple(i / 4 for i in range(9)), progress=False):
     """A scale for the Fréchet distance: portraits under blurs of several widths in pixels, against other portraits."""
-    device = _device(oracle)
-    reference = features(oracle, rendered(samples, REFERENCE_SEED, device=device))
+    device = device_of(oracle)
+    check_samples("frechet", samples, size_of(oracle))
+    drawn = lambda seed: counted(rendered(samples, seed, device=device), "portraits", samples, progress)
+    reference = features(oracle, drawn(REFERENCE_SEED))
     kept = {sigma: [] for sigma in sigmas}
-    for images in rendered(samples, CONTROL_SEED, device=device):
+    for images in drawn(CONTROL_SEED):
         for sigma in sigmas:
             kept[sigma].append(features(oracle, [blur(images, sigma) if sigma else images]))
     return {f"{sigma:.2f}": compare(reference, torch.cat(parts), ("frechet",))["frechet"] for sigma, parts in kept.items()}
 
 
 def blur(images, sigma=1.0):
-    """Images [N, C, H, W] under a Gaussian of `sigma` pixels; the border is repeated."""
+    """Images [N, C, H, W] under a Gaussian of `sigma` pixels, sampled at whole pixels (so below 0.3 it does nothing); the border is
+    repeated."""
     reach = max(1, round(3 * sigma))
     x = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-x.square() / (2 * sigma ** 2))
@@ -151,8 +201,4 @@ def blur(images, sigma=1.0):
 
 def eight_bit(images):
     """Images in [-1, 1] at the 256 levels of a file."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-
-
-def _device(network):
-    return next(network.parameters()).device
+    return ((check(images, (1, 3)).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1

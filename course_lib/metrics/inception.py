@@ -4,9 +4,11 @@ from pathlib import Path
 import torch
 
 from .. import download
+from ..images import check
 
 SOURCE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 # NVIDIA gives no hash; this one is as other projects record it.
+LICENCE = "Google's Inception network (Apache License 2.0) as NVIDIA serves it for the FID; the terms of both apply"
 SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 
 
@@ -16,7 +18,7 @@ def load_inception(path, device="cpu"):
     path: your copy of the file, or "download", which fetches it (96 MB) to `download.cache()`, once, and compares its sha256.
     """
     if path == "download":
-        path = download.fetch(SOURCE, sha256=SHA256)
+        path = download.fetch(SOURCE, sha256=SHA256, terms=LICENCE)
     if path is None or not Path(path).is_file():
         raise FileNotFoundError(f"{path or 'a file of Inception weights'} is missing. The FID needs inception-2015-12-05.pt: "
                                 f"fetch {SOURCE} and pass its path (--inception FILE), or pass \"download\" (--inception "
@@ -27,8 +29,18 @@ def load_inception(path, device="cpu"):
         raise ValueError(f"{Path(path).name} is no TorchScript network ({str(error).splitlines()[0]})") from None
 
 
+def size_of(network, device="cpu"):
+    """How many features the network gives of an image. ValueError if it is another network than that of the FID."""
+    try:
+        _, size = inception_features(network, [torch.zeros(1, 3, 64, 64)], device).shape
+    except (RuntimeError, AttributeError, ValueError) as error:
+        raise ValueError("this is not the Inception network of the FID: it gives no features of images in bytes "
+                         f"({str(error).strip().splitlines()[-1]})") from None
+    return size
+
+
 @torch.no_grad()
 def inception_features(network, batches, device="cpu"):
     """Features [N, 2048] of batches of images [n, 3, H, W] in [-1, 1], rounded to 8 bits."""
-    pixels = ((images.clamp(-1, 1) * 127.5 + 127.5).round().byte() for images in batches)
+    pixels = ((check(images).clamp(-1, 1) * 127.5 + 127.5).round().byte() for images in batches)
     return torch.cat([network(part.to(device), return_features=True).float() for part in pixels])

@@ -6,17 +6,21 @@ import torch
 from tqdm import tqdm
 
 from .. import ops
+from ..images import in_colour, unchecked
+from ..sampling import given, labels
 from .perceptual import name_of
 
 
+@unchecked()
 @torch.no_grad()
 def perceptual_path_length(G, distance, space="w", sampling="full", epsilon=1e-4, samples=10_000, seed=0, dtype=None,
-                           psi=1.0, crop=False, batch_size=64, progress=False):
+                           psi=1.0, crop=False, batch_size=64, progress=False, c=None):
     """Perceptual path length (StyleGAN §4.1, eq. 2 in Z and eq. 3 in W) over random pairs of latents.
 
     distance: images a, b [N, 3, H, W] → [N]. sampling: "full" takes t ~ U(0, 1), "end" t = 0. dtype: float64 for an
     ε below 1e-3, where float32 errs by percents, otherwise float32; G is copied, never changed. The mean leaves out
-    what lies beyond the 1st and 99th percentile. low and high bound its 95 % confidence interval (`trimmed_mean`).
+    what lies beyond the 1st and 99th percentile. c: labels of a class-conditional generator, one for both ends of a pair
+    (`sampling.labels`). low and high bound its 95 % confidence interval (`trimmed_mean`).
     Returns a dict: mean, low, high, in the distance's unit, and with what they were measured.
     Raises ValueError for ε ≤ 0, fewer than 2 samples, an unknown space or sampling, and a distance that is NaN.
     """
@@ -30,23 +34,26 @@ def perceptual_path_length(G, distance, space="w", sampling="full", epsilon=1e-4
     rng = torch.Generator().manual_seed(seed)
     z0, z1 = torch.randn(2, samples, G.z_dim, generator=rng).to(dtype)
     t = torch.rand(samples, generator=rng).to(dtype) * (sampling == "full")
-    lengths = []
+    c, lengths = labels(G, samples, c, rng), []
     with tqdm(total=samples, desc=f"ppl {space} {sampling}", unit="pair", disable=not progress) as bar:
-        for part in zip(*(x.split(batch_size) for x in (z0, z1, t))):
-            part = [x.to(device) for x in part]
+        for start in range(0, samples, batch_size):
+            rows = slice(start, start + batch_size)
+            part = [x[rows].to(device) for x in (z0, z1, t)]
             noise_seed = torch.randint(2 ** 31, (), generator=rng).item()
-            lengths.append(path_lengths(G, distance, *part, space, epsilon, psi=psi, crop=crop, noise_seed=noise_seed).cpu())
+            lengths.append(path_lengths(G, distance, *part, space, epsilon, psi=psi, crop=crop, noise_seed=noise_seed,
+                                        c=c if c is None else c[rows]).cpu())
             bar.update(len(part[0]))
     mean, low, high = trimmed_mean(torch.cat(lengths))
     return {"mean": mean, "low": low, "high": high, "distance": name_of(distance), "space": space, "sampling": sampling,
             "epsilon": epsilon, "samples": samples}
 
 
-def path_lengths(G, distance, z0, z1, t, space="w", epsilon=1e-4, noise="random", psi=1.0, crop=False, noise_seed=0):
+def path_lengths(G, distance, z0, z1, t, space="w", epsilon=1e-4, noise="random", psi=1.0, crop=False, noise_seed=0,
+                 c=None):
     """The terms of StyleGAN eq. 2 and 3: d(g(t), g(t + ε)) / ε², g along slerp in Z or lerp in W.
 
-    z0, z1 [N, z_dim], t [N] → [N]. Every pair has noise of its own, the same for both of its images. crop: only the
-    face, rows 3/8 to 7/8 and columns 2/8 to 6/8, as published for FFHQ.
+    z0, z1 [N, z_dim], t [N], and labels c [N, c_dim] of a class-conditional generator → [N]. Every pair has noise of its own, the
+    same for both of its images. crop: only the face, rows 3/8 to 7/8 and columns 2/8 to 6/8, as published for FFHQ.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon is {epsilon}; a step along the path must be greater than 0")
@@ -54,16 +61,16 @@ def path_lengths(G, distance, z0, z1, t, space="w", epsilon=1e-4, noise="random"
         raise ValueError(f'space is "{space}"; choose "z" or "w"')
     if space == "w" and not hasattr(G, "mapping"):
         raise ValueError('this generator has no mapping network, so there is no W; measure it in "z"')
-    options = {} if isinstance(noise, str) and noise == "random" else {"noise": noise}
+    options, classes = {} if isinstance(noise, str) and noise == "random" else {"noise": noise}, given(c)
     if space == "w":
         network, between = G.synthesis, torch.lerp
-        a, b = (w if psi == 1 else G.w_avg + psi * (w - G.w_avg) for w in (G.mapping(z0), G.mapping(z1)))
+        a, b = (w if psi == 1 else G.w_avg + psi * (w - G.w_avg) for w in (G.mapping(z0, **classes), G.mapping(z1, **classes)))
     else:
         network, between, a, b = G, ops.slerp, z0, z1
-        options |= {} if psi == 1 else {"psi": psi}
+        options |= classes | ({} if psi == 1 else {"psi": psi})
 
     def render(latents):
-        images = _same_noise(network, latents, noise_seed, options)
+        images = in_colour(_same_noise(network, latents, noise_seed, options))
         h, w = images.shape[2:]
         return images[:, :, h * 3 // 8:h * 7 // 8, w * 2 // 8:w * 6 // 8] if crop else images
 

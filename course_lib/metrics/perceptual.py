@@ -4,18 +4,20 @@ Figures taken with different distances are on different scales; every result the
 """
 import copy
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
 from torchvision.models.vgg import cfgs, make_layers
 
 from .. import download, zoo
+from ..images import check
 
 LPIPS_TAPS = (3, 8, 15, 22, 29)                 # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 # Where the files of LPIPS are, and their sha256: torchvision gives its first 8 digits, the rest is as other projects record it.
 LINEAR = ("https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
           "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868")
+LPIPS_LICENCE = "weights of LPIPS by Zhang et al., BSD 2-Clause Licence, https://github.com/richzhang/PerceptualSimilarity"
+VGG_LICENCE = "VGG16 of torchvision, trained on ImageNet, whose terms may apply: https://github.com/pytorch/vision"
 VGG = ("https://download.pytorch.org/models/vgg16-397923af.pth",
        "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0")
 
@@ -28,7 +30,7 @@ def oracle_distance(oracle):
     network = copy.deepcopy(oracle).eval().requires_grad_(False)
 
     def distance(a, b):
-        maps = zip(network.to(a).maps(a), network.maps(b))
+        maps = zip(network.to(check(a, (1, 3))).maps(a), network.maps(b))
         return sum(_unit_difference(x, y).sum(dim=1).mean(dim=(1, 2)) for x, y in maps)
 
     distance.name = "oracle"
@@ -43,7 +45,8 @@ def lpips_distance(linear, vgg=None):
     and compares their sha256. Images larger than 256 px are averaged down to 256 px first, as in the published PPL.
     """
     if linear == "download":
-        linear, vgg = (download.fetch(url, sha256=sha256) for url, sha256 in (LINEAR, VGG))
+        linear = download.fetch(LINEAR[0], sha256=LINEAR[1], terms=LPIPS_LICENCE)
+        vgg = download.fetch(VGG[0], sha256=VGG[1], terms=VGG_LICENCE)
     layers = make_layers(cfgs["D"])[:LPIPS_TAPS[-1] + 1].eval().requires_grad_(False)
     layers.load_state_dict(_tensors(vgg, {f"features.{key}": t.shape for key, t in layers.state_dict().items()}))
     widths = {f"lin{i}.model.1.weight": (1, layers[tap - 1].out_channels, 1, 1) for i, tap in enumerate(LPIPS_TAPS)}
@@ -60,6 +63,7 @@ def lpips_distance(linear, vgg=None):
                 yield x.clone()                 # the next layer may work in place
 
     def distance(a, b):
+        check(a), check(b)
         layers.to(a)
         return sum(F.conv2d(_unit_difference(x, y), w.to(x)).mean(dim=(1, 2, 3)) for w, x, y in zip(weights, maps(a), maps(b)))
 
@@ -85,9 +89,12 @@ def _tensors(path, shapes):
     path = Path(path)
     try:
         found = zoo.read(path)[0] if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path.name} is no file of weights ({str(error).splitlines()[0]})") from None
-    wrong = [key for key, shape in shapes.items() if key not in found or found[key].shape != torch.Size(shape)]
+    except OSError:
+        raise
+    except Exception as error:                  # pickle raises whatever a damaged file makes of it
+        raise ValueError(f"{path.name} is no file of weights ({(str(error) or type(error).__name__).splitlines()[0]})") from None
+    found = found if isinstance(found, dict) else {}
+    wrong = [key for key, shape in shapes.items() if getattr(found.get(key), "shape", None) != torch.Size(shape)]
     if wrong:
         raise ValueError(f"{path.name} is not the expected network: {wrong[0]} is missing or has another shape")
     return {key.removeprefix("features."): found[key].float() for key in shapes}

@@ -4,7 +4,10 @@ import torch
 from tqdm import tqdm
 
 from .. import judges, portraits
+from ..images import unchecked
 from . import generators
+
+FOLDS = 5
 
 
 def judge_classifier(judge):
@@ -25,18 +28,19 @@ def judge_classifier(judge):
     return classify
 
 
+@unchecked()
 @torch.no_grad()
-def separability(G, classifier, samples=10_000, seed=0, psi=1.0, progress=False):
+def separability(G, classifier, samples=10_000, seed=0, psi=1.0, progress=False, c=None):
     """Linear separability (StyleGAN §4.2): exp(Σ_i H(Y_i | X_i)) over attributes i, in Z and in W; 1 is the best.
 
     classifier: images [N, 3, H, W] → {attribute: (label, confidence)}, both [N]; a confidence of None says that the
     label is a continuous reading, which is halved at its median and the surer the further from it. Of each attribute
-    the surer half is kept (100,000 of 200,000 in the paper). Y is the label, X what a linear SVM on the same latents
-    predicts. Returns {"z", "w": score, "entropies": {"z", "w": {attribute: H in nats}}, "classifier", "samples"}.
+    the surer half is kept (100,000 of 200,000 in the paper). Y is the label, X what a linear SVM predicts that was fitted to
+    other latents (the published code tests it on those that it was fitted to, which flatters few samples). c: `sampling.labels`.
+    Returns {"z", "w": score, "entropies": {"z", "w": {attribute: H in nats}}, "classifier", "samples"}.
     """
-    if samples < 4:
-        raise ValueError(f"{samples} samples are too few for a classifier; take at least 4, and 10,000 for a steady value")
-    latents, readings = _read(G, classifier, samples, seed, psi, progress)
+    check_samples(G, samples)
+    latents, readings = _read(G, classifier, samples, seed, psi, progress, c)
     if not readings:
         raise ValueError("the classifier names no attribute")
     entropies = {space: {} for space in latents}
@@ -57,12 +61,26 @@ def conditional_entropy(y, x):
     return max(0.0, -(table[table > 0] * np.log(given)).sum().item())
 
 
+def check_samples(G, samples):
+    """Raise ValueError for so few that some plane divides what is fitted, whatever its labels, more often than not: fewer points
+    than twice the entries of a latent (Cover 1965)."""
+    size = max(G.z_dim, getattr(G, "w_dim", 0))
+    least = 2 * 2 * size * FOLDS // (FOLDS - 1)
+    if samples < least:
+        raise ValueError(f"{samples} samples are too few for separability: {samples // 2} are kept, and a plane in {size} dimensions "
+                         f"must be fitted to {2 * size} beside those that test it; take at least {least:,}, and 10,000 for a steady value")
+
+
 def linear_prediction(latents, label, seed=0):
-    """What a linear SVM that was fitted to latents [N, D] and labels [N] says of the same. One class predicts itself."""
-    if len(np.unique(label)) == 1:
-        return label
+    """What linear SVMs say of latents [N, D], each SVM fitted to the latents and labels [N] of the other FOLDS − 1 parts. One class
+    predicts itself. → [N]"""
     from sklearn.svm import LinearSVC           # half a second to import, for one metric
-    return LinearSVC(random_state=seed, dual="auto").fit(latents, label).predict(latents)
+    part, predicted = np.random.RandomState(seed).permutation(len(label)) % FOLDS, label.copy()
+    for i in range(FOLDS):
+        x, y = latents[part != i], label[part != i]
+        alone = len(np.unique(y)) == 1
+        predicted[part == i] = y[0] if alone else LinearSVC(random_state=seed, dual="auto").fit(x, y).predict(latents[part == i])
+    return predicted
 
 
 def surer_half(labels, confidences, name="an attribute"):
@@ -78,14 +96,14 @@ def surer_half(labels, confidences, name="an attribute"):
     return label, np.argsort(-confidence, kind="stable")[:len(label) // 2]
 
 
-def _read(G, classifier, samples, seed, psi, progress):
+def _read(G, classifier, samples, seed, psi, progress, c):
     """Latents {"z", "w": [N, D]} and readings {attribute: [(label, confidence) of each batch]}."""
     latents, readings = {"z": []} | ({"w": []} if hasattr(G, "mapping") else {}), {}
     with tqdm(total=samples, desc="generated", unit="img", disable=not progress) as bar:
-        for z, images in generators.generated_pairs(G, samples, seed, psi):
+        for z, given, images in generators.generated_pairs(G, samples, seed, psi, c):
             latents["z"].append(z.cpu())
             if "w" in latents:
-                latents["w"].append(G.mapping(z).cpu())
+                latents["w"].append(G.mapping(z, **given).cpu())
             for name, reading in classifier(images).items():
                 readings.setdefault(name, []).append(reading)
             bar.update(len(z))

@@ -2,6 +2,8 @@
 import torch
 import torch.nn.functional as F
 
+from ..images import check
+
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 WINDOW, SIGMA = 11, 1.5
 
@@ -15,6 +17,8 @@ def ms_ssim(a, b, data_range=2.0):
         raise ValueError(f"the sets have shapes {list(a.shape)} and {list(b.shape)}; similarity needs pairs")
     if min(a.shape[-2:]) < 2 ** (len(WEIGHTS) - 1):
         raise ValueError(f"images of {a.shape[-1]} px are too small for five scales; they need at least 16 px")
+    if data_range == 2:
+        check(a, (1, 3)), check(b, (1, 3))
     result = 1.0
     for scale, weight in enumerate(WEIGHTS):
         if scale:

@@ -1,20 +1,27 @@
 """python -m course_lib.portraits --out DIR: draw the contact sheets and the sweep of every attribute."""
-
-import argparse
 from pathlib import Path
 
+from .. import commands
 from .sheets import contact_sheet, sweep_sheet
 
-parser = argparse.ArgumentParser(description="Draw contact sheets of Portraits and a sweep of every attribute.")
-parser.add_argument("--out", type=Path, required=True, help="folder for the PNG files; made if missing")
-parser.add_argument("--seed", type=int, default=1, help="which portraits (default: 1)")
-arguments = parser.parse_args()
+SHEETS = {64: (8, 16), 128: (5, 8), 256: (3, 4)}        # resolution: rows, columns
 
-arguments.out.mkdir(parents=True, exist_ok=True)
-for resolution, rows, columns in ((64, 8, 16), (128, 5, 8), (256, 3, 4)):
-    path = arguments.out / f"portraits_{resolution}px.png"
-    contact_sheet(resolution, rows, columns, arguments.seed).save(path)
-    print(path)
-path = arguments.out / "portraits_sweep.png"
-sweep_sheet(64).save(path)
-print(path)
+
+def main(arguments=None):
+    parser = commands.Parser(prog="python -m course_lib.portraits",
+                             description="Draw contact sheets of Portraits and a sweep of every attribute. No file is overwritten.")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the PNG files; made if missing")
+    parser.add_argument("--seed", metavar="N", type=commands.seed, default=1, help="which portraits")
+    args = parser.parse_args(arguments)
+    sheets = {f"portraits_{r}px.png": lambda r=r, size=size: contact_sheet(r, *size, args.seed) for r, size in SHEETS.items()}
+    sheets["portraits_sweep.png"] = lambda: sweep_sheet(64)
+    with commands.sentences(parser.prog):
+        for name in sheets:
+            commands.try_output(args.out / name)
+        for name, draw in sheets.items():
+            commands.write_image(args.out / name, draw())
+            print(args.out / name)
+
+
+if __name__ == "__main__":
+    main()

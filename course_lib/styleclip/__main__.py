@@ -1,37 +1,45 @@
-"""python -m course_lib.styleclip statistics --generator NAME_OR_FILE --clip NAME_OR_FILE --out FILE"""
-import argparse
-import sys
+"""Measure what StyleCLIP's global directions need: python -m course_lib.styleclip statistics --out FILE
 
-import torch
+    python -m course_lib.styleclip statistics --generator stylegan2-portraits-64 --clip clip-portraits --out statistics.safetensors
+"""
+from pathlib import Path
 
-from .. import clip, zoo
+from .. import clip, commands, zoo
 from .global_directions import channel_statistics
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m course_lib.styleclip")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("statistics", formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                                  help="measure how CLIP answers to each style channel; run it again to go on after a stop")
+    args = parser_of().parse_args(arguments)
+    with commands.sentences("python -m course_lib.styleclip", "stopped; the same command goes on from here"):
+        commands.no_mps(args.device, "images are resized for CLIP with antialiasing")
+        commands.try_output(args.out)
+        G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
+        zoo.check_belongs(reader, G, "--clip")
+        found = channel_statistics(G, reader, args.out, args.images, args.step, args.seed, args.rgb, batch=args.batch,
+                                   progress=True, c=args.class_)
+        print(f"{args.out}: {sum(len(c) for c in found.changes if c is not None):,} style channels of {found.info['clip_name']}")
+
+
+def parser_of():
+    parser = commands.Parser(prog="python -m course_lib.styleclip", description=__doc__)
+    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "statistics", help="measure how CLIP's embedding changes with each style channel; run it again to go on after a stop")
     add = command.add_argument
-    add("--generator", default="stylegan2-portraits-64", help="a model of the course, or a file of a generator")
-    add("--clip", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as "ViT-B-32/openai"')
-    add("--out", required=True, help="the file to write, a .safetensors")
-    add("--images", type=int, default=100, help="images over which a channel's effect is averaged")
-    add("--step", type=float, default=5.0, help="how far a channel is moved to each side, in its standard deviations")
+    add("--generator", metavar="NAME", default="stylegan2-portraits-64", help="a model of the course, or a file of a generator")
+    add("--clip", metavar="NAME", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as '
+        '"ViT-B-32/openai"')
+    add("--out", metavar="FILE", type=Path, required=True,
+        help="the file to write, a .safetensors; one that exists is not overwritten")
+    add("--images", metavar="N", type=commands.whole(1), default=100, help="images over which a channel's effect is averaged")
+    add("--step", metavar="X", type=commands.number(above=0, most=100), default=5.0,
+        help="how far a channel is moved to each side, in its standard deviations")
     add("--rgb", action="store_true", help="measure the channels of toRGB too, which mostly change colours")
-    add("--batch", type=int, default=256, help="images per pass; fewer need less memory")
-    add("--seed", type=int, default=0, help="seed of the images")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu, cuda or cuda:N")
-    args = parser.parse_args(arguments)
-    try:
-        found = channel_statistics(zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device), args.out,
-                                   args.images, args.step, args.seed, args.rgb, batch=args.batch, progress=True)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{parser.prog}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(f"\n{parser.prog}: stopped; the same command goes on from here")
-    print(f"{args.out}: {sum(len(c) for c in found.changes if c is not None):,} style channels of {found.info['clip_name']}")
+    add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator only this class, "
+        "counted from 0; without it all, drawn uniformly")
+    add("--batch", metavar="N", type=commands.whole(1), default=256, help="images per pass; fewer need less memory")
+    add("--seed", metavar="N", type=commands.seed, default=0, help="seed of the images")
+    add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
+    return parser
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 
 from .losses import clip_distance
 from ..clip import random_views
+from ..sampling import device_of
 
 _marks = weakref.WeakKeyDictionary()    # network: the state in which it was marked, and its mark
 
@@ -14,7 +15,7 @@ _marks = weakref.WeakKeyDictionary()    # network: the state in which it was mar
 class Edit(NamedTuple):
     """Edited images of N portraits, and how they came about."""
     latents: object             # ws [N, num_ws, w_dim], or styles, a list of [N, channels]
-    images: torch.Tensor        # [N, 3, H, W] on the CPU
+    images: torch.Tensor        # [N, 3, H, W] on the CPU, of a grey generator three equal channels
     frames: list                # images on the way, on the CPU
     losses: dict                # name → [steps, N] on the CPU
 
@@ -28,10 +29,38 @@ def seen_distance(clip, images, text_features, views, rng):
     return clip_distance(seen, text_features).mean(dim=0)
 
 
+def check_networks(G, clip=None, identity=None):
+    """Raise ValueError unless G has a W, clip encodes images and texts, and it and the identity network stand on G's device."""
+    if not hasattr(G, "mapping") or not hasattr(G, "synthesis"):
+        what = "this generator has no mapping network" if hasattr(G, "z_dim") else f"a {type(G).__name__} is no generator"
+        raise ValueError(f"{what}, so there is no W to edit in")
+    if clip is not None and not (hasattr(clip, "encode_images") and hasattr(clip, "encode_texts")):
+        raise ValueError(f'a {type(clip).__name__} is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
+    for network, name in ((clip, "CLIP"), (identity, "identity")):
+        same_device(G, network, name)
+
+
+def embedded(identity, images):
+    """Images [N, 3, H, W] as an identity network sees them, unit vectors [N, D]. Raises ValueError for a network that does not take
+    them, or gives something else."""
+    try:
+        found = identity(images)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(f"the identity network does not take images of shape {list(images.shape)} "
+                         f"({(str(error).splitlines() or [type(error).__name__])[0][:200]}); one that needs another size can be "
+                         "loaded with face_recognition.from_torchscript, which resizes them") from None
+    if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != len(images):
+        what = list(found.shape) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
+        raise ValueError(f"the identity network gives {what} for {len(images)} images; it must give vectors [N, D], as "
+                         'zoo.load("identity-portraits-64") does')
+    return found
+
+
 def checked_ws(G, ws):
     """ws [N, num_ws, w_dim], or w [N, w_dim], of this generator → [N, num_ws, w_dim] on its device."""
-    if not hasattr(G, "mapping"):
-        raise ValueError("this generator has no mapping network, so there is no W to edit in")
+    check_networks(G)
     ws = torch.as_tensor(ws)
     if ws.shape[1:] not in ((G.w_dim,), (G.num_ws, G.w_dim)) or not len(ws):
         raise ValueError(f"latents have shape {list(ws.shape)}; this generator takes [N, {G.num_ws}, {G.w_dim}] or [N, {G.w_dim}]")
@@ -83,9 +112,6 @@ def same_device(G, network, name):
             raise ValueError(f"the {name} network is on {tensor.device} and the generator on {device_of(G)}; move one of them")
         return
 
-
-def device_of(network):
-    return next(network.parameters()).device
 
 
 def fingerprint(network):

@@ -1,6 +1,5 @@
 """StyleCLIP §6: global directions, from two sentences to a direction in style space."""
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from .. import portraits, zoo
+from .. import commands, portraits, sampling, zoo
 from ..clip import TEMPLATES
-from .edits import Edit, device_of, finite, fingerprint, of_convolutions, same_device
+from ..images import in_colour, unchecked
+from .edits import Edit, check_networks, device_of, finite, fingerprint, of_convolutions
 
 SIGMA_SAMPLES = 10_000
 ROUNDING = 1e-5                 # a smaller mean change of an embedding says nothing about its channel
@@ -24,17 +24,30 @@ class Statistics(NamedTuple):
     info: dict                  # generator and clip as fingerprints, clip_name, layers, images, step, seed, world
 
 
+class Direction(list):
+    """A direction in style space, one [channels] per style layer. `generator`: the fingerprint of the one it was measured with."""
+
+    def __init__(self, layers, generator=None):
+        super().__init__(layers)
+        self.generator = generator
+
+
 # The equations
 
 def text_direction(clip, neutral, target, templates=TEMPLATES):
-    """StyleCLIP §6.1: Δt, from the neutral text to the target, each put into every template, a unit vector [D]."""
+    """StyleCLIP §6.1: Δt, from the neutral text to the target, each put into every template, a unit vector [D]. Raises ValueError
+    where the two are the same to this CLIP model."""
     if neutral.strip().lower() == target.strip().lower():
         raise ValueError(f'neutral and target text are both "{target}"; the target must say what should change')
     if not templates or any("{}" not in template for template in templates):
         raise ValueError("templates need at least one text, each with a {} where the description goes")
     for text in (neutral, target):
         clip.encode_texts([text])               # an empty text is an error, though "a portrait of" is none
-    return direction_between(*(clip.encode_texts([t.format(text) for t in templates]) for text in (neutral, target)))
+    before, after = (clip.encode_texts([template.replace("{}", text) for template in templates]) for text in (neutral, target))
+    if (after - before).norm(dim=1).max() < ROUNDING:
+        raise ValueError(f'"{neutral}" and "{target}" are the same to {clip.name}, so there is no direction between them; say in other words '
+                         "what should change")
+    return direction_between(before, after)
 
 
 def direction_between(neutral, target):
@@ -59,12 +72,12 @@ def mean_change(before, after):
 
 
 def relevance(changes, direction):
-    """StyleCLIP Eq. 5: R_c(Δt) = ⟨Δi_c, Δt⟩. [channels, D], [D] → [channels], from -1 to 1."""
+    """StyleCLIP §6, relevance: R_c(Δt) = ⟨Δi_c, Δt⟩. [channels, D], [D] → [channels], from -1 to 1."""
     return changes @ direction
 
 
 def thresholded(relevances, sigma, beta, largest=None):
-    """StyleCLIP Eq. 6: Δs_c = σ_c · R_c / max|R| where |R_c| ≥ β, else 0. [channels] twice → [channels].
+    """StyleCLIP §6: Δs_c = σ_c · R_c / max|R| where |R_c| ≥ β, else 0. [channels] twice → [channels].
 
     The published code divides by the largest |R| and multiplies by σ_c, so that α counts deviations of the most relevant
     channel. largest: that of all layers, where these are the channels of one.
@@ -83,7 +96,7 @@ def shifted(styles, direction, alpha):
 
 @torch.no_grad()
 def global_direction(statistics, clip, neutral, target, beta=0.1, templates=TEMPLATES):
-    """A direction in style space, one [channels] per style layer, for `edit`.
+    """A Direction in style space for `edit`.
 
     beta: the relevance below which a channel stays as it is; the higher, the less else changes. Raises ValueError for equal
     or empty texts, a negative β and one that no channel reaches, statistics of another CLIP.
@@ -95,55 +108,66 @@ def global_direction(statistics, clip, neutral, target, beta=0.1, templates=TEMP
     if known[0].shape[1] != len(direction):
         raise ValueError(f"the statistics have embeddings of size {known[0].shape[1]}, {clip.name} has {len(direction)}; they "
                          f"were made with {statistics.info.get('clip_name')}")
+    if isinstance(clip, torch.nn.Module) and statistics.info.get("clip") not in (None, fingerprint(clip)):
+        raise ValueError(f"the statistics were made with {statistics.info.get('clip_name')} or other weights of {clip.name}; make them "
+                         "anew for this CLIP model with python -m course_lib.styleclip statistics")
     relevances = [None if changes is None else relevance(changes, direction) for changes in statistics.changes]
     largest = max(r.abs().max() for r in relevances if r is not None)
     if largest < beta or largest == 0:
         raise ValueError(f'no channel reaches β = {beta:g} for "{target}"; the most relevant has {largest:.3f}')
-    return [torch.zeros_like(sigma) if r is None else thresholded(r, sigma, beta, largest)
-            for r, sigma in zip(relevances, statistics.sigma)]
+    return Direction([torch.zeros_like(sigma) if r is None else thresholded(r, sigma, beta, largest)
+                      for r, sigma in zip(relevances, statistics.sigma)], statistics.info.get("generator"))
 
 
 @torch.no_grad()
 def edit(G, styles, direction, alpha, noise="const"):
     """Move styles (of `G.styles(ws)`) along a direction by α, a number or one for each image → Edit."""
+    check_networks(G)
     device = device_of(G)
     sizes = [style.shape[1] for style in styles]
     if [len(d) for d in direction] != sizes:
         raise ValueError(f"the direction has {sum(map(len, direction))} channels and the styles {sum(sizes)}; they belong to "
                          "different generators")
+    if getattr(direction, "generator", None) not in (None, fingerprint(G)):
+        raise ValueError("the direction was measured with another generator; take statistics of this one")
     alpha = torch.as_tensor(alpha, dtype=torch.float32, device=device)
     if not alpha.isfinite().all() or alpha.ndim and alpha.shape != (len(styles[0]),):
         raise ValueError(f"α must be a number, or one for each of the {len(styles[0])} images; it is {alpha.tolist()}")
     for style in styles:
         finite(style, "styles")
     styles = shifted([style.to(device) for style in styles], [d.to(device) for d in direction], alpha)
-    return Edit(styles, G.synthesis(styles=styles, noise=noise).cpu(), [], {})
+    return Edit(styles, in_colour(G.synthesis(styles=styles, noise=noise)).cpu(), [], {})
 
 
 # The measurement
 
+@unchecked()
 @torch.no_grad()
-def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, chunk=32, batch=256, progress=False):
+def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, chunk=32, batch=256, progress=False,
+                       c=None):
     """How CLIP's embedding answers to every style channel, written to `out`: Δi_c under s_c ± step · σ_c, over some images.
 
     Each channel is changed alone (in the published code those before it stay at their mean). toRGB layers are left out
     unless `rgb`. Parts of `chunk` channels are kept beside `out` until it is whole, so that a stopped run goes on where it
-    was; nothing that exists is overwritten. batch: images per pass through G and CLIP. Returns the Statistics.
+    was; nothing that exists is overwritten. batch: images per pass through G and CLIP. c: labels of the images, one row or a
+    class for all (`sampling.labels`); without them a class-conditional generator draws all classes. Returns the Statistics.
     """
     out = Path(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; choose another file, or remove it")
     if images < 1 or batch < 1 or chunk < 1 or not step > 0:
         raise ValueError(f"images {images}, batch {batch} and chunk {chunk} must be at least 1, and step {step} above 0")
-    same_device(G, clip, "CLIP")
+    check_networks(G, clip)
     names = [name for name, _, _ in G.synthesis.style_layers()]
     info = {"generator": fingerprint(G), "clip": fingerprint(clip), "clip_name": clip.name, "world": portraits.VERSION,
             "layers": names, "images": images, "step": step, "seed": seed, "rgb": rgb}
+    info |= {} if c is None else {"c": sampling.labels(G, images, c).tolist()}
     folder = out.with_name(out.name + ".parts")
     _claim(folder, info | {"chunk": chunk, "batch": batch})
     rng = torch.Generator().manual_seed(seed)
-    sigma = style_deviations(G, rng)
-    styles = G.styles(G.mapping(torch.randn(images, G.z_dim, generator=rng).to(device_of(G))))
+    sigma = style_deviations(G, rng, c=c)
+    (z, given), = sampling.draws(G, images, rng, c)
+    styles = G.styles(G.mapping(z, **given))
     chosen = [i for i, moves in enumerate(of_convolutions(G)) if rgb or moves]
     with tqdm(total=sum(len(sigma[i]) for i in chosen), desc="style channels", disable=not progress) as bar:
         for i in chosen:
@@ -163,10 +187,9 @@ def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, ch
     return load_statistics(out)
 
 
-def style_deviations(G, rng, samples=SIGMA_SAMPLES):
+def style_deviations(G, rng, samples=SIGMA_SAMPLES, c=None):
     """σ_c of every style channel over W, one [channels] per layer."""
-    device = device_of(G)
-    w = torch.cat([G.mapping(z.to(device)) for z in torch.randn(samples, G.z_dim, generator=rng).split(1000)])
+    w = torch.cat([G.mapping(z, **given) for z, given in sampling.draws(G, samples, rng, c, 1000)])
     parts = [G.styles(part) for part in w.split(1000)]
     return [torch.cat(layer).std(dim=0, unbiased=False) for layer in zip(*parts)]
 
@@ -179,8 +202,8 @@ def _change(G, clip, styles, layer, channel, amount, batch):
         changed[layer] = styles[layer].clone()
         changed[layer][:, channel] += sign * amount
         rows = range(0, len(styles[0]), batch)
-        sides.append(torch.cat([clip.encode_images(G.synthesis(styles=[s[i:i + batch] for s in changed], noise="const"))
-                                for i in rows]))
+        images = (in_colour(G.synthesis(styles=[s[i:i + batch] for s in changed], noise="const")) for i in rows)
+        sides.append(torch.cat([clip.encode_images(part) for part in images]))
     return mean_change(*sides)
 
 
@@ -190,10 +213,9 @@ def _claim(folder, settings):
     if note.exists() and json.loads(note.read_text()) != settings:
         raise ValueError(f"{folder} holds parts of another measurement; remove it, or choose another file")
     if not note.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(".partial")
-        partial.write_text(json.dumps(settings))
-        os.replace(partial, note)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(f"{folder} exists and was not made by this measurement; remove it, or choose another file")
+        commands.write_json(note, settings)
 
 
 def load_statistics(path, G=None, clip=None):

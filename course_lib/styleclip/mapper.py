@@ -5,16 +5,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .. import ops
+from .. import ops, sampling
+from ..images import in_colour, unchecked
 from ..networks.layers import Dense, fill
-from .edits import Edit, checked_goal, checked_ws, device_of, encoded_prompts, fingerprint, finite_losses, same_device, seen_distance
+from .edits import (Edit, check_networks, checked_goal, checked_ws, device_of, embedded, encoded_prompts, fingerprint, finite_losses,
+                    same_device, seen_distance)
 from .losses import hinge, identity_loss, rest_change
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}      # layers of W+
 
 
 class LatentMapper(nn.Module):
-    """StyleCLIP Eq. 3: M(w) = (M_c(w_c), M_m(w_m), M_f(w_f)), and ŵ = w + 0.1 · M(w).
+    """StyleCLIP Eq. 3: M(w) = (M_c(w_c), M_m(w_m), M_f(w_f)), and ŵ = w + 0.1 · M(w), with the factor of the published code.
 
     Each level is pixel norm and `layers` dense layers that learn a hundred times slower, applied to each of its layers' w.
     Levels that are left out do not move. `generator` is the fingerprint of the generator that it was trained for.
@@ -64,7 +66,7 @@ def split_levels(ws, levels=tuple(LEVELS)):
 
 
 def mapper_loss(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, id_weight=0.1):
-    """StyleCLIP Eq. 4: λ_CLIP · D_CLIP + λ_L2 · ‖M(w)‖² + λ_ID · L_ID, one value per image.
+    """StyleCLIP §5, the total loss: λ_CLIP · D_CLIP + λ_L2 · ‖M(w)‖² + λ_ID · L_ID, one value per image.
 
     clip_term and identity_term [N]; offsets ŵ − w [N, num_ws, w_dim]. The paper writes ‖·‖₂; as in the published code,
     to which λ_L2 = 0.8 belongs, it is the mean square over all entries.
@@ -72,6 +74,7 @@ def mapper_loss(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, 
     return clip_weight * clip_term + l2 * offsets.square().mean(dim=(1, 2)) + id_weight * identity_term
 
 
+@unchecked()
 def fit(G, clip, prompt, progress=False, callback=None, **options):
     """Train a LatentMapper for a prompt; options are those of `fitting`. callback(step, losses) → True ends it.
 
@@ -93,13 +96,15 @@ def fit(G, clip, prompt, progress=False, callback=None, **options):
 
 @torch.enable_grad()
 def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weight=1.0, l2=0.8, identity=None, id_weight=0.1,
-            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0, keep=None):
+            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0, keep=None, c=None):
     """`fit` step by step: yields (step, losses as numbers, the mapper), and ends early if it is sent something true.
 
-    levels: those that the generator has by default. layers: of each level. psi: truncation of the latents it learns from. Without
+    levels: those that the generator has by default. layers: of each level. psi: truncation of the latents it learns from. c: their
+    labels, one row or a class for all (`sampling.labels`); without them, a class-conditional generator draws all classes. Without
     an identity network L_ID is left out. goal, one for all, and rest_weight: as in `optimize`. keep: a cosine of the identity
     network; who is as near as that counts as kept, and L_ID asks for no more (None, as in the paper: for ever more). The losses are
-    unweighted but for the total. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images).
+    unweighted but for the total. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images, each shown
+    to CLIP as it is: views=1).
     """
     if min(steps, batch, views, layers) < 1:
         raise ValueError(f"{steps} steps of {batch} images and {views} views teach {layers} layers nothing; take at least 1 of each")
@@ -107,8 +112,7 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
         raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {rest_weight} must not be negative")
     if keep is not None and not (identity and id_weight):
         raise ValueError(f"keep is {keep}, a cosine of the identity network; pass that network as identity, and an id_weight above 0")
-    for network, name in ((clip, "CLIP"), (identity, "identity")):
-        same_device(G, network, name)
+    check_networks(G, clip, identity)
     if not isinstance(prompt, str):
         raise ValueError("a mapper learns one prompt; pass one sentence")
     text = encoded_prompts(clip, prompt, 1)
@@ -125,13 +129,14 @@ def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weig
 
     for step in range(steps):
         with torch.no_grad():
-            w = G.mapping(torch.randn(batch, G.z_dim, generator=rng).to(device))
+            (z, given), = sampling.draws(G, batch, rng, c)
+            w = G.mapping(z, **given)
             ws = ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
-            before = G.synthesis(ws, noise="const") if identity and id_weight or rest_weight else None
-            known = identity(before) if identity and id_weight else None
+            before = in_colour(G.synthesis(ws, noise="const")) if identity and id_weight or rest_weight else None
+            known = embedded(identity, before) if identity and id_weight else None
             seen_before = clip.encode_images(before) if rest_weight else None
         offsets = mapper.offsets(ws)
-        images = G.synthesis(ws + offsets, noise="const")
+        images = in_colour(G.synthesis(ws + offsets, noise="const"))
         losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
         if known is not None:
             losses["identity"] = identity_loss(identity(images), known)
@@ -156,6 +161,8 @@ def map_latents(G, mapper, ws, strength=1.0, levels=None, noise="const"):
     """Edit ws [N, num_ws, w_dim] or w [N, w_dim] with a trained mapper → Edit. strength: one for all, or one for each image;
     levels: some of the mapper's."""
     ws = checked_ws(G, ws)
+    if not isinstance(mapper, LatentMapper):
+        raise ValueError(f"a {type(mapper).__name__} is no mapper; pass a LatentMapper, from fit or zoo.load")
     strength = torch.as_tensor(strength, dtype=torch.float32, device=ws.device)
     if not strength.isfinite().all() or strength.ndim and strength.shape != (len(ws),):
         raise ValueError(f"the strength must be a number, or one for each of the {len(ws)} images; it is {strength.tolist()}")
@@ -165,7 +172,7 @@ def map_latents(G, mapper, ws, strength=1.0, levels=None, noise="const"):
         raise ValueError(f'this mapper for "{mapper.prompt}" was trained with another generator; train one for this one')
     same_device(G, mapper, "mapper")
     ws = mapper(ws, strength, levels)
-    return Edit(ws, G.synthesis(ws, noise=noise).cpu(), [], {})
+    return Edit(ws, in_colour(G.synthesis(ws, noise=noise)).cpu(), [], {})
 
 
 def from_tensors(tensors, prompt="", generator=None):

@@ -2,21 +2,24 @@
 import torch
 from tqdm import tqdm
 
+from ..images import in_colour, unchecked
 from ..inversion import learning_rate_ramp
-from .edits import Edit, checked_goal, checked_ws, encoded_prompts, finite_losses, of_convolutions, same_device, seen_distance
+from .edits import (Edit, check_networks, checked_goal, checked_ws, embedded, encoded_prompts, finite_losses, of_convolutions,
+                    seen_distance)
 from .losses import hinge, identity_loss, latent_distance, optimization_loss, rest_change
 
 SPACES = "w", "w+", "s"
 
 
+@unchecked()
 def optimize(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, identity=None, id_weight=0.0, views=4, seed=0,
              noise="const", goal=None, rest_weight=0.0, frame_every=0, callback=None, progress=False):
     """Change latents until CLIP sees the prompt in their images: descend on Eq. 1, D_CLIP + l2 · L2 + id_weight · L_ID.
 
     ws [N, num_ws, w_dim] or w [N, w_dim]; prompt: one for all or a list of N. space: "w" moves all layers of a latent
     alike, "w+" each on its own, "s" the styles of the convolutions (not of toRGB). identity: images → unit vectors.
-    views: how many random crops, warps and noises of each image D_CLIP is averaged over; 1 takes the image itself. noise:
-    as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), which the mean over the views has to reach; beyond it D_CLIP
+    views: how many random crops, warps and noises of each image D_CLIP is averaged over; 1 takes the image itself, as published.
+    noise: as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), which the mean over the views has to reach; beyond it D_CLIP
     asks for no more and the other terms decide. None wants ever more, as the paper does. rest_weight: of `rest_change`, 0 in the
     paper. callback(step, losses, images) → True ends the descent. Images do not influence each other.
     Returns an Edit: latents in the form of the space, `frames` every `frame_every` steps, and the losses "total", "clip",
@@ -57,7 +60,7 @@ def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, ide
     optimizer = torch.optim.Adam(offsets, betas=(0.9, 0.999))
     with torch.no_grad():
         before = _render(G, sources, space, noise) if id_weight or rest_weight else None
-        known = identity(before) if id_weight else None
+        known = embedded(identity, before) if id_weight else None
         seen_before = clip.encode_images(before) if rest_weight else None
     history = []
 
@@ -105,7 +108,7 @@ def _latents(G, ws, space):
 
 
 def _render(G, latents, space, noise):
-    return G.synthesis(styles=latents, noise=noise) if space == "s" else G.synthesis(latents[0], noise=noise)
+    return in_colour(G.synthesis(styles=latents, noise=noise) if space == "s" else G.synthesis(latents[0], noise=noise))
 
 
 def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight):
@@ -119,5 +122,4 @@ def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weigh
         raise ValueError(f"the weights l2 = {l2}, id_weight = {id_weight} and rest_weight = {rest_weight} must not be negative")
     if id_weight and identity is None:
         raise ValueError(f'id_weight is {id_weight}, but there is no identity network; pass identity=zoo.load("identity-portraits-64")')
-    for network, name in ((clip, "CLIP"), (identity, "identity")):
-        same_device(G, network, name)
+    check_networks(G, clip, identity)

@@ -1,18 +1,31 @@
 """How far an edit has to go. The paper leaves that to a person at a slider; here CLIP and the identity network decide, portrait by
 portrait."""
 import torch
+from tqdm import tqdm
 
-from .edits import checked_goal, device_of, encoded_prompts, same_device
+from .. import sampling
+from ..images import in_colour, unchecked
+from .edits import checked_goal, embedded, encoded_prompts, same_device
 
 
+@unchecked()
 @torch.no_grad()
-def seen(G, clip, samples=1000, seed=0, batch=250):
-    """CLIP's embeddings of the generator's own portraits, by which `enough` knows what is usual. → [samples, D]"""
+def seen(G, clip, samples=1000, seed=0, batch=250, c=None, progress=False):
+    """CLIP's embeddings of the generator's own images, by which `enough` knows what is usual. → [samples, D]
+
+    c: labels of a class-conditional generator, or the number of a class (`sampling.labels`); without them it draws all classes.
+    """
     if samples < 1 or batch < 1:
         raise ValueError(f"{samples} portraits, {batch} at a time, show nothing; take at least 1 of each")
+    if not hasattr(clip, "encode_images"):
+        raise ValueError(f'a {type(clip).__name__} is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
     same_device(G, clip, "CLIP")
-    z = torch.randn(samples, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(device_of(G))
-    return torch.cat([clip.encode_images(G(part, noise="const")) for part in z.split(batch)])
+    found = []
+    with tqdm(total=samples, desc="seen by CLIP", unit="img", disable=not progress) as bar:
+        for z, given in sampling.draws(G, samples, seed, c, batch):
+            found.append(clip.encode_images(in_colour(G(z, noise="const", **given))))
+            bar.update(len(z))
+    return torch.cat(found)
 
 
 def enough(clip, portraits, prompt, share=0.05):
@@ -24,9 +37,14 @@ def enough(clip, portraits, prompt, share=0.05):
     if not 0 < share < 1:
         raise ValueError(f"share is {share}; it is a part of the generator's portraits, above 0 and below 1")
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    return (portraits @ encoded_prompts(clip, prompts, len(prompts)).T).quantile(1 - share, dim=0)
+    text = encoded_prompts(clip, prompts, len(prompts))
+    if portraits.ndim != 2 or portraits.shape[1] != text.shape[1]:
+        raise ValueError(f"the portraits' embeddings have shape {list(portraits.shape)}, and {clip.name}'s have {text.shape[1]} "
+                         "entries; take seen(G, clip) of the same CLIP model")
+    return (portraits @ text.T).quantile(1 - share, dim=0)
 
 
+@unchecked()
 @torch.no_grad()
 def best_edit(clip, prompt, before, lines, strengths, goal, identity=None, keep=None):
     """Walk N portraits along each of several lines until CLIP finds the prompt in them, and keep the best place of each portrait.
@@ -50,7 +68,7 @@ def best_edit(clip, prompt, before, lines, strengths, goal, identity=None, keep=
     n = len(before)
     text = encoded_prompts(clip, prompt, n)
     text, goal = text.expand(n, -1), checked_goal(goal, n, "cpu").expand(n)
-    known = None if identity is None else identity(before.to(text.device))
+    known = None if identity is None else embedded(identity, before.to(text.device))
 
     def judged(images, rows):
         images = images.to(text.device)

@@ -6,11 +6,15 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .. import zoo
+from .. import commands, zoo
 from ..networks.layers import fill
 from . import distributed
+
+MADE = "checkpoints", "snapshots", "samples", "stages"          # the folders of a run
+NOTES = "settings.json", "run.json", "log.jsonl"                # and its files
 
 
 def save(out, run, settings):
@@ -25,19 +29,21 @@ def save(out, run, settings):
     final = Path(out) / "checkpoints" / f"{run.images:010d}"
     if distributed.rank():
         return final
+    for old in final.parent.glob("*.partial"):
+        shutil.rmtree(old, ignore_errors=True)
     partial = final.with_name(final.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    zoo.save(partial / "G_ema.safetensors", grown(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
-             world=settings["world"], config=run.config)
-    save_file(_tensors(run, rngs), partial / "state.safetensors",
-              metadata={"images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
-                        "config": json.dumps(run.config)})
-    for file in partial.iterdir():
-        with open(file, "rb+") as handle:
-            os.fsync(handle.fileno())
-    shutil.rmtree(final, ignore_errors=True)
-    os.rename(partial, final)
+    try:
+        zoo.save(partial / "G_ema.safetensors", grown(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
+                 world=settings["world"], config=run.config)
+        with commands.writing(partial / "state.safetensors") as file:
+            save_file(_tensors(run, rngs), file, metadata={
+                "images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
+                "config": json.dumps(run.config)})
+        shutil.rmtree(final, ignore_errors=True)
+        os.rename(partial, final)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     for old in folders(out)[:-2]:
         shutil.rmtree(old)
     return final
@@ -54,16 +60,58 @@ def folders(out):
     return sorted(path for path in (Path(out) / "checkpoints").glob("*") if path.name.isdigit())
 
 
+def refuse_others(out, settings):
+    """Raise FileExistsError if a new run in `out` would write over what it did not make. What a run with the same settings left
+    before its first checkpoint is its own: it begins anew there."""
+    out = Path(out)
+    if folders(out):
+        raise FileExistsError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
+    made = [name for name in MADE if any(path.suffix != ".partial" for path in (out / name).glob("*"))]
+    notes = [name for name in NOTES if (out / name).exists()]
+    if not made + notes:
+        return
+    try:
+        begun = json.loads((out / "settings.json").read_text(encoding="utf-8"))
+        model = begun["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        model = None
+    if model is None:
+        raise FileExistsError(f"{out} holds {', '.join(made + notes)} of something other than a run; choose another --out")
+    if made and (made != ["stages"] or begun != settings):
+        raise FileExistsError(f"{out} holds {', '.join(made)} of another run, and no checkpoint; remove them, or choose another --out")
+
+
 def settings(folder):
     """The settings that the run of this checkpoint was started with."""
-    from safetensors import safe_open
-    with safe_open(Path(folder) / "state.safetensors", framework="pt") as file:
-        return json.loads(file.metadata()["settings"])
+    try:
+        with safe_open(Path(folder) / "state.safetensors", framework="pt") as file:
+            found = json.loads(file.metadata()["settings"])
+            found["model"], found["images"]
+            return found
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, error) from None
 
 
 def load(folder, run):
-    """Put a checkpoint into a freshly made run: weights, optimizers, buffers, counters, random states."""
-    tensors, metadata = zoo.read(Path(folder) / "state.safetensors")
+    """Put a checkpoint into a freshly made run: weights, optimizers, buffers, counters, random states. ValueError for one that is
+    cut off, or another run's."""
+    try:
+        _load(Path(folder), run)
+    except torch.OutOfMemoryError:
+        raise
+    except (ValueError, KeyError, IndexError, RuntimeError) as error:
+        raise _damaged(folder, error) from None
+
+
+def _damaged(folder, error):
+    return ValueError(f"the checkpoint {folder} is damaged or another run's ({commands.said(error)[:200]}); remove this folder, and "
+                      "--resume goes on from the checkpoint before it, if there is one")
+
+
+def _load(folder, run):
+    tensors, metadata = zoo.read(folder / "state.safetensors")
+    if int(metadata["images"]) != int(folder.name):
+        raise ValueError(f"it is that of {metadata['images']} images")
     for name in ("G", "D", "ema"):
         getattr(run, name).load_state_dict(_part(tensors, f"{name}."))
     for name in ("G_opt", "D_opt"):
@@ -71,6 +119,9 @@ def load(folder, run):
         for key, value in _part(tensors, f"{name}.").items():
             index, field = key.split(".")
             state.setdefault(int(index), {})[field] = value
+        if any(value.ndim and value.shape != optimizer.param_groups[0]["params"][index].shape for index, fields in state.items()
+               for value in fields.values()):
+            raise ValueError(f"the moments of {name} have other shapes than its weights")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         for parameter, fields in optimizer.state.items():       # in the memory format of the parameter, as fused Adam demands
             fields |= {field: torch.empty_like(parameter).copy_(value) for field, value in fields.items() if value.ndim}
@@ -81,8 +132,9 @@ def load(folder, run):
         torch.set_rng_state(tensors[f"rng.{rank}.cpu"])
     else:                                               # a process more than the run had
         torch.manual_seed(int(metadata["images"]) + rank)
-    if f"rng.{rank}.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors[f"rng.{rank}.cuda"])
+    for kind, there in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())):
+        if f"rng.{rank}.{kind}" in tensors and there:
+            getattr(torch, kind).set_rng_state(tensors[f"rng.{rank}.{kind}"])
     run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
 
 
@@ -95,7 +147,10 @@ def begin(run, source):
     if Path(source).is_dir():
         if not folders(source):
             raise FileNotFoundError(f"{source} has no checkpoint to begin with")
-        tensors, _ = zoo.read(folders(source)[-1] / "state.safetensors")
+        last = folders(source)[-1]
+        if settings(last)["model"] != run.kind:
+            raise ValueError(f"{source} holds a run of {settings(last)['model']}, not of {run.kind}, and cannot begin this one")
+        tensors, _ = zoo.read(last / "state.safetensors")
         states = {name: _part(tensors, f"{name}.") for name in ("G", "D", "ema")}
         for name, value in run.buffers.items():
             value.copy_(tensors[f"buffers.{name}"])
@@ -127,8 +182,8 @@ def _trained(source, part, kind):
 
 def _rng(run):
     """The random states of this process."""
-    cuda = {"cuda": torch.cuda.get_rng_state()} if next(run.G.parameters()).is_cuda else {}
-    return {"cpu": torch.get_rng_state()} | cuda
+    kind = next(run.G.parameters()).device.type
+    return {"cpu": torch.get_rng_state()} | ({kind: getattr(torch, kind).get_rng_state()} if kind in ("cuda", "mps") else {})
 
 
 def _tensors(run, rngs):

@@ -1,8 +1,6 @@
 """Training of CLIP and of the identity network: what belongs together is drawn near, all other pairs of a batch apart."""
 import copy
-import json
 import math
-from pathlib import Path
 
 import open_clip
 import torch
@@ -10,8 +8,8 @@ from sklearn.metrics import roc_auc_score
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .. import clip, judges, portraits, zoo
-from . import readers, texts
+from .. import clip, commands, judges, portraits, zoo
+from . import data, readers, texts
 from .edits import Edits, claims_loss
 
 LARGEST_SCALE = math.log(100)           # of CLIP's logits (§2.5)
@@ -33,8 +31,13 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
     """
     if edits and not generator:
         raise ValueError(f"{edits} edits need a generator, whose styles they change; name one with --generator")
+    if generator and zoo.dataset_of(generator) != "portraits":
+        raise ValueError(f"{generator} was not trained on Portraits, or its file does not say so, and the oracle, which describes its images, "
+                         "knows nothing else; name another --generator, or none")
+    file, result = readers.result_files(out, "clip-portraits", "clip")
     torch.manual_seed(seed)
     device = torch.device(device)
+    data.check_size(data_size, judges.RESOLUTION, device, each=1.5 if generator else 1)
     fooling = Edits(generator, edits, seed, device) if edits else None
     images, truth = readers.draw(data_size, seed + 3000, device)
     if generator:
@@ -78,11 +81,11 @@ def train_clip(out, steps=8000, batch=1024, lr=1e-3, seed=0, device="cpu", data_
                 total = total + fooling.loss(network, features, found, of_these)
         return total
 
-    averaged = descend("clip", network.model, one_batch, steps, lr, device)
-    file = zoo.save(Path(out) / "clip-portraits.safetensors", averaged.state_dict(), "clip", dtype=torch.float16,
-                    world=portraits.VERSION, config={"words": words})
-    found = clip_scores(zoo.load(file, device=device), held_out, generator)
-    return _write(out, "clip", command, seed, steps * batch, held_out, found)
+    averaged, *progress = descend("clip", network.model, one_batch, steps, lr, device)
+    readers.save_trained(file, averaged, "clip", *progress, config={"words": words})
+    with readers.scoring(file):
+        found = clip_scores(zoo.load(file, device=device), held_out, generator)
+    return _write(result, command, seed, steps * batch, held_out, found)
 
 
 def _begun(init, words, device):
@@ -96,8 +99,10 @@ def _begun(init, words, device):
 def train_identity(out, steps=4000, batch=512, lr=2e-3, seed=0, device="cpu", data_size=50_000, held_out=4000, command=""):
     """Train the identity network, write `out/identity-portraits-64.safetensors`, and its scores on unseen people to
     `out/results/identity.json`. data_size: people, each with VIEWS portraits."""
+    file, result = readers.result_files(out, "identity-portraits-64", "identity")
     torch.manual_seed(seed)
     device = torch.device(device)
+    data.check_size(data_size, judges.RESOLUTION, device, each=VIEWS)
     images = people(data_size, VIEWS, seed + 4000, device)[0]
     network = judges.Identity().to(device)
     contrast = open_clip.loss.ClipLoss()
@@ -110,34 +115,43 @@ def train_identity(out, steps=4000, batch=512, lr=2e-3, seed=0, device="cpu", da
             features = network(readers.augment(x, "oracle"))
         return contrast(*features.float().chunk(2), IDENTITY_SCALE)
 
-    averaged = descend("identity", network, one_batch, steps, lr, device)
-    found = identity_scores(averaged, held_out, device)
-    zoo.save(Path(out) / "identity-portraits-64.safetensors", averaged.state_dict(), "identity", dtype=torch.float16,
-             world=portraits.VERSION, config={"threshold": found["threshold"]})
-    return _write(out, "identity", command, seed, steps * batch * 2, held_out, found)
+    averaged, done, _, stops = descend("identity", network, one_batch, steps, lr, device)
+    with commands.noted_stops(patient=True) as late:        # the file holds the threshold, which the scores are counted for
+        found = {"threshold": network.threshold} if stops else identity_scores(averaged, held_out, device)
+    readers.save_trained(file, averaged, "identity", done, steps, stops, config={"threshold": found["threshold"]})
+    if late:
+        raise type(late[0])(f"stopped while the scores were counted; the trained network is kept in {file}")
+    return _write(result, command, seed, steps * batch * 2, held_out, found)
 
 
 def descend(name, network, loss_of_a_batch, steps, lr, device):
-    """AdamW with a short warm-up and a cosine; returns the moving average of the network."""
+    """AdamW with a short warm-up and a cosine. → the moving average of the network, the steps done, `steps`, and the stops, if
+    Ctrl-C or SIGTERM ended it before its time."""
     averaged = copy.deepcopy(network)
     slow, fast = ([t for t in net.state_dict().values() if t.is_floating_point()] for net in (averaged, network))
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.05, fused=device.type == "cuda")
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1, cycle_momentum=False)
-    bar = tqdm(range(steps), desc=name, unit="step")
-    for step in bar:
-        loss = loss_of_a_batch(step)
-        if step % 100 == 0:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-            if not loss.isfinite():
-                raise ValueError(f"the loss of {name} is {loss.item()} in step {step}; take a lower --lr")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if hasattr(network, "logit_scale"):
-            network.logit_scale.data.clamp_(0, LARGEST_SCALE)
-        get_ema_multi_avg_fn(min(0.998, (1 + step) / (10 + step)))(slow, fast, None)
-    return averaged.eval().requires_grad_(False)
+    done = 0
+    with commands.noted_stops() as stops, tqdm(range(steps), desc=name, unit="step") as bar:
+        for step in bar:
+            if stops:
+                break
+            loss = loss_of_a_batch(step)
+            if step % 100 == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}")
+                if not loss.isfinite():
+                    raise ValueError(f"the loss of {name} is {loss.item()} in step {step}; take a lower --lr")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if hasattr(network, "logit_scale"):
+                network.logit_scale.data.clamp_(0, LARGEST_SCALE)
+            get_ema_multi_avg_fn(min(0.998, (1 + step) / (10 + step)))(slow, fast, None)
+            done = step + 1
+        else:
+            stops.clear()
+    return averaged.eval().requires_grad_(False), done, steps, stops
 
 
 def perturbed(loss, images, size):
@@ -153,6 +167,8 @@ def perturbed(loss, images, size):
 def generated(name, count, seed, device, batch=256, reader="oracle-portraits-64"):
     """Images of a generator as uint8, and their attributes as the oracle, or another reader, reads them."""
     G, reader = zoo.load(name, device=device), zoo.load(reader, device=device)
+    if not hasattr(G, "z_dim"):
+        raise ValueError(f"--generator {name} is no generator; name one such as stylegan2-portraits-64")
     rng = torch.Generator().manual_seed(seed + 5000)
     resize = lambda images: torch.nn.functional.interpolate(images, [judges.RESOLUTION] * 2, mode="bilinear", antialias=True)
     images = torch.cat([((resize(G(z.to(device)).clamp(-1, 1)) + 1) * 127.5).round().to(torch.uint8)
@@ -226,10 +242,8 @@ def identity_scores(network, held_out, device):
             "accuracy_lookalikes": accuracy(lookalikes, rest, threshold), "roc_area_lookalikes": area(lookalikes)}
 
 
-def _write(out, name, command, seed, images, held_out, scores):
+def _write(path, command, seed, images, held_out, scores):
     result = {"command": command, "world": portraits.VERSION, "seeds": [seed], "images": images, "held_out": held_out, **scores}
-    path = Path(out) / "results" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(scores, indent=1))
+    commands.write_json(path, result)
+    commands.show_json(scores)
     return result

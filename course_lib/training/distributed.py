@@ -11,13 +11,20 @@ from torch import distributed
 
 
 def start(device):
-    """Join the other processes that torchrun has started; the device of this one."""
-    device = torch.device(device)
-    if "WORLD_SIZE" not in os.environ:
-        return device
+    """Join the other processes that torchrun has started, if it has; the device of this one."""
+    device, mine = torch.device(device), int(os.environ.get("LOCAL_RANK", 0))
+    together = "WORLD_SIZE" in os.environ
+    if together and device.type == "mps":
+        raise ValueError("several processes cannot share an MPS device; start one, or take --device cpu")
+    if together and device.type == "cuda":
+        if mine >= torch.cuda.device_count():
+            processes = os.environ.get("LOCAL_WORLD_SIZE", mine + 1)
+            raise ValueError(f"there are {torch.cuda.device_count()} GPUs on this machine for {processes} processes; start at most one for each, with --nproc-per-node")
+        device = torch.device("cuda", mine)
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(device)                   # whose stream the steps are recorded from
+    if not together:
+        return device
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
@@ -42,7 +49,7 @@ def rank():
 def share(batch):
     """This process' part of a batch."""
     if batch % size():
-        raise ValueError(f"a batch of {batch} does not divide among {size()} processes; choose a multiple of {size()}")
+        raise ValueError(f"--batch {batch} does not divide among {size()} processes; choose a multiple of {size()}")
     return batch // size()
 
 

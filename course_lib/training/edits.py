@@ -22,6 +22,8 @@ class Edits:
 
     def __init__(self, generator, count, seed, device):
         self.G, self.oracle = (zoo.load(name, device=device) for name in (generator, "oracle-portraits-64"))
+        if not hasattr(self.G, "styles"):
+            raise ValueError(f"--edits change styles, which --generator {generator} does not have; name a StyleGAN2")
         self.claims = texts.claims()
         self.rng = torch.Generator().manual_seed(seed + 6000)
         with torch.no_grad():

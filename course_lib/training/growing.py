@@ -4,18 +4,18 @@ from pathlib import Path
 
 import torch
 
-from .. import fast, losses, ops
+from .. import convolution, fast, losses, ops
 from ..networks import pggan, stylegan
-from . import distributed, schedule
+from . import distributed, options, schedule
 from .loop import Phase, Run, Stage, save_generator
-from .stylegan2 import check_batch, judge_both, step
+from .stylegan2 import adam_form, check_batch, judge_both, step
 
 
 def build(settings, device):
     """Networks, their moving average, and Adam. Buffers hold where the schedule stands, so that a resume finds it."""
     s = settings
-    for _, batch in s["batch"]:
-        check_batch(distributed.share(batch))
+    for batch in options.batches(s):
+        check_batch(batch, s["group_size"])
     sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"])
     if s["model"] == "pggan":
         config = dict(pixel_norm=s["pixel_norm"], equalized=s["equalized"])
@@ -30,8 +30,7 @@ def build(settings, device):
     G, ema = make_G(), make_G()
     ema.load_state_dict(G.state_dict())
     G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
-    fused = dict(fused=True, capturable=True) if torch.device(device).type == "cuda" else {}
-    adam = lambda network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8, **fused)
+    adam = lambda network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8, **adam_form(device))
     return Run(s["model"], G, D, ema.eval().requires_grad_(False), adam(G), adam(D),
                {"alpha": torch.ones([], device=device), "scheduled": torch.zeros([], dtype=torch.int64),
                 "stage": torch.zeros(2, dtype=torch.int64)}, config)
@@ -127,16 +126,18 @@ def phases(run, reals, batch, fading, settings, device, compiled=False):
         if s["loss"] == "wgan-gp":
             real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
             loss = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s["drift"]).mean()
-            penalty, weight = gradient_penalty(images, fakes).mean(), s["gp_weight"]
+            with convolution.inputs_only():
+                penalty, weight = gradient_penalty(images, fakes).mean(), s["gp_weight"]
         else:
             if compiled:
                 real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
                 penalty = r1_penalty(images).mean()
             else:                                       # one pass serves both: cheaper, but not to be compiled
                 real_logits, fake_logits = critic(images.requires_grad_()), critic(fakes)
-                penalty = losses.r1_penalty(real_logits, images).mean()
+                with convolution.inputs_only():
+                    penalty = losses.r1_penalty(real_logits, images).mean()
             loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), s["r1_gamma"] / 2
-        step(run.D_opt, loss + weight * penalty, D_params)
+        backward(run.D_opt, loss + weight * penalty, D_params)
         return {"D_loss": loss, "penalty": penalty, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
 
     def generator():
@@ -144,7 +145,14 @@ def phases(run, reals, batch, fading, settings, device, compiled=False):
         logits = critic(fake_batch())
         D.requires_grad_(True)
         loss = (losses.wasserstein_generator_loss if s["loss"] == "wgan-gp" else losses.generator_loss)(logits).mean()
-        step(run.G_opt, loss, G_params)
+        backward(run.G_opt, loss, G_params)
         return {"G_loss": loss, "alpha": run.buffers["alpha"], "resolution": torch.full_like(run.buffers["alpha"], resolution)}
 
     return [Phase("discriminator", 1, discriminator), Phase("generator", 1, generator)]
+
+
+def backward(optimizer, loss, parameters):
+    """Backpropagate into these parameters alone and let Adam move them."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=parameters)
+    step(optimizer, parameters)

@@ -1,17 +1,22 @@
 """The training loop: phases at their intervals, moving average, log, samples, checkpoints, resume."""
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
 import torch
 from PIL import Image
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
-from .. import zoo
+from .. import commands, sampling, zoo
+from ..images import in_colour
 from . import checkpoint, distributed
+
+
+ASKED_EVERY = 2000              # images after which several processes ask each other for a stop: torchrun kills them 30 s after its signal
 
 
 @dataclass
@@ -53,30 +58,36 @@ class Captured:
     """A step that runs eagerly at first, is then recorded in a CUDA graph, and replayed from there on.
 
     A step at 64 px is bound by the launches of its small kernels; a replay launches them all at once. The eager steps
-    are ordinary ones: they let Adam make its state and cuDNN choose its kernels, and count as training.
+    are ordinary ones: they let Adam make its state and cuDNN choose its kernels, and count as training. Steps that follow each
+    other may share a memory pool, `torch.cuda.graph_pool_handle()`: nothing that one leaves there is read by another.
     """
+    side = None                 # the stream of eager steps: one for all, for PyTorch keeps the memory of every stream apart
 
-    def __init__(self, step, warmup=3):
-        self.step, self.warmup, self.graph = step, warmup, None
+    def __init__(self, step, pool=None, warmup=3):
+        self.step, self.pool, self.warmup, self.graph = step, pool, warmup, None
 
     def __call__(self):
         if self.graph is None and self.warmup:
             self.warmup -= 1
-            side = torch.cuda.Stream()
+            side = Captured.side = Captured.side or torch.cuda.Stream()
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 self.step()
             torch.cuda.current_stream().wait_stream(side)
             return
         if self.graph is None:
+            torch.cuda.synchronize()
+            torch.cuda.empty_cache()
             self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):     # NCCL's watchdog may ask in another thread
+            with torch.cuda.graph(self.graph, pool=self.pool, capture_error_mode="thread_local"):     # NCCL's watchdog may ask in another thread
                 self.step()
         self.graph.replay()
 
 
 def train(out, run, plan, settings, device, captured=None, report=None, progress=True):
-    """Train until `settings["images"]`, from wherever `run` stands. Intervals are in images, so a resume repeats them.
+    """Train until `settings["images"]`, from wherever `run` stands. Intervals are in images, so a resume repeats them. Ctrl-C
+    or SIGTERM ends it with a checkpoint, after the step, and several processes within ASKED_EVERY images; then they raise
+    KeyboardInterrupt.
 
     out: folder for log.jsonl, samples/, checkpoints/, snapshots/. plan: () → the Stage of the next step; the same object
     as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). report: ema → dict of further
@@ -86,93 +97,105 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
     out.mkdir(parents=True, exist_ok=True)
     captured = torch.device(device).type == "cuda" if captured is None else captured
     total, stage, sums = s["images"], None, {}
-    averaged, current = list(run.ema.parameters()), list(run.G.parameters())
+    pool, decay = torch.cuda.graph_pool_handle() if captured else None, torch.ones([], device=device)
+    record = (lambda step: Captured(step, pool)) if captured else (lambda step: step)
+    average = record(partial(move_average, run.ema, run.G, decay))
     first = distributed.rank() == 0
     if first:
         _drop_later_lines(out / "log.jsonl", run.images)
     bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
     started, seen = time.perf_counter(), run.images
 
-    while run.images < total:
-        # Networks.
-        before, stage = stage, plan()
-        if stage is not before:
-            steps = [(phase, _logged(phase, sums, device)) for phase in stage.phases]
-            steps = [(phase, Captured(step)) for phase, step in steps] if captured else steps
-        for phase, step in steps:
-            if run.step % phase.interval == 0:
-                step()
-        # Moving average of the generator: parameters are averaged, buffers copied.
-        with torch.no_grad():
-            get_ema_multi_avg_fn(stage.decay(run.images))(averaged, current, None)
-            for mine, theirs in zip(run.ema.buffers(), run.G.buffers()):
-                mine.copy_(theirs)
-        images_before = run.images
-        run.images += stage.batch
-        run.step += 1
-        bar.update(stage.batch)
+    with commands.noted_stops(patient=distributed.size() > 1) as stops, bar, _saying_what_is_kept(out, run):
+        while run.images < total:
+            # Networks.
+            before, stage = stage, plan()
+            if stage is not before:
+                steps = [(phase, _logged(phase, sums, device)) for phase in stage.phases]
+                steps = [(phase, record(step)) for phase, step in steps]
+            for phase, step in steps:
+                if run.step % phase.interval == 0:
+                    step()
+            decay.fill_(stage.decay(run.images))
+            average()
+            images_before = run.images
+            run.images += stage.batch
+            run.step += 1
+            bar.update(stage.batch)
 
-        # Log, and stop on NaN before anything is overwritten.
-        due = lambda every: run.images // every > images_before // every or run.images >= total
-        saving = due(s["checkpoint_every"])
-        if due(s["log_every"]) or saving:
-            line = {"images": run.images} | {name: (v[0] / v[1]).item() for name, v in sums.items() if v[1] > 0}
-            bad = [name for name, value in line.items() if value != value or abs(value) == float("inf")]
-            if bad:
-                bar.close()
-                raise Diverged(_advice(f"{bad[0]} is not finite after {run.images:,} images", out))
-            for value in sums.values():
-                value.zero_()
-            if torch.device(device).type == "cuda":
-                torch.cuda.synchronize()
-                line["gib"] = round(torch.cuda.max_memory_allocated() / 2 ** 30, 2)
-            now = time.perf_counter()
-            line["img_per_s"] = round((run.images - seen) / (now - started), 1)
-            started, seen = now, run.images
-            if report and saving and first:
-                line |= report(run.ema)
-                started = time.perf_counter()
-            if first:
-                with open(out / "log.jsonl", "a") as log:
-                    log.write(json.dumps(line) + "\n")
-        if saving:
-            try:
+            # Log, and stop on NaN before anything is overwritten.
+            due = lambda every: run.images // every > images_before // every or run.images >= total
+            saving = due(s["checkpoint_every"])
+            logging = due(s["log_every"]) or saving
+            if logging:
+                line = {"images": run.images} | {name: (v[0] / v[1]).item() for name, v in sums.items() if v[1] > 0}
+                bad = [name for name, value in line.items() if value != value or abs(value) == float("inf")]
+                if bad:
+                    raise FloatingPointError(f"{bad[0]} is not finite")
+                for value in sums.values():
+                    value.zero_()
+                if torch.device(device).type == "cuda":
+                    torch.cuda.synchronize()
+                    line["gib"] = round(torch.cuda.max_memory_allocated() / 2 ** 30, 2)
+                now = time.perf_counter()
+                line["img_per_s"] = round((run.images - seen) / (now - started), 1)
+                started, seen = now, run.images
+                if report and saving and first:
+                    line |= report(run.ema)
+                    started = time.perf_counter()
+                if first:
+                    with open(out / "log.jsonl", "a") as log:
+                        log.write(json.dumps(line) + "\n")
+            asking = distributed.size() > 1 and (logging or due(ASKED_EVERY))
+            agreed = stops if distributed.size() == 1 else asking and any(distributed.gathered(bool(stops)))
+            stopping = bool(agreed) and run.images < total
+            if saving or stopping:
                 checkpoint.save(out, run, s)
-            except FloatingPointError as error:
-                bar.close()
-                raise Diverged(_advice(f"{error} after {run.images:,} images", out)) from None
-            if first:
-                save_samples(out / "samples" / f"{run.images:010d}.png", run.ema)
-                save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
-            started = time.perf_counter()
-    bar.close()
+                if saving and first:
+                    save_samples(out / "samples" / f"{run.images:010d}.png", run.ema)
+                    save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
+                started = time.perf_counter()
+            if stopping:
+                raise stops[0] if stops else KeyboardInterrupt
 
 
 @torch.no_grad()
-def save_samples(path, G, rows=8, columns=16, seed=0):
-    """A grid of the first latents of a seed, unselected, with constant noise."""
-    z = torch.randn(rows * columns, G.z_dim, generator=torch.Generator().manual_seed(seed))
-    z = z.to(next(G.parameters()).device)
-    images = torch.cat([G(part, noise="const") for part in z.split(64)])
-    size = images.shape[-1]
+def move_average(ema, G, decay):
+    """PGGAN App. A: every parameter of the averaged generator becomes decay · itself + (1 − decay) · G's; buffers are copied.
+    decay: a tensor [], which a recorded step reads anew."""
+    mine, theirs = list(ema.parameters()), list(G.parameters())
+    steps = torch._foreach_sub(theirs, mine)
+    torch._foreach_mul_(steps, 1 - decay)
+    torch._foreach_add_(mine, steps)
+    for buffer, value in zip(ema.buffers(), G.buffers()):
+        buffer.copy_(value)
+
+
+@torch.no_grad()
+def save_samples(path, G, rows=8, columns=16, seed=0, c=None):
+    """A grid of the first latents of a seed, unselected, with constant noise; c: `sampling.labels`."""
+    draws = sampling.draws(G, rows * columns, seed, c, batch=64)
+    images = torch.cat([G(z, noise="const", **given) for z, given in draws])
+    images, size = in_colour(images), images.shape[-1]
     grid = images.reshape(rows, columns, 3, size, size).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(((grid.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()).save(path)
+    commands.write_image(path, Image.fromarray(((grid.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()), replace=True)
 
 
 def save_generator(path, run, settings, dtype=None):
     """The moving average of the generator, as far as it has grown."""
     state = checkpoint.grown(run.ema.state_dict(), run.config.get("reached"))
-    zoo.save(path, state, run.kind + "-G", dtype=dtype, world=settings["world"], config=run.config)
+    zoo.save(path, state, run.kind + "-G", dtype=dtype, replace=True, world=settings["world"], config=run.config)
 
 
 def _logged(phase, sums, device):
     """The phase's step, adding what it returns to running (sum, count) pairs on the device."""
+    dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64             # which MPS lacks
+
     def step():
         for name, value in phase.step().items():
             if name not in sums:
-                sums[name] = torch.zeros(2, dtype=torch.float64, device=device)
-            sums[name] += torch.stack([value.detach().double(), torch.ones_like(value, dtype=torch.float64)])
+                sums[name] = torch.zeros(2, dtype=dtype, device=device)
+            sums[name] += torch.stack([value.detach().to(dtype), torch.ones_like(value, dtype=dtype)])
     return step
 
 
@@ -180,7 +203,7 @@ def _drop_later_lines(log, images):
     """After a kill the log may be ahead of the checkpoint; what will be trained again is logged again."""
     if log.exists():
         lines = [line for line in log.read_text().splitlines() if _images(line) <= images]
-        log.write_text("".join(line + "\n" for line in lines))
+        commands.write_text(log, "".join(line + "\n" for line in lines), replace=True)
 
 
 def _images(line):
@@ -190,7 +213,15 @@ def _images(line):
         return float("inf")
 
 
-def _advice(what, out):
-    last = checkpoint.folders(out)
-    where = f"the last good checkpoint is {last[-1]}" if last else "no checkpoint had been written yet"
-    return f"training stopped: {what}; {where}. Try a lower --lr, a larger --r1-gamma, or --dtype float32."
+@contextmanager
+def _saying_what_is_kept(out, run):
+    """Divergence, and files that cannot be written, end with a sentence that names the last checkpoint."""
+    try:
+        yield
+    except (FloatingPointError, OSError) as error:
+        last = checkpoint.folders(out)
+        kept = f"the last good checkpoint is {last[-1]}" if last else "no checkpoint had been written yet"
+        if isinstance(error, OSError):
+            raise OSError(f"{commands.said(error)}; {kept}") from error
+        raise Diverged(f"training stopped: {error} after {run.images:,} images; {kept}. Try a lower --lr, a larger --r1-gamma, or "
+                       "--dtype float32.") from None

@@ -2,11 +2,12 @@
 
 A step draws its own latents and reals, so it needs nothing from outside and can be recorded in a CUDA graph.
 """
+import math
 from functools import partial
 
 import torch
 
-from .. import fast, losses, ops
+from .. import convolution, losses, ops
 from ..networks import stylegan2
 from . import distributed, schedule
 from .loop import Phase, Run, Stage
@@ -15,7 +16,7 @@ from .loop import Phase, Run, Stage
 def build(settings, device):
     """Networks, their moving average, and Adam with the constants of lazy regularization (StyleGAN2 App. B)."""
     s = settings
-    check_batch(distributed.share(s["batch"]))
+    check_batch(s["batch"], batch_gpu=s.get("batch_gpu"))
     sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"])
     G = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"], **sizes)
     D = stylegan2.Discriminator(s["resolution"], **sizes)
@@ -28,8 +29,8 @@ def build(settings, device):
         lr, betas = s["lr"], (0.0, 0.99)
         if regularized:
             lr, betas = losses.lazy_adam(lr, betas, interval)
-        fused = dict(fused=True, capturable=True) if torch.device(device).type == "cuda" else {}
-        lr = torch.tensor(lr, device=device) if fused else lr          # a recorded step reads it anew
+        fused = adam_form(device)
+        lr = torch.tensor(lr, device=device) if "capturable" in fused else lr          # a recorded step reads it anew
         return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=1e-8, **fused)
 
     return Run("stylegan2", G, D, ema.eval().requires_grad_(False), adam(G, s["pl_interval"], s["pl_weight"]),
@@ -37,20 +38,32 @@ def build(settings, device):
                {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s["conv_clamp"]})
 
 
-def check_batch(batch):
-    if batch > 4 and batch % 4:
-        raise ValueError(f"batch {batch} does not divide into the groups of 4 of the minibatch statistic; "
-                         f"choose {batch // 4 * 4} or {batch // 4 * 4 + 4}")
+def adam_form(device):
+    """How Adam runs on a device: in one kernel for all weights, where PyTorch has one."""
+    return {"cuda": dict(fused=True, capturable=True), "cpu": dict(fused=True)}.get(torch.device(device).type, {})
 
 
-def plan(run, reals, settings, device, compiled=False):
+def check_batch(batch, group=4, batch_gpu=None):
+    """Raise ValueError unless a batch divides among the processes, and each part into the groups of the minibatch statistic;
+    likewise the parts of `batch_gpu`."""
+    whole = group * distributed.size()
+    if batch % whole or not batch:
+        below, each = batch // whole * whole, f" in each of {distributed.size()} processes" if distributed.size() > 1 else ""
+        raise ValueError(f"--batch {batch} does not divide into the groups of {group} of the minibatch statistic{each}; "
+                         f"choose {f'{below} or ' if below else ''}{below + whole}")
+    share = batch // distributed.size()
+    if batch_gpu and (share % batch_gpu or batch_gpu % group):
+        fitting = [size for size in range(group, share + 1, group) if share % size == 0]
+        raise ValueError(f"--batch-gpu {batch_gpu} does not divide the {share} images of this GPU into parts of whole groups of the minibatch "
+                         f"statistic; choose one of {', '.join(map(str, fitting))}")
+
+
+def plan(run, reals, settings, device):
     """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end."""
     s = settings
-    if s.get("r1_gamma_end") and not s["r1_gamma"]:
-        raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
     gamma = torch.full([], float(s["r1_gamma"]), device=device)        # a recorded step reads it anew
     rampup = None if s.get("init") else 0.05
-    stage = Stage(phases(run, reals, s, device, gamma, compiled), s["batch"],
+    stage = Stage(phases(run, reals, s, device, gamma), s["batch"],
                   lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"], rampup))
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
@@ -68,61 +81,85 @@ def plan(run, reals, settings, device, compiled=False):
     return current
 
 
-def phases(run, reals, settings, device, gamma, compiled=False):
-    """G, path length, D, R1: the order of the official code. gamma: the weight of R1, a number or a tensor."""
+def phases(run, reals, settings, device, gamma):
+    """G, path length, D, R1: the order of the official code. gamma: the weight of R1, a number or a tensor.
+
+    With `batch_gpu` every step adds up the gradients of so many images at a time. G, D and R1 come to those of the undivided batch: a
+    part holds whole groups of the minibatch statistic. The path length's moving mean, which its penalty depends on, moves with each part.
+    """
     s, G, D = settings, run.G, run.D
     batch, dtype = distributed.share(s["batch"]), getattr(torch, s["dtype"])
+    size = s.get("batch_gpu") or batch
     G_params, D_params = list(G.parameters()), list(D.parameters())
-    mapping, synthesis, critic = G.mapping, partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
-    path_length_penalty = lambda ws, noise, mean: losses.path_length_penalty(synthesis(ws), ws, noise, mean)
-    r1_penalty = lambda images: losses.r1_penalty(critic(images.requires_grad_()), images)
-    if compiled:
-        path_length_penalty, r1_penalty = partial(fast.path_length_penalty, synthesis), partial(fast.r1_penalty, critic)
-        mapping, synthesis, critic, path_length_penalty, r1_penalty = (
-            torch.compile(f, dynamic=False) for f in (mapping, synthesis, critic, path_length_penalty, r1_penalty))
+    synthesis, critic = partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
 
-    def latents(n):
-        """Mapped latents [n, num_ws, w_dim]; with probability 0.9 a second one takes over at a random layer."""
-        w1, w2 = mapping(torch.randn(2 * n, G.z_dim, device=device)).chunk(2)
+    def latents(n, size):
+        """Mapped latents [size, num_ws, w_dim] part by part, and the first w of each; with probability 0.9 a second latent takes over at a
+        random layer."""
+        z1, z2 = torch.randn(2 * n, G.z_dim, device=device).chunk(2)
         cutoff = torch.randint(1, G.num_ws, [], device=device)
         cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
-        return ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1
+        for pair in zip(parts(z1, size), parts(z2, size)):
+            w1, w2 = G.mapping(torch.cat(pair)).chunk(2)
+            yield ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1
 
-    def real_batch():
-        images = reals[torch.randint(len(reals), [batch], device=device)]
-        return images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+    def real_parts():
+        for index in parts(torch.randint(len(reals), [batch], device=device), size):
+            yield reals[index].contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
 
     def generator():
-        ws, w = latents(batch)
-        G.update_w_avg(w)
-        distributed.average([G.w_avg])
-        D.requires_grad_(False)                     # compiled code computes every gradient that could be asked for
-        loss = losses.generator_loss(critic(synthesis(ws))).mean()
+        found = []
+        D.requires_grad_(False)                     # or its weights' gradients were computed, too
+        run.G_opt.zero_grad(set_to_none=True)
+        for ws, w in latents(batch, size):
+            loss = losses.generator_loss(critic(synthesis(ws))).mean() * (size / batch)
+            loss.backward(inputs=G_params)
+            found.append((loss, w.detach().mean(dim=0, keepdim=True)))
         D.requires_grad_(True)
-        step(run.G_opt, loss, G_params)
-        return {"G_loss": loss}
+        loss, w = map(torch.stack, zip(*found))
+        G.update_w_avg(w.mean(dim=0))
+        distributed.average([G.w_avg])
+        step(run.G_opt, G_params)
+        return {"G_loss": loss.sum()}
 
     def path_length():
-        ws, _ = latents(max(batch // 2, 1))
-        noise = torch.randn(len(ws), 3, G.resolution, G.resolution, device=device)
-        penalty, mean = path_length_penalty(ws, noise, run.buffers["pl_mean"])
-        step(run.G_opt, penalty.mean() * s["pl_weight"] * s["pl_interval"], G_params)
+        n, part, mean, found = max(batch // 2, 1), max(size // 2, 1), run.buffers["pl_mean"], []
+        run.G_opt.zero_grad(set_to_none=True)
+        for ws, _ in latents(n, part):
+            noise = torch.randn(len(ws), 3, G.resolution, G.resolution, device=device)
+            with convolution.inputs_only():
+                penalty, mean = losses.path_length_penalty(synthesis(ws), ws, noise, mean.detach())
+            loss = penalty.mean() * (part / n)
+            (loss * s["pl_weight"] * s["pl_interval"]).backward(inputs=G_params)
+            found.append(loss)
+        step(run.G_opt, G_params)
         run.buffers["pl_mean"].copy_(mean.detach())
         distributed.average([run.buffers["pl_mean"]])
-        return {"path_length_penalty": penalty.mean(), "path_length": mean}
+        return {"path_length_penalty": torch.stack(found).sum(), "path_length": mean}
 
     def discriminator():
-        with torch.no_grad():
-            fakes = synthesis(latents(batch)[0])
-        real_logits, fake_logits = judge_both(critic, real_batch(), fakes)
-        loss = losses.discriminator_loss(real_logits, fake_logits).mean()
-        step(run.D_opt, loss, D_params)
-        return {"D_loss": loss, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
+        found = []
+        run.D_opt.zero_grad(set_to_none=True)
+        for images, (ws, _) in zip(real_parts(), latents(batch, size)):
+            with torch.no_grad():
+                fakes = synthesis(ws)
+            real_logits, fake_logits = judge_both(critic, images, fakes)
+            loss = losses.discriminator_loss(real_logits, fake_logits).mean()
+            (loss * (size / batch)).backward(inputs=D_params)
+            found.append(torch.stack([loss, real_logits.mean(), fake_logits.mean()]))
+        step(run.D_opt, D_params)
+        return dict(zip(("D_loss", "D_real", "D_fake"), torch.stack(found).mean(dim=0)))
 
     def r1():
-        penalty = r1_penalty(real_batch()).mean()
-        step(run.D_opt, penalty * gamma / 2 * s["r1_interval"], D_params)
-        return {"r1_penalty": penalty}
+        found = []
+        run.D_opt.zero_grad(set_to_none=True)
+        for images in real_parts():
+            with convolution.inputs_only():
+                penalty = losses.r1_penalty(critic(images.requires_grad_()), images).mean()
+            (penalty * (size / batch) * gamma / 2 * s["r1_interval"]).backward(inputs=D_params)
+            found.append(penalty)
+        step(run.D_opt, D_params)
+        return {"r1_penalty": torch.stack(found).mean()}
 
     steps = [Phase("generator", 1, generator), Phase("path_length", s["pl_interval"], path_length),
              Phase("discriminator", 1, discriminator), Phase("r1", s["r1_interval"], r1)]
@@ -130,10 +167,16 @@ def phases(run, reals, settings, device, gamma, compiled=False):
     return [phase for phase in steps if weights.get(phase.name, 1)]
 
 
-def step(optimizer, loss, parameters):
-    """Backpropagate into these parameters alone and let Adam move them; several processes move them alike."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward(inputs=parameters)
+def parts(batch, size, group_size=4):
+    """A batch [N, …] in parts of `size` that keep the strided groups of the minibatch statistic: sample i stays with those of i mod
+    (N / group_size). Half batches, which the path length takes, have no groups to keep."""
+    group = math.gcd(group_size, len(batch), size)
+    groups = batch.unflatten(0, (group, -1))
+    return [part.flatten(0, 1) for part in groups.split(size // group, dim=1)]
+
+
+def step(optimizer, parameters):
+    """Let Adam move these parameters by their gradients; several processes move them alike."""
     distributed.average([p.grad for p in parameters if p.grad is not None])
     optimizer.step()
 

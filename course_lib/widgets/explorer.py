@@ -7,6 +7,7 @@ bytes into one Image widget, so two runs give equal outputs and no figure flicke
 import asyncio
 import html
 import inspect
+import weakref
 from dataclasses import dataclass
 
 import ipywidgets
@@ -15,9 +16,9 @@ import traitlets
 from matplotlib.figure import Figure
 
 from .. import plots
+from .display import Display, close_widgets, hold
 
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-explorers: list["Explorer"] = []
+explorers: weakref.WeakSet["Explorer"] = weakref.WeakSet()       # those that are alive
 
 
 @dataclass
@@ -26,25 +27,21 @@ class redraw:
     text: str = "Draw again"
 
 
-class Explorer:
+class Explorer(Display):
     """A picture, its controls by name, and the function that draws it: `explorer.draw(psi=0.3)` gives PNG bytes."""
 
-    def __init__(self, render, alt: str, delay: float, controls: dict):
-        self.render, self.alt, self.delay, self.controls = render, alt, delay, controls
+    def __init__(self, render, alt: str, delay: float, controls: dict, specs=()):
+        super().__init__(alt, controls, specs)
+        self.render, self.delay, self._waiting = render, delay, None
         self.first = self.values()
         picture = render(**self.first)
         self.data, self.metadata = plots.bundle(picture, alt)
         close(picture)
         self.image = image_widget(self.draw(**self.first), self.metadata)
         self.message = ipywidgets.HTML()
-        self.view = ipywidgets.VBox([*controls.values(), self.image, self.message])
-        self.view.add_class("explorer")
-        self._waiting = None
-        for control in controls.values():
-            control.observe(lambda change: self._changed(), names="value")
-
-    def values(self) -> dict:
-        return {name: control.value for name, control in self.controls.items()}
+        self.show("explorer", self.image, self.message)
+        self.on_change(self._changed)
+        explorers.add(self)
 
     def draw(self, **values) -> bytes:
         """PNG bytes of the picture for these values; those not named keep the values that the explorer began with."""
@@ -71,9 +68,11 @@ class Explorer:
         except RuntimeError:
             self.update()
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        return {**self.data, WIDGET_VIEW: view}, self.metadata
+    def close(self) -> None:
+        if waiting := vars(self).get("_waiting"):
+            waiting.cancel()
+        explorers.discard(self)
+        super().close()
 
 
 def explorer(render, *, alt: str, delay: float = 0.0, **controls) -> Explorer:
@@ -86,15 +85,22 @@ def explorer(render, *, alt: str, delay: float = 0.0, **controls) -> Explorer:
     """
     if not controls:
         raise ValueError("explorer needs at least one control, such as psi=(0, 1, 0.1)")
-    made = Explorer(render, alt, delay, build(render, controls))
-    explorers.append(made)
+    made = Explorer(render, alt, delay, build(render, controls), controls.values())
+    hold(made)
     return made
 
 
 def build(function, controls: dict) -> dict:
     """The controls of `explorer` as widgets, each at the default of the function's argument of its name."""
     defaults = {name: p.default for name, p in inspect.signature(function).parameters.items() if p.default is not p.empty}
-    return {name: _control(name, spec, defaults.get(name)) for name, spec in controls.items()}
+    built = {}
+    try:
+        for name, spec in controls.items():
+            built[name] = _control(name, spec, defaults.get(name))
+    except ValueError:
+        close_widgets(control for name, control in built.items() if control is not controls[name])
+        raise
+    return built
 
 
 def error_text(error: Exception) -> str:

@@ -4,18 +4,22 @@ import asyncio
 import ipywidgets
 
 from .. import plots
-from .explorer import WIDGET_VIEW, build, close, error_text, image_widget
+from .display import Display, hold, weakly
+from .explorer import build, close, error_text, image_widget
 
 
-class Live:
+class Live(Display):
     """Frames from a generator, drawn one by one while the kernel stays free for other messages."""
 
-    def __init__(self, frames, alt: str, first: int, controls: dict):
-        self.frames, self.alt, self.controls = frames, alt, controls
-        self.shown, self.task = 0, None
+    def __init__(self, frames, alt: str, first: int, controls: dict, specs=()):
+        super().__init__(alt, controls, specs)
+        self.frames, self.shown, self.task = frames, 0, None
         self._source = frames(**self.values())
         for _ in range(first):
-            picture, text = next(self._source)
+            frame = next(self._source, None)
+            if frame is None:
+                raise ValueError(f"there are {self.shown} frames, and the first {first} are to be shown; yield more, or lower first")
+            picture, text = frame
             self.shown += 1
         self.data, self.metadata = plots.bundle(picture, alt)
         self.image = image_widget(plots.to_png(picture, level=1), self.metadata)
@@ -24,16 +28,10 @@ class Live:
         self.stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         self.again = ipywidgets.Button(description="From the start", icon="refresh")
         self.message = ipywidgets.HTML(text)
-        self.view = ipywidgets.VBox([*controls.values(), ipywidgets.HBox([self.start, self.stop, self.again]), self.image, self.message])
-        self.view.add_class("live")
-        self.start.on_click(lambda _: self.run())
-        self.stop.on_click(lambda _: self.halt())
-        self.again.on_click(lambda _: self.restart())
-        for control in controls.values():
-            control.observe(lambda change: self.restart(), names="value")
-
-    def values(self) -> dict:
-        return {name: control.value for name, control in self.controls.items()}
+        self.show("live", ipywidgets.HBox([self.start, self.stop, self.again]), self.image, self.message)
+        for button, method in ((self.start, self.run), (self.stop, self.halt), (self.again, self.restart)):
+            button.on_click(weakly(method))
+        self.on_change(self.restart)
 
     def run(self):
         """Go on in the kernel's event loop; between two frames the kernel answers buttons and sliders."""
@@ -42,8 +40,8 @@ class Live:
 
     def halt(self):
         """Stop after the present frame."""
-        if self.task:
-            self.task.cancel()
+        if task := vars(self).get("task"):
+            task.cancel()
 
     def restart(self):
         self.halt()
@@ -51,7 +49,8 @@ class Live:
         self.message.value = "Back at the start: press Go on."
 
     async def _run(self):
-        self.start.disabled, self.stop.disabled = True, False
+        start, stop = self.start, self.stop             # a preview that is closed meanwhile has none
+        start.disabled, stop.disabled = True, False
         try:
             for picture, text in self._source:
                 self.shown += 1
@@ -63,11 +62,12 @@ class Live:
         except Exception as error:
             self.message.value = error_text(error)
         finally:
-            self.task, self.start.disabled, self.stop.disabled = None, False, True
+            self.task, start.disabled, stop.disabled = None, False, True
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-        return {**self.data, WIDGET_VIEW: view}, self.metadata
+    def close(self):
+        """Stop after the present frame and close."""
+        self.halt()
+        super().close()
 
 
 def live(frames, *, alt: str, first: int = 1, **controls) -> Live:
@@ -79,4 +79,6 @@ def live(frames, *, alt: str, first: int = 1, **controls) -> Live:
     """
     if first < 1:
         raise ValueError(f"first must be at least 1, so that there is a picture to show, got {first}")
-    return Live(frames, alt, first, build(frames, controls))
+    made = Live(frames, alt, first, build(frames, controls), controls.values())
+    hold(made)
+    return made

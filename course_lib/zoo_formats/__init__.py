@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import torch
 
+from .. import commands
 from . import nvidia, rosinality, tensorflow, tensors
+from .missing import completed
 from .restricted import FormatError, Limits, parse
 
 TARGETS = "safetensors", "rosinality", "tensorflow"
@@ -19,11 +21,13 @@ DAMAGE = (KeyError, IndexError, EOFError, TypeError, AttributeError, RuntimeErro
 
 
 class Network(NamedTuple):
-    """One network: a kind of the zoo, tensors with the zoo's names, config for its builder, and how its maker built it."""
+    """One network: a kind of the zoo, tensors with the zoo's names, config for its builder, how its maker built it, and what the file
+    lacked and was made anew, in words."""
     kind: str
     tensors: dict
     config: dict
     built_with: dict
+    made: list = ()
 
 
 class Contents(NamedTuple):
@@ -90,7 +94,7 @@ def _contents(path, size, name, parts, expected):
 
 @guarded
 def _network(path, size, function):
-    return Network(*function(limits=Limits(size)))
+    return completed(Network(*function(limits=Limits(size))))
 
 
 @functools.partial(guarded, done="written", damage="its networks are damaged")
@@ -104,10 +108,6 @@ def export(path, networks, target, drop_clamp=False):
         content = rosinality.checkpoint(networks, drop_clamp)
     else:
         raise FormatError(f'"{target}" is no format; choose one of {", ".join(TARGETS)}')
-    with open(path, "xb") as file:
-        try:
-            file.write(content) if target == "tensorflow" else torch.save(content, file)
-        except BaseException:
-            path.unlink()
-            raise
+    with commands.writing(path) as partial:
+        partial.write_bytes(content) if target == "tensorflow" else torch.save(content, partial)
     return path

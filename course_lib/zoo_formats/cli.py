@@ -1,21 +1,20 @@
 """python -m course_lib.zoo: what a file of networks holds, and the same networks in another format."""
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from .. import zoo
+from .. import commands, zoo
 from . import TARGETS, export, guarded, one_line
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m course_lib.zoo", description=__doc__.partition(": ")[2].capitalize(),
-                                     epilog="Files are read without importing or running anything that they hold.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="info | convert")
-    info = commands.add_parser("info", help="say what a file holds", description="Say what a file holds.")
+    parser = commands.Parser(prog="python -m course_lib.zoo", description=__doc__.partition(": ")[2].capitalize(),
+                             epilog="Files are read without importing or running anything that they hold.")
+    add = parser.add_subparsers(dest="command", required=True, metavar="info | convert", help="see --help of each").add_parser
+    info = add("info", help="say what a file holds", description="Say what a file holds.")
     info.add_argument("file", metavar="FILE", help=".pkl of NVIDIA (PyTorch or TensorFlow), .pt of rosinality, or .safetensors")
-    change = commands.add_parser("convert", help="write a file's networks in another format", description="""Write the
-        networks of one or several files in another format. No existing file is overwritten.""")
+    change = add("convert", help="write a file's networks in another format", description="Write the networks "
+                 "of one or several files in another format. No existing file is overwritten.")
     change.add_argument("source", metavar="IN", nargs="+", help="files to read; of a second one the missing parts are taken")
     change.add_argument("out", metavar="OUT", help="the file to write")
     change.add_argument("--to", choices=TARGETS, required=True, help="safetensors: one network, for this library. rosinality: "
@@ -24,10 +23,11 @@ def main(arguments=None):
                         "(the averaged generator if not given)")
     change.add_argument("--drop-clamp", action="store_true", help="leave conv_clamp out where the format has no place for it")
     options = parser.parse_args(arguments)
-    try:
-        describe(options.file) if options.command == "info" else convert(options)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {one_line(error, 600)}")
+    with commands.sentences(parser.prog):
+        try:
+            describe(options.file) if options.command == "info" else convert(options)
+        except (ValueError, OSError) as error:      # which may quote the file
+            sys.exit(f"error: {one_line(commands.said(error) if isinstance(error, OSError) else error, 600)}")
 
 
 def describe(path):
@@ -48,9 +48,10 @@ def checked(path, network):
 def summary(path, part, network):
     """What `info` says about one network; the tensors of a GAN must fit together."""
     known = network[0] in zoo.GANS
-    kind, tensors, config, built_with = checked(path, network) if known else network
+    kind, tensors, config, built_with, made = checked(path, network) if known else network
     count = sum(t.numel() for t in tensors.values())
     lines = [f"  {part}: {kind[:80]}, {sizes(tensors) if known else ''}{count:,} numbers in {len(tensors)} tensors"]
+    lines += [f"    made anew, for the file lacks it: {what}" for what in made]
     options = {"config": config, "built with": built_with}
     return lines + [f"    {name}: {json.dumps(values)[:1000]}" for name, values in options.items() if values]
 
@@ -67,19 +68,21 @@ def sizes(tensors):
 
 def convert(options):
     networks, out = {}, Path(options.out)
+    commands.try_output(out)
     for source in options.source:
         contents = zoo.contents(source)
         networks = {part: checked(source, contents.read(part)) for part in contents.parts} | networks
+    for part, network in networks.items():
+        for what in network.made:
+            print(f"{part}: the file lacks {what}: made anew", file=sys.stderr)
     if "G_ema" not in networks and "G" in networks:
         networks["G_ema"] = networks.pop("G")
-    if out.exists():
-        raise FileExistsError(f"{out} exists already; choose another name")
     if options.to != "safetensors":
         export(out, networks, options.to, options.drop_clamp)
     else:
         part = options.part or next(part for part in ("G_ema", "D") if part in networks)
         if part not in networks:
             raise ValueError(f"there is no {part} in {', '.join(options.source)}; there is {', '.join(networks)}")
-        kind, tensors, config, _ = networks[part]
+        kind, tensors, config = networks[part][:3]
         zoo.save(out, tensors, kind, config=config)
     print(f"wrote {out} ({out.stat().st_size:,} bytes)")

@@ -27,14 +27,17 @@ def _squeeze(t, n):
     return t.reshape(t.shape[n:])
 
 
+ANEW = "noise_const", "w_avg"       # what a file may lack (`missing`)
+
+
 def read(theirs, pairs):
-    """Our tensors from theirs. Every one of theirs must be used."""
-    missing = sorted(name for _, name, _ in pairs if name not in theirs)
+    """Our tensors from theirs. Every one of theirs must be used, and only those in ANEW may be missing."""
+    missing = sorted(name for ours, name, _ in pairs if name not in theirs and not ours.endswith(ANEW))
     extra = sorted(theirs.keys() - {name for _, name, _ in pairs})
     if missing or extra:
         raise FormatError(f"its tensors are not those of a StyleGAN2 network: missing {missing[:3]}, unknown {_cut(extra)}")
     try:
-        return {ours: FORMS[form][0](theirs[name].float()).contiguous() for ours, name, form in pairs}
+        return {ours: FORMS[form][0](theirs[name].float()).contiguous() for ours, name, form in pairs if name in theirs}
     except RuntimeError as error:
         raise FormatError(f"a tensor in it has a wrong shape ({str(error)[:80]})") from None
 

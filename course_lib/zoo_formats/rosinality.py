@@ -1,10 +1,9 @@
-"""StyleGAN2 in the layout of rosinality/stylegan2-pytorch: a .pt file with g_ema, g, d and latent_avg.
+"""StyleGAN2 in the layout of rosinality/stylegan2-pytorch: a .pt file with g_ema, g, d and latent_avg. Early ones hold no constant noise.
 
 The file is read by `tensors`, so that options and optimizers in it stay inert; what is written, `torch.load` reads with
 weights_only=True.
 """
 import torch
-import torch.nn.functional as F
 
 from .. import ops
 from . import layouts
@@ -36,30 +35,15 @@ def convert(state, limits, storages, latent_avg=None):
     blocks = layouts.count(theirs, r"to_rgbs\.\d+\.bias")
     layers = layouts.mapping_layers(layouts.count(theirs, r"style\.\d+\.weight"))
     tensors = layouts.read(theirs, layouts.rosinality_generator(sizes(blocks), layers))
-    average = mean_latent(tensors, layers) if latent_avg is None else tensor(latent_avg, limits, storages)
-    return "stylegan2-G", tensors | {"mapping.w_avg": average.float().reshape(-1)}, {}, {}
+    if latent_avg is not None:
+        tensors["mapping.w_avg"] = tensor(latent_avg, limits, storages).float().reshape(-1)
+    return "stylegan2-G", tensors, {}, {}
 
 
 def sizes(blocks):
     if blocks > 8:
         raise FormatError(f"it has {blocks + 1} resolutions; StyleGAN2 networks have 9 at most")
     return [4 << i for i in range(blocks + 1)]
-
-
-def mean_latent(tensors, layers, n=4096):
-    """The mean w of n latents. Training checkpoints do not store it, and their scripts estimate it in this way too."""
-    z_dim, generator = tensors["mapping.fc0.weight"].shape[1], torch.Generator().manual_seed(0)
-    widest = max(max(tensors[f"mapping.fc{i}.weight"].shape) for i in range(layers))
-    if widest > 4096:
-        raise FormatError(f"its mapping layers are {widest:,} wide; those of StyleGAN2 are 512, and at most 4,096 are read")
-    total, chunk = 0, min(n, 2 ** 22 // widest)
-    for start in range(0, n, chunk):
-        w = ops.pixel_norm(torch.randn(min(chunk, n - start), z_dim, generator=generator))
-        for i in range(layers):
-            weight, bias = tensors[f"mapping.fc{i}.weight"], tensors[f"mapping.fc{i}.bias"]
-            w = ops.leaky_relu(F.linear(w, weight * ops.equalized_scale(weight.shape, 0.01), bias * 0.01))
-        total = total + w.sum(dim=0)
-    return total / n
 
 
 def checkpoint(networks, drop_clamp=False):
@@ -73,11 +57,14 @@ def checkpoint(networks, drop_clamp=False):
                               "features exceed it. Drop it knowingly with --drop-clamp (drop_clamp=True)")
         layers = layouts.count(tensors, r"mapping\.fc\d+\.weight")
         if kind == "stylegan2-G":
-            size = layouts.resolutions(tensors, r"synthesis\.b(\d+)\.")
+            size, colors = layouts.resolutions(tensors, r"synthesis\.b(\d+)\."), len(tensors["synthesis.b4.torgb.bias"])
             pairs, kernels = layouts.rosinality_generator(size, layers), layouts.rosinality_kernels(size)[0]
         else:
             size = layouts.resolutions(tensors, r"b(\d+)\.")
+            colors = tensors[f"b{size[-1]}.fromrgb.weight"].shape[1]
             pairs, kernels = layouts.rosinality_discriminator(size), layouts.rosinality_kernels(size)[1]
+        if colors != 3:
+            raise FormatError(f"rosinality's code knows images of 3 channels; this network's have {colors}")
         found[PARTS[part]] = layouts.write(tensors, pairs) | kernels
         if kind == "stylegan2-G" and "latent_avg" not in found or part == "G_ema":
             found["latent_avg"] = tensors["mapping.w_avg"].float().clone()

@@ -91,6 +91,8 @@ def convert(record, limits, generator=None):
         kind = "stylegan-D"
     theirs = {name: t for name, t in variables(record, limits).items() if name.rpartition("/")[2] != "lod"}
     if kind in GROWING:
+        if number(kwargs.get("label_size", 0), limits) or "mapping/LabelConcat/weight" in theirs:
+            raise FormatError("a class-conditional network of PGGAN or StyleGAN is not supported; those of StyleGAN2 are")
         return kind, *_growing(kind, theirs), plain(kwargs, limits)
     for name, value in SUPPORTED.items():
         if plain(kwargs.get(name, value), limits) != value:
@@ -116,12 +118,28 @@ def convert(record, limits, generator=None):
 
 def _growing(kind, theirs):
     """Tensors and config of PGGAN and StyleGAN; a network without memory shows first whether the shapes agree."""
+    lacking = []
     if kind == "stylegan-G":
         theirs = {re.sub("^(mapping|synthesis)/", r"G_\1/", name): t for name, t in theirs.items()}
+        blanks = _blanks(theirs)
+        lacking = [ours for theirs_name, (ours, _) in blanks.items() if theirs_name not in theirs]
+        theirs = {name: blank for name, (_, blank) in blanks.items()} | theirs
     with torch.device("meta"):
         GROWING[kind]({name: t.to("meta") for name, t in theirs.items()})
     network = GROWING[kind](theirs)
-    return network.state_dict(), {"fused": network.fused} if kind == "pggan-D" else {}
+    tensors = {name: t for name, t in network.state_dict().items() if name not in lacking}
+    return tensors, {"fused": network.fused} if kind == "pggan-D" else {}
+
+
+def _blanks(theirs):
+    """{variable: (our name, zeros)} for the constant noise and the mean of W of StyleGAN, which a file may lack."""
+    sizes = layouts.resolutions(theirs, r"G_synthesis/(\d+)x\1/")
+    if len(sizes) > 9:
+        raise FormatError(f"it has {len(sizes)} resolutions; StyleGAN networks have 9 at most")
+    found = {f"G_synthesis/noise{i}": (f"synthesis.b{r}.conv{i % 2}.noise_const", torch.zeros(1, 1, r, r))
+             for i, r in ((i, sizes[i // 2]) for i in range(2 * len(sizes)))}
+    last = theirs[f"G_mapping/Dense{layouts.count(theirs, r'G_mapping/Dense[0-9]+/bias') - 1}/bias"]
+    return found | {"dlatent_avg": ("mapping.w_avg", torch.zeros(len(last)))}
 
 
 def write(networks):
