@@ -80,6 +80,7 @@ def problems(notebook: nbformat.NotebookNode) -> list[str]:
     for number, cell in enumerate(notebook.cells):
         if cell.cell_type == "markdown":
             found += [f"cell {number}: an image in the text has no alt text" for _ in images_without_alt(cell.source)]
+            found += [f"cell {number}: {problem}" for problem in broken_blocks(cell.source)]
             continue
         count += 1
         if cell.execution_count != count:
@@ -106,9 +107,27 @@ def _output_problems(output):
             yield "an image in HTML has no alt text"
 
 
+def broken_blocks(text: str) -> list[str]:
+    """What re-wrapping leaves of blocks: ``` in the middle of a line or with text behind it (a language may follow the ``` that opens
+    code), and code, formulas and <details> that are not closed."""
+    found, inside = [], False
+    for line in text.splitlines():
+        if "```" in line:
+            alone = re.fullmatch(r"[> ]*```" + ("" if inside else r"[\w+-]*") + r"\s*", line)
+            found += [] if alone else [f"a code fence is joined with text: {line.strip()[:60]}"]
+            inside = inside != bool(alone or line.count("```") % 2)
+    prose = without_code(text)
+    pairs = {"code fence": inside, "formula": prose.count("$$") % 2, "<details>": prose.count("<details") != prose.count("</details>")}
+    return found + [f"a {name} is not closed" for name, broken in pairs.items() if broken]
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+
+
 def images_without_alt(text: str) -> list[str]:
     """The images of a Markdown or HTML text that have no alt text; code is left out."""
-    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)
+    text = without_code(text)
     tags = [tag for tag in re.findall(r"<img\b[^>]*>", text) if not re.search(r"\balt\s*=\s*[\"'][^\"']*\w", tag)]
     return tags + re.findall(r"!\[\s*\]\([^)]*\)", text)
 

@@ -1,24 +1,23 @@
-"""Makes your own copy of the lessons in learn/, which git ignores. A copy that exists is never touched.
+"""Makes your own copy of the lessons in learn/, which git ignores: without outputs, so that you predict before you see.
+A copy that exists is never touched; where its lesson has changed since, that is said.
 
     python notebooks/learn.py
 """
-import shutil
-from pathlib import Path
+import sys
 
-HERE = Path(__file__).parent
-LEARN = HERE.parent / "learn"
+from course_lib.lessons import copy_missing, outdated
 
 
-def copy_missing(source: Path = HERE, target: Path = LEARN) -> list[str]:
-    """Copy the notebooks that `target` lacks; returns their names."""
-    target.mkdir(exist_ok=True)
-    missing = [p for p in sorted(source.glob("*.ipynb")) if not (target / p.name).exists()]
-    for path in missing:
-        shutil.copyfile(path, target / path.name)
-    return [p.name for p in missing]
+def main():
+    try:
+        added, old = copy_missing(), outdated()
+    except OSError as error:
+        sys.exit(f"The lessons could not be copied: {error}")
+    print("Added to learn/: " + ", ".join(added) if added else "learn/ holds every lesson; nothing was changed.")
+    if old:
+        print("Changed since your copy was made: " + ", ".join(old) + ". Your copies stay as they are.")
+    print("To get a lesson anew, rename or delete its notebook in learn/ and run this again.")
 
 
 if __name__ == "__main__":
-    added = copy_missing()
-    print("Added to learn/: " + ", ".join(added) if added else "learn/ holds every lesson; nothing was changed.")
-    print("To begin a lesson anew, delete its notebook in learn/ and run this again.")
+    main()

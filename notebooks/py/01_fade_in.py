@@ -19,11 +19,11 @@
 #
 # - look at the stages of a trained PGGAN, and put an untrained block on top of one;
 # - write **fade_in**, which mixes two resolutions by α, and run it in the generator;
-# - write the **fade of the reals**, without which the critic would win at once, and the **schedule** of growth;
+# - write the **fade of the reals**, without which the discriminator would win at once, and the **schedule** of growth;
 # - switch a block on at once, live, and in a training run;
 # - see what growing saves, and what it does not do here.
 #
-# About 60 minutes. You need lesson 00.
+# 100–120 minutes. You need lesson 00.
 
 # %%
 import json
@@ -38,8 +38,8 @@ from course_lib.training import schedule
 
 torch.manual_seed(0)
 ex = exercises.lesson("01")
-COLOR = dict(zip(("grown", "switched", "full size"), plots.COLORS))
-COLOR |= {"α rises": COLOR["grown"], "at once": COLOR["switched"]}
+COLOR = dict(zip(("grown", "at once", "full size"), plots.COLORS))
+COLOR["α rises"] = COLOR["grown"]
 
 # %% [markdown]
 # ## The problem
@@ -50,24 +50,26 @@ COLOR |= {"α rises": COLOR["grown"], "at once": COLOR["switched"]}
 full = portraits.render(portraits.sample_attributes(8, seed=5), 64)
 sizes = (4, 8, 16, 32, 64)
 enlarged = lambda images: ops.upscale2d(images, 64 // images.shape[-1])
-plots.show(plots.image_grid(torch.cat([enlarged(ops.downscale2d(full, 64 // r)) for r in sizes]), columns=8, scale=1,
+plots.show(plots.image_grid(torch.cat([enlarged(ops.downscale2d(full, 64 // r)) for r in sizes]), columns=8, scale=2,
                             labels=[f"{r} px" for r in sizes]),
            alt="Eight portraits at 4, 8, 16, 32 and 64 pixels, enlarged to one size: at 4 and 8 pixels a head before a background, "
                "at 16 hair and clothes, from 32 on faces.")
 
 # %% [markdown]
-# > **Predict.** You are the critic and have to tell generated portraits from real ones. At which size is that easiest, and why is
-# > that bad for the generator?
+# > **Predict.** You are the discriminator and have to tell generated portraits from real ones. At which size is that easiest, and
+# > why is that bad for the generator?
 #
 # <details><summary><b>Answer</b></summary>
 #
 # At 64 pixels: every hair and every edge can be wrong. At 4 pixels there is little to see but colours. The generator learns from
-# the critic's gradient. A critic that has found one sure sign says nothing about all the rest. So at full size the generator has
-# to learn everything at once from a critic that is far ahead of it; the authors add that large images force small batches.
+# the discriminator's gradient. A discriminator that has found one sure sign says nothing about all the rest. So at full size the
+# generator has to learn everything at once from a discriminator that is far ahead of it; the authors add that large images force
+# small batches (§1).
 # </details>
 #
-# PGGAN asks for one thing after the other. It trains a generator and a critic at 4 pixels, then gives both a block for 8 pixels,
-# and so on; all layers go on learning. Here is the generator at the end of each stage, always for the same eight latents $z$.
+# PGGAN asks for one thing after the other. It trains a generator and a discriminator at 4 pixels, then gives both a block for 8
+# pixels, and so on; all layers go on learning. Here is the generator at the end of each stage, always for the same eight latents
+# $z$.
 
 # %%
 names = {4: "4", 8: "8", 16: "16", 32: "32", 64: "G"}
@@ -80,17 +82,32 @@ def draw(network, z=z, alpha=None):
     return network(z, alpha=alpha)
 
 
-plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[r])) for r in sizes]), columns=8, scale=1, labels=[f"{r} px" for r in sizes]),
-           alt="The pictures of eight latents in the stages from 4 to 64 pixels: each stage keeps the person of the one "
-               "before, roughly, and adds to it.")
-for r in sizes[1:]:
-    small = ops.downscale2d(draw(stages[r]))
-    alike = torch.corrcoef(torch.stack([small.flatten(), draw(stages[r // 2]).flatten()]))[0, 1]
-    print(f"{r:2d} px, averaged down to {r // 2:2d} px: correlation with the stage before {alike:.2f}")
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[r])) for r in sizes]), columns=8, scale=2, labels=[f"{r} px" for r in sizes]),
+           alt="The pictures of eight latents in the stages from 4 to 64 pixels: pose and outline mostly stay from one stage to the next; "
+               "hair, glasses, clothes and backgrounds often change.")
 
 # %% [markdown]
-# A latent mostly keeps its person from one stage to the next, because the layers below stay. How α got into this is what comes
-# now.
+# How much of a portrait stays? Average the images of a stage down to the size of the stage before, and compare them with what
+# that stage draws: of the same latent, and of others.
+
+# %%
+many = torch.randn(64, z.shape[1], generator=torch.Generator().manual_seed(3))
+of_stage = {r: torch.cat([draw(stages[r], part) for part in many.split(32)]) for r in sizes}
+alike = lambda a, b: torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
+print("                                  correlation with the stage before       its own latent is the nearest\n"
+      "                                  same latent       another latent         of 64 in")
+for r in sizes[1:]:
+    now, before = ops.downscale2d(of_stage[r]), of_stage[r // 2]
+    nearest = torch.cdist(now.flatten(1), before.flatten(1)).argmin(dim=1)
+    own = (nearest == torch.arange(len(many))).float().mean()
+    print(f"{r:2d} px, averaged down to {r // 2:2d} px {alike(now, before):14.2f}{alike(now, before.roll(1, 0)):19.2f}"
+          f"{100 * own:22.0f} %")
+
+# %% [markdown]
+# Because the layers below stay, a latent keeps much of its picture from one stage to the next, above all the outline and the
+# broad distribution of light and dark. But it does not keep everything: hair, glasses, clothes and backgrounds change in many
+# columns, and where the percentage is below 100, some latents look more like another latent's old picture than like their own.
+# How α got into this is what comes now.
 #
 # ## A new block, at once
 #
@@ -108,30 +125,30 @@ def with_a_new_block(resolution):
 
 
 new = {r: with_a_new_block(r) for r in sizes[1:]}
-plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64], alpha=1)]), columns=8, scale=1,
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64], alpha=1)]), columns=8, scale=2,
                             labels=["32 px", "new block"]),
            alt="Above the portraits of the 32 pixel stage, below what an untrained block makes of their features: false colours, in "
                "which outlines of the portraits remain.")
 
 # %% [markdown]
 # The outlines are still there, for even a random block passes on what it gets. But the colours are gone, because with a new block
-# comes a new layer that turns features into RGB. The critic has a new block as well. Now both take large steps to put their new
-# layers in order, and the gradients of these steps run through all the layers below.
+# comes a new layer that turns features into RGB. The discriminator has a new block as well. Now both take large steps to put their
+# new layers in order, and the gradients of these steps run through all the layers below.
 #
 # ## The fade
 #
-# So keep the old way to RGB for a while, and mix. Let $\text{RGB}_{32}$ and $\text{RGB}_{64}$ be the layers that turn the
+# So keep the previous layer to RGB for a while, and mix. Let $\text{RGB}_{32}$ and $\text{RGB}_{64}$ be the layers that turn the
 # features of a block into colours:
 #
 # $$\text{image} = (1-\alpha)\cdot \text{up}\big(\text{RGB}_{32}(x_{32})\big) + \alpha\cdot\text{RGB}_{64}(x_{64})
 # \qquad\text{(PGGAN, Fig. 2)}$$
 #
-# $\text{up}$ repeats every pixel in both directions. At $\alpha = 0$ the network draws what it drew before, and the new block is
-# not heard at all. Then α rises to 1 in a straight line over 600,000 images, and the old way is thrown away.
+# $\text{up}$ repeats every pixel in both directions. At $\alpha = 0$ the network draws what it drew before, and the new block has
+# no effect. Then α rises to 1 in a straight line over 600,000 images, and the previous toRGB is thrown away.
 #
-# The critic mirrors this. (*Critic* is what a discriminator is called when its last number is not squeezed into a probability;
-# lesson 02 has its loss.) While it fades, it looks at the image twice: through its new block, and, averaged down, through its old
-# way in:
+# The discriminator mirrors this. (PGGAN's is a *critic*: its last number is not turned into a probability. Lesson 02 has its
+# loss, and from here on this lesson uses that word.) While it fades, it looks at the image twice: through its new block, and,
+# averaged down, through its previous fromRGB:
 #
 # $$h_{32} = (1-\alpha)\cdot \text{fromRGB}_{32}\big(\text{down}(\text{image})\big) + \alpha\cdot\text{block}_{64}\big(\text{fromRGB}_{64}(\text{image})\big)$$
 #
@@ -167,10 +184,10 @@ plots.show(plots.image_grid(strip.flatten(0, 1), columns=5, scale=2, titles=[f"�
 
 # %%
 plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[16])), *(enlarged(draw(stages[32], alpha=alpha)) for alpha in (0, 0.5, 1))]),
-                            columns=8, scale=1, labels=["stage 16", "stage 32, α = 0", "α = 0.5", "α = 1"]),
+                            columns=8, scale=2, labels=["stage 16", "stage 32, α = 0", "α = 0.5", "α = 1"]),
            alt="The 16 pixel stage's portraits, and the finished 32 pixel stage at α = 0, 0.5 and 1: at α = 0 the same people in "
                "glaring, oversaturated colours, at α = 1 natural ones.")
-print("deviation of all pixel values      " + "".join(f"  α = {alpha:<4}" for alpha in (0, 0.25, 0.5, 0.75, 1)))
+print("standard deviation of the pixels   " + "".join(f"  α = {alpha:<4}" for alpha in (0, 0.25, 0.5, 0.75, 1)))
 for r in sizes[1:]:
     print(f"the {r:2d} px generator (its α is {stages[r].alpha:.2f})  " + "".join(
         f"{draw(stages[r], alpha=alpha).std():9.2f}" for alpha in (0, 0.25, 0.5, 0.75, 1)))
@@ -179,11 +196,11 @@ print(f"portraits of the world             {full.std():9.2f}")
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# You get the same people in glaring colours, with two to four times the deviation. Towards the end of its fade $\text{RGB}_{16}$
-# was heard only with the small weight $1-\alpha$: what it adds has to be loud to be heard, and nobody minds. Since then nobody
-# has corrected it at all, while the layers below went on learning. And in the middle of a fade both ways share the work, so
-# neither is right alone. So α is no slider for your taste: a network is right at the α that it is trained with at that moment,
-# and near it.
+# You get similar people in glaring colours, with two to four times the standard deviation. Towards the end of its fade
+# $\text{RGB}_{16}$ counted only with the small weight $1-\alpha$, so the loss hardly held its values down. Since then it has not
+# been trained at all, while the layers below went on learning. And in the middle of a fade both layers share the work, so neither
+# is right alone. So α is no slider for your taste: a network is right at the α that it is trained with at that moment, and near
+# it.
 # </details>
 #
 # Move α yourself, at every transition and in the moments of it: at the start of the fade, with an untrained block; long after its
@@ -222,7 +239,8 @@ bank = torch.randn(64, z.shape[1], generator=torch.Generator().manual_seed(2))
 training = json.loads((zoo.DATA / "results" / "pggan-portraits-64-training.json").read_text())
 plan = {key: training["settings"][key] for key in ("stable", "fade")}
 sharp = portraits.render(portraits.sample_attributes(128, seed=6), 64)
-print("deviation of pixels: of the network / of portraits faded alike\n        finished, α = 1   fading, α = 0.5   the fading one is like the finished one at")
+print("standard deviation of the pixels: of the network / of portraits faded alike\n"
+      "        finished, α = 1   fading, α = 0.5   the fading one is like the finished one at")
 for r in fading:
     reals = ops.downscale2d(sharp, 64 // r) if r < 64 else sharp
     faded = ops.fade_reals(reals, 0.5).std()
@@ -310,10 +328,10 @@ plots.show(fig, alt=f"Above the resolution, which doubles every {(plan['stable']
 # %% [markdown]
 # ### Exercise 3 · growing
 #
-# Return `(resolution, α)` after `images` images, as Python numbers. From `start` on every resolution trains for `stable` images
-# at α = 1, then the doubled one fades in over `fade` images. While it fades in, return the *new* resolution. At `resolution`
-# growth ends and α stays 1. `fade` may be 0, for a network whose blocks are switched on at once. At the very image where a fade
-# begins, the old resolution with α = 1 and the new one with α = 0 draw the same, and both are right.
+# Return `(resolution, α)` after `images` images, as Python numbers, the resolution as an integer. From `start` on every resolution
+# trains for `stable` images at α = 1, then the doubled one fades in over `fade` images. While it fades in, return the *new*
+# resolution. At `resolution` growth ends and α stays 1. `fade` may be 0, for a network whose blocks are switched on at once. At
+# the very image where a fade begins, the old resolution with α = 1 and the new one with α = 0 draw the same, and both are right.
 
 # %%
 def growing(images, resolution, start=4, stable=600_000, fade=600_000):
@@ -343,87 +361,89 @@ print(f"1024 px with α = 1 after {whole / 1e6:.1f} million images; {100 * small
 #
 # ## The jolt, live
 #
-# What does a new block do to the picture, and to the layers below? Take the stage of 8 pixels, put a new block for 16 on top, and
-# train it for 48 steps: once with α = 1 at once, once with an α that rises by 1/256 a step. A critic would take too long here. In
-# its place stands a teacher: the squared difference from what the *finished* stage of 16 pixels draws of the same $z$, faded in
-# as reals are. The error is measured on other latents, at 8 pixels, twice: of the picture, and of what the *old* way to RGB still
-# draws (α = 0), which tells how far the layers below have come away from what they knew.
+# What does a new block do to the picture? Take the stage of 8 pixels, put a new block for 16 on top, and train it for 256 steps:
+# once with α = 1 at once, once with an α that rises from 0 to 1 in these 256 steps. A critic would take too long here. In its place
+# stands a teacher: the squared difference from what the *finished* stage of 16 pixels draws of the same $z$, faded in as reals
+# are. The error is the root mean square difference from the teacher's images of eight other latents.
+#
+# > **Predict.** Both end at α = 1. Which of the two draws better then?
 
 # %%
 teacher = stages[16]
-target = draw(teacher, bank)
-known = ops.downscale2d(draw(teacher))
-error = lambda images: (ops.downscale2d(images) - known).square().mean().sqrt().item()
+target, wanted = draw(teacher, bank), draw(teacher)
+error = lambda images: (images - wanted).square().mean().sqrt().item()
 
 
-def train(alpha_at, steps=48, batch=4):
-    """Before every step and after the last: the pictures of z, their error at 8 pixels, and that of the old way to RGB."""
+def train(alpha_at, steps=256, batch=4):
+    """The images of z before every eighth step and after the last."""
     network = with_a_new_block(16).requires_grad_()
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99))
-    pictures, errors, old = [], [], []
+    pictures = {}
     for step in range(steps + 1):
-        alpha = alpha_at(step)
-        pictures.append(draw(network, z, alpha))
-        errors.append(error(pictures[-1]))
-        old.append(error(draw(network, z, 0)))
-        chosen = torch.arange(batch) + step * batch % len(bank)
+        alpha, chosen = alpha_at(step), (torch.arange(batch) + step * batch) % len(bank)
+        if step % 8 == 0:
+            pictures[step] = draw(network, z, alpha)
         loss = (network(bank[chosen], alpha=alpha) - ops.fade_reals(target[chosen], alpha)).square().mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
-    return pictures, errors, old
+    return pictures
 
 
 ways = {"at once": train(lambda step: 1.0), "α rises": train(lambda step: step / 256)}
 
 # %%
 def both(step=0):
-    images = torch.cat([pictures[step][:5] for pictures, _, _ in ways.values()])
+    images = torch.cat([pictures[step][:5] for pictures in ways.values()])
     return plots.image_grid(enlarged(images), columns=5, scale=2, labels=list(ways))
 
 
-shown = (0, 1, 4, 16, 48)
-plots.show(plots.image_grid(enlarged(torch.stack([pictures[step][i] for pictures, _, _ in ways.values() for i in (1, 3) for step in shown])),
+shown = (0, 8, 32, 128, 256)
+plots.show(plots.image_grid(enlarged(torch.stack([pictures[step][i] for pictures in ways.values() for i in (1, 3) for step in shown])),
                             columns=5, scale=2, labels=[name for name in ways for _ in range(2)], titles=[f"step {step}" for step in shown]),
-           alt="Two portraits after 0, 1, 4, 16 and 48 steps: switched at once they begin in false colours and are still blurred at the "
-               "end; with a rising α they stay what they were.")
+           alt="Two portraits after 0, 8, 32, 128 and 256 steps: switched at once they begin in false colours; with a rising α they "
+               "change slowly. At the end, at α = 1 both, the two ways look alike: blurred, in similar colours.")
 fig, ax = plt.subplots()
-for name, (_, errors, old) in ways.items():
-    ax.plot(errors, color=COLOR[name], label=name)
-    ax.plot(old, color=COLOR[name], linestyle=":", label=f"{name}, old way")
-mean_picture = (known - known.mean(dim=0)).square().mean().sqrt().item()
-ax.axhline(mean_picture, color="#888888", linestyle="--", linewidth=1, label="the mean picture")
-ax.set(xlabel="steps", ylabel="error at 8 pixels", ylim=(0, None))
+for name, pictures in ways.items():
+    ax.plot(list(pictures), [error(images) for images in pictures.values()], color=COLOR[name], label=name)
+mean_picture = (wanted - wanted.mean(dim=0)).square().mean().sqrt().item()
+ax.axhline(mean_picture, color="#888888", linestyle="--", linewidth=1, label="the mean of the eight images")
+ax.set(xlabel="steps", ylabel="error", ylim=(0, None))
 ax.legend()
-plots.show(fig, alt="The error at 8 pixels over the steps: switched at once it starts high and falls, and the old way's rises; with a "
-                    "rising α both stay low.")
-last = lambda values: sum(values[-16:]) / 16
-print("error at 8 pixels         of the picture           of the old way\n                        first   last 16 steps   first   last 16 steps")
-for name, (_, errors, old) in ways.items():
-    print(f"{name:20s}{errors[0]:9.2f}{last(errors):13.2f}{old[0]:11.2f}{last(old):13.2f}")
-print(f"the mean picture    {mean_picture:9.2f}")
+plots.show(fig, alt="The error over the steps: switched at once it starts high and falls; with a rising α it stays low. At the end "
+                    "both are about equal.")
+for name, pictures in ways.items():
+    print(f"{name:8s} error at the start {error(pictures[0]):.2f}, at the end {error(pictures[256]):.2f}")
+print(f"the mean of the eight images      {mean_picture:.2f}")
+assert abs(error(ways["at once"][256]) - error(ways["α rises"][256])) < 0.03
 
 # %%
-widgets.explorer(both, step=(0, 48),
+longer = json.loads((zoo.DATA / "results" / "fade.json").read_text())
+print(f"{longer['command']}: the same with two seeds of the new block, {longer['seeds']}; error at the end")
+for name, seeds in longer["runs"].items():
+    print(f"{name:8s} " + " and ".join(f"{errors[-1]:.2f}" for errors in seeds.values()))
+
+# %%
+widgets.explorer(both, step=(0, 256, 8),
                  alt="Five portraits at the step of the slider, above with the block switched on at once, below with a rising α.")
 
 # %% [markdown]
-# Switched at once, the picture is lost, and 48 steps later the network draws no better than the mean picture. What its lower
-# layers know (dotted) suffers as well, though not much in so few steps. With a rising α the portraits stay, and the new block
-# learns under a small weight. (It also takes longer to be of use: after 48 steps α is still below a fifth. And a squared
-# difference is kinder than a critic, which changes along with the generator.)
+# Switched at once, the picture is lost, and comes back slowly. With a rising α the error stays where it was, while the pictures
+# pass from the previous toRGB to the new block, and blur. But once α has come to 1, both draw equally well, and with another seed
+# it is the same. So the fade removes the transient, and not more. (A teacher does not change along with the generator, as a
+# critic does; what happens with a critic comes next.)
 #
 # ## Measured: the jolt in training
 #
 # Now with a critic. Small PGGANs of 32 pixels, on 280,000 images each (`python experiments/compare.py growing`): *grown*, where
-# every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *switched*, where it gets 80,000
+# every block from 8 pixels on gets 80,000 images, of which it fades in during the first 40,000; *at once*, where it gets 80,000
 # without a fade (but the last block only 40,000 within the run); and at *full size* from the start. The critic's loss is what it
 # gives generated images less what it gives reals, on average; turned around it is about the distance that it sees between the
 # two.
 
 # %%
 results = json.loads((zoo.DATA / "results" / "growing.json").read_text())
-runs = {name: list(seeds.values()) for name, seeds in results["runs"].items()}
+runs = {name.replace("switched", "at once"): list(seeds.values()) for name, seeds in results["runs"].items()}
 print("runs:", ", ".join(f"{name} {len(seeds)}" for name, seeds in runs.items()))
 
 
@@ -436,7 +456,7 @@ def change(run, resolution):
 
 fig, axes = plt.subplots(1, 2, figsize=(7, 2.8), sharey=True)
 for ax, resolution in zip(axes, (16, 32)):
-    for name in ("grown", "switched"):
+    for name in ("grown", "at once"):
         for run in runs[name]:
             ax.plot(*change(run, resolution), color=COLOR[name], linewidth=1.5, label=name)
     ax.axvline(0, color="#444444", linestyle="--", linewidth=1)
@@ -476,7 +496,7 @@ score = lambda rows, key, digits=0: " and ".join(f"{row[key]:.{digits}f}" if row
 for key in ("frechet", "swd"):
     print(f"{key:8s} after …  20           40           60           80 thousand images")
     for resolution in (8, 16, 32):
-        for name in ("grown", "switched"):
+        for name in ("grown", "at once"):
             columns = [score([since(run, resolution, k) for run in runs[name]], key) for k in (20, 40, 60, 80)]
             print(f"{resolution:2d} px, {name:8s}  " + "".join(f"{column:13s}" for column in columns).rstrip())
 
@@ -486,14 +506,16 @@ for key in ("frechet", "swd"):
 # the transition itself.) At its end, after 40 thousand, both scores are worse with it, or no better. The new block has worked
 # under a small weight for most of that time, and what is measured is a generator whose weights are *averaged*: its α is not yet
 # theirs, as you saw above. (These fades are four times as short, so the lag is four times as large a share.) Soon afterwards the
-# grown runs have caught up, and after 80 thousand images they are close: about the same at 8 px, slightly better with the fade at
-# 16 px. (At 32 px the run without a fade ends before that.) So in this small setting you see the jolt, and that α weakens it. You
-# do not see that a network ends up worse without the fade.
+# grown runs have caught up, and after 80 thousand images the Fréchet distances are close at 8 px and at 16 px. One difference is
+# clear: SWD at 16 px is 40 and 41 with the fade, 51 and 54 without. (At 8 px it is about the same. At 32 px the run without a fade
+# ends before that: its last block has 40 thousand images, half of what the grown runs give theirs.) So in this small setting you
+# see the jolt, that α weakens it, and that one of the two scores ends up better with the fade, at one of the two sizes where both
+# can be compared.
 #
 # ## Measured: growing against full size
 
 # %%
-plans = {"grown": dict(stable=40_000, fade=40_000), "full size": dict(start=32), "switched": dict(stable=80_000, fade=0)}
+plans = {"grown": dict(stable=40_000, fade=40_000), "full size": dict(start=32), "at once": dict(stable=80_000, fade=0)}
 small = json.loads((zoo.DATA / "results" / "growing_speed_32.json").read_text())
 per_image = {(stage["resolution"], stage["fading"]): stage["ms_per_image"] / 1000 for stage in small["stages"]}
 print(small["command"])
@@ -511,7 +533,7 @@ def minutes(name):
 
 
 fig, axes = plt.subplots(2, 2, figsize=(7, 5), sharey="row", sharex="col")
-for name in runs:
+for name in ("grown", "full size"):
     clock = minutes(name)
     for run in runs[name]:
         for row, key in zip(axes, ("frechet", "swd")):
@@ -525,12 +547,12 @@ for ax, text in zip(axes[:, 0], ("frechet (less is better)", "SWD (less is bette
 axes[1, 0].set_xlabel("thousand images")
 axes[1, 1].set_xlabel("minutes of two CPU cores")
 handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
-fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3)
+fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
 plots.show(fig, alt="Fréchet distance and SWD against images and against minutes of two CPU cores. Against images full size is ahead in SWD; against time "
                     "the grown runs come to about the same Fréchet distance at their end. Dotted lines mark when the grown runs get a new block.")
 
 # %%
-for name in runs:
+for name in ("grown", "full size"):
     last = [run["curve"][-1] for run in runs[name]]
     print(f"{name:9s} after {last[0]['images'] / 1000:.0f} thousand images, {minutes(name)[-1]:3.0f} minutes:   frechet "
           f"{score(last, 'frechet'):11s}   SWD {score(last, 'swd'):9s} MS-SSIM {score(last, 'ms_ssim', 2)}")
@@ -545,7 +567,8 @@ print(f"In the time of the grown runs full size sees {reached} thousand images.\
 # At equal numbers of images growing does *not* win here: the Fréchet distances overlap, and in SWD full size is clearly better.
 # That is little wonder. Of its images the grown generator has seen only the last 40,000 at 32 pixels without a fade; the other
 # has seen nothing else. At equal *time* it does not win either: full size has come about as far by then (its snapshot is a little
-# later than that moment). (The time is that of two CPU cores, with these very networks, each stage measured alone.) And 32 pixels
+# later than that moment). (The runs with α = 1 at once are left out here: 280,000 images give their last block only 40,000, the
+# grown runs' 80,000.) (The time is that of two CPU cores, with these very networks, each stage measured alone.) And 32 pixels
 # are a small task. The claim is about large ones.
 #
 # In the paper (Table 1, CelebA, as reported there) growing takes the mean SWD from 9.28 to 4.28, row (a) to row (b), at nearly
@@ -553,9 +576,9 @@ print(f"In the time of the grown runs full size sees {reached} thousand images.\
 #
 # ## Measured: time
 #
-# What growing saves depends on how much dearer the last resolution is than the others. Here is the time of one image in one step
-# of training, both networks, each stage measured alone on one GPU (`python benchmarks/growing_speed.py pggan`): the shipped
-# model's networks, and networks of the paper's width up to 1024 pixels.
+# What growing saves depends on how much more expensive the last resolution is than the others. Here is the time of one image in
+# one step of training, both networks, each stage measured alone on one GPU (`python benchmarks/growing_speed.py pggan`): the
+# shipped model's networks, and networks of the paper's width up to 1024 pixels.
 
 # %%
 speeds, large = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text()) for name in ("growing_speed", "growing_speed_1024"))
@@ -597,19 +620,20 @@ for name, table, resolution, phases, more in (("64 px, the shipped model", table
 # after 6.4 million images, on other GPUs and with another schedule. The last line shows why the number is never one number: once
 # the full size is reached, both cost the same, so the longer you train there, the less growing saves.
 #
-# From StyleGAN2 on networks do not grow. Skip connections make its training stable at full size, without any fade (lesson 05).
-# What remained is the idea that the coarse comes first: lesson 05 shows it in a network that is free to do otherwise.
+# From StyleGAN2 on networks do not grow: the authors find that skip and residual connections train as well at full size, without
+# any fade (§4 there). Lesson 05 looks at which resolutions such a network uses in the course of its training.
 #
 # ## Summary
 #
 # - A generator grows from 4 × 4 by doublings; the layers below stay and go on learning.
-# - A new block fades in: (1 − α) of the old way to RGB, α of the new one. The critic and the reals do the same, or else the
+# - A new block fades in: (1 − α) of the previous toRGB, α of the new one. The critic and the reals do the same, or else the
 #   critic wins by detail alone.
-# - Switched on at once, a block makes the picture and the critic's loss leap; α weakens that. In the scores of our small runs
-#   little of it is left once the block has trained for a while.
-# - α is right only near the value that a network trains with: at the end the old way to RGB is stale.
+# - Switched on at once, a block makes the picture and the critic's loss leap; α weakens that. Once the block has trained for a
+#   while little of it is left: in our small runs one score at one size is better with the fade, the others are alike.
+# - α is right only near the value that a network trains with: at the end the previous toRGB is stale.
 # - Growing saves time because early images are small. At 32 px that gained nothing here, neither for equal numbers of images nor
 #   for equal time; the saving grows with the size.
 #
-# **Read next**: §2 and App. A of the PGGAN paper; `course_lib/networks/pggan.py`, which calls the library's versions of what you
-# wrote, and `course_lib/training/growing.py`, the training around it. Lesson 02 takes up what keeps this training stable.
+# **Read next**: §2 and App. A of the [PGGAN paper](https://arxiv.org/abs/1710.10196); `course_lib/networks/pggan.py`, which
+# calls the library's versions of what you wrote, and `course_lib/training/growing.py`, the training around it. Lesson 02 takes
+# up what keeps this training stable.

@@ -11,19 +11,19 @@
 # %% [markdown]
 # # 02 · Stable training: four ingredients
 #
-# > **The claim** (Karras et al. 2018, §3–4): two networks that compete drive each other's signals up and their variety down.
-# > Normalising every pixel and learning at one pace in all layers stops the first, showing the discriminator whole batches the
-# > second, and neither needs a parameter that is learnt.
+# > **The claim** (Karras et al. 2018, §3–4): GANs tend to capture only a part of the variety of their data; showing the
+# > discriminator a statistic of the whole batch helps (§3). And two networks that compete escalate each other's signals;
+# > normalising every pixel and learning at one pace in all layers stops that (§4). None of this needs a parameter that is learnt.
 #
 # You will
 #
 # - multiply the weights of a trained PGGAN and watch its activations with and without **pixel norm**;
 # - see at what pace Adam changes each layer, and why an **equalized learning rate** makes it one pace;
-# - train a discriminator to notice that a generator repeats itself, with the **minibatch standard deviation**;
+# - see what becomes of a generator that repeats itself, without and with the **minibatch standard deviation**;
 # - see a critic run away, and hold it with the **gradient penalty** of WGAN-GP;
 # - compare trainings that lack one ingredient each, and see which absence shows at this size.
 #
-# About 60 minutes. You need lesson 00; lesson 01 explains how PGGAN grows.
+# About 90 minutes. You need lesson 00; lesson 01 explains how PGGAN grows.
 
 # %%
 import json
@@ -48,11 +48,12 @@ G = zoo.load("pggan-portraits-64", "32")              # as it was at the end of 
 # ## The problem: signals that grow
 #
 # $D$ pushes $G$, $G$ answers, $D$ has to push harder. Nothing in the losses says how large a weight or an activation may become,
-# so both networks can shout louder and louder. And layers multiply: what each adds to the volume, the next one multiplies.
+# so the signals of both networks can grow without end (§4 calls it escalation). And layers multiply: a factor in one is multiplied
+# by that of the next.
 #
-# Here is PGGAN's whole generator, the trained one. Two layers for each resolution, eight in all. Each is a convolution, a bias
-# and a leaky ReLU, and then comes pixel norm, which you will write next. `gain` multiplies the weights of all eight layers, as if
-# training had made them larger.
+# Here is the trained PGGAN as it was at the end of its stage of 32 × 32 pixels: two layers for each of four resolutions, eight in
+# all. Each is a convolution, a bias and a leaky ReLU, and then comes pixel norm, which you will write next. `gain` multiplies the
+# weights of all eight layers, as if training had made them larger.
 
 # %%
 @torch.no_grad()
@@ -97,22 +98,22 @@ print(f"weights times 1.4: the last output times {factor(True):.1f} with pixel n
 # <details><summary><b>Answer</b></summary>
 #
 # About as much as eight factors of 1.4 together, a little less because the biases do not grow along. With pixel norm every layer
-# starts from features of the same size, so what one layer does to the volume is forgotten before the next.
+# starts from features of the same size, so what one layer does to the magnitude is forgotten before the next.
 # </details>
 #
 # Look at the maps themselves, one of each layer, blue below zero and red above. The colours of a map end at twice its largest
 # value in the trained generator. The last column is the image.
 
 # %%
-liveliest = [x.std(dim=(2, 3)).mean(dim=0).argmax().item() for x in run(z)[1]]
-largest = [x[:, i].abs().max() for x, i in zip(run(z)[1], liveliest)]
+varied = [x.std(dim=(2, 3)).mean(dim=0).argmax().item() for x in run(z)[1]]
+largest = [x[:, i].abs().max() for x, i in zip(run(z)[1], varied)]
 
 
 def picture(gain=1.4, portrait=3):
     rows = []
     for pixel_norm in (True, False):
         image, outputs = run(z[[portrait]], gain, pixel_norm)
-        maps = [plots.diverging(x[0, i], limit=2 * top) for x, i, top in zip(outputs, liveliest, largest)]
+        maps = [plots.diverging(x[0, i], limit=2 * top) for x, i, top in zip(outputs, varied, largest)]
         rows += [ops.upscale2d(m[None], 64 // m.shape[-1]) for m in maps] + [ops.upscale2d(image)]
     columns = [f"{x.shape[-1]} px" for x in outputs] + ["image"]
     return plots.image_grid(torch.cat(rows), columns=9, scale=1, labels=["pixel norm", "without"], titles=columns)
@@ -142,15 +143,15 @@ widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7), alt="Maps of th
 #
 # <details><summary><b>Answer</b></summary>
 #
-# How *loud* a pixel is: a dark, featureless pixel and a rich one leave with the same length. Only the direction of the feature
-# vector is left. A single feature is at most $\sqrt{128} \approx 11$, when all others are 0, and the squares average 1. So no
-# signal can grow, whatever the weights do.
+# How *large* the features of a pixel are: a dark, featureless pixel and a rich one leave with the same length. Only the direction
+# of the feature vector is left. A single feature is at most $\sqrt{128} \approx 11$, when all others are 0, and the squares
+# average 1. So no signal can grow, whatever the weights do.
 # </details>
 #
 # ### Exercise 1 · pixel_norm
 #
-# `x` is $[N, C, H, W]$, or $[N, C]$ for latents. $\epsilon$ goes inside the root. The trained generator will draw with your
-# function.
+# `x` is $[N, C, H, W]$, or $[N, C]$ for latents. $\epsilon$ goes inside the root. Gradients must pass through it. The trained
+# generator will draw with your function.
 
 # %%
 def pixel_norm(x, eps=1e-8):
@@ -162,9 +163,10 @@ ex.pixel_norm.check(pixel_norm)
 # %% [markdown]
 # ## One pace for all layers
 #
-# Weights are usually drawn with a deviation of $\text{gain}/\sqrt{\text{fan-in}}$ (He et al. 2015): a sum over more inputs needs
-# smaller weights, so that its output has deviation 1. That is right at the start. But then Adam comes. Adam divides the gradient
-# by its own size, so **each weight moves by about the learning rate in a step, whether it is large or small**.
+# Weights are usually drawn with a standard deviation of $\text{gain}/\sqrt{\text{fan-in}}$ (He et al. 2015): a sum over more
+# inputs needs smaller weights, so that its output has standard deviation 1. That is right at the start. But then Adam comes. Adam
+# divides the gradient by its own size, so **each weight moves by about the learning rate in a step, whether it is large or
+# small**.
 #
 # > **Predict.** PGGAN's discriminator has a layer that sums over 3 inputs (a pixel's colours) and one that sums over 2,048. One
 # > step of Adam: which layer has changed more, measured by the size of its weights? By what factor?
@@ -210,7 +212,9 @@ for name, steps in (("He's initial weights", he), ("equalized", equal)):
 #
 # $$\hat w = c\, w \qquad w \sim N(0, 1) \qquad c = \text{gain} \big/ \sqrt{\text{fan-in}} \qquad\text{(§4.1)}$$
 #
-# The output is the same as before. But Adam sees $w$, and all $w$ have the same size, so all layers learn at the same pace.
+# The output is the same as before. But Adam sees $w$, and all $w$ have the same size, so all layers learn at the same pace. (The
+# paper prints $\hat w = w/c$; the authors' code multiplies, as here, and so must it be for $\hat w$ to have He's standard
+# deviation.)
 #
 # ### Exercise 2 · equalized_scale
 #
@@ -237,8 +241,8 @@ ex.equalized_scale.check(equalized_scale)
 #
 # ## A batch says more than its images
 #
-# Now variety. A generator that has found one convincing portrait can draw it forever: each time $D$ looks, it sees a good
-# portrait. This is **mode collapse**. Which of these rows comes from such a generator?
+# Now variety. A generator may draw only a few kinds of portraits, or in the worst case one portrait again and again. This is **mode
+# collapse**. Which of these rows comes from such a generator?
 
 # %%
 reals = torch.cat([images for images, _ in portraits.batches(768, seed=3, resolution=16)])      # draws for some seconds
@@ -247,10 +251,49 @@ plots.show(plots.image_grid(torch.cat([held_out[:8], held_out[8:9].expand(8, -1,
            alt="Two rows of eight small portraits. In the upper row all differ; in the lower row it is eight times the same.")
 
 # %% [markdown]
-# You see it at once, because you look at the row. Let $D$ play that game: told apart are batches of four different portraits and
-# of four times the same one, all of them from the world.
+# You see it at once, because you look at the row.
 #
-# > **Predict.** A discriminator that judges each image alone: how often is it right on new batches, after 200 steps?
+# > **Predict.** A generator repeats one flawless portrait, copied from the world. The discriminator judges each image alone. Do the
+# > copies pass for real?
+
+# %%
+def small_discriminator(group_size):
+    torch.manual_seed(3)
+    D = pggan.Discriminator(16, channels={4: 32, 8: 16, 16: 8}, group_size=group_size)
+    return D, torch.optim.Adam(D.parameters(), lr=0.003, betas=(0.0, 0.99))
+
+
+def learn(optimizer, real_logits, fake_logits):
+    optimizer.zero_grad()
+    losses.discriminator_loss(real_logits, fake_logits).mean().backward()
+    optimizer.step()
+
+
+D, optimizer = small_discriminator(group_size=1)
+copies = held_out[8:9].expand(32, -1, -1, -1)
+others = torch.cat([held_out[:8], held_out[9:]])
+for step in range(51):
+    if step in (10, 50):
+        print(f"after {step} steps D gives the copies a probability of {D(copies)[0].sigmoid():.1f} of being real; "
+              f"it calls a share of {(D(others) > 0).float().mean():.1f} of the other held-out portraits real")
+    learn(optimizer, D(reals[torch.randint(len(reals), [32])]), D(copies))
+
+# %% [markdown]
+# <details><summary><b>Answer</b></summary>
+#
+# No. An image that makes up half of what $D$ sees, and is always fake there, is soon called fake, however flawless it is. $D$ need
+# not know that the copies are equal. So no generator can hide behind one portrait for long.
+# </details>
+#
+# So $D$ does notice. Why, then, do generators collapse? The trouble is what the generator learns from it (Salimans et al. 2016,
+# §3.2). $D$ judges the images one by one, so **equal images get equal gradients**. All copies move on together to whatever $D$
+# thinks real at the moment; $D$ learns that this is fake, too; they move on again. Nothing tells them to become different from
+# each other.
+#
+# What could? $D$ has to see several images at once. Let it play another game: told apart are groups of four different portraits and
+# groups of four times the same one, another one each time, all of them from the world.
+#
+# > **Predict.** A discriminator that judges each image alone: how often is it right on new groups, after 200 steps?
 
 # %%
 def four_and_four(pool, groups):
@@ -261,34 +304,91 @@ def four_and_four(pool, groups):
 
 
 def trained(group_size, steps=200):
-    torch.manual_seed(3)
-    D = pggan.Discriminator(16, channels={4: 32, 8: 16, 16: 8}, group_size=group_size)
-    optimizer = torch.optim.Adam(D.parameters(), lr=0.003, betas=(0.0, 0.99))
+    D, optimizer = small_discriminator(group_size)
     kinds = lambda images: D(images).reshape(4, 2, -1).unbind(dim=1)          # logits of the different ones, and of the copies
     for _ in range(steps):
-        loss = losses.discriminator_loss(*kinds(four_and_four(reals, 8))).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        learn(optimizer, *kinds(four_and_four(reals, 8)))
     with torch.no_grad():
         different, copies = kinds(four_and_four(held_out, 256))
     return ((different > 0).float().mean() + (copies < 0).float().mean()).item() / 2
 
 
-for name, group_size in (("each image alone", 1), ("with the deviation of four", 4)):
+for name, group_size in (("each image alone", 1), ("with the statistic of four", 4)):
     print(f"{name:27s} right in about {10 * round(10 * trained(group_size))} % of the cases")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# As often as a coin. A single image of either kind is simply a portrait of the world, so there is nothing to learn. Nor could a
-# generator learn from such a discriminator that it repeats itself.
+# As often as a coin. Which portrait is repeated changes each time, so a single image of either kind is simply a portrait of the
+# world, and there is nothing to learn.
 # </details>
 #
-# So show $D$ a statistic of the batch (§3). Take a group of four samples. For each feature at each pixel, take the standard
-# deviation over the four. Average all of them to **one number**. Append it, as one more constant feature map, to each of the
-# four. PGGAN does so at 4 × 4, before the last convolution; there the features are about the whole image. If the generator
-# repeats itself the number is small, $D$ learns what a small number means, and its gradient tells $G$ to spread out.
+# The second line is a discriminator that sees a statistic of the batch (§3). Take a group of four samples. For each feature at each
+# pixel, take the standard deviation over the four. Average all of them to **one number**. Append it, as one more constant feature
+# map, to each of the four. PGGAN does so at 4 × 4, before the last convolution; there the features are about the whole image. If
+# the generator repeats itself the number is small, and $D$ learns what a small number means.
+#
+# Does its gradient make the outputs spread? Watch it in the plane. The reals lie in six spots on a circle. The generator's outputs
+# are 32 points that begin in one of the spots, a millionth apart, and each of them follows the gradient of $D$.
+
+# %%
+class PlaneD(nn.Module):
+    """Points [N, 2] → logits [N], judged one by one or with the statistic of four."""
+
+    def __init__(self, group_size):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2))
+        self.head = nn.Sequential(nn.Linear(65, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
+        self.group_size = group_size
+
+    def forward(self, x):
+        return self.head(ops.minibatch_stddev(self.body(x)[:, :, None, None], self.group_size).flatten(1))[:, 0]
+
+
+angle = torch.arange(6) * torch.pi / 3
+spots = torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+# %%
+def chase(group_size, steps=300):
+    """The places of the points at every step, [steps, 32, 2]."""
+    torch.manual_seed(0)
+    x, D, path = spots[:1] + 1e-6 * torch.randn(32, 2), PlaneD(group_size), []
+    optimizer = torch.optim.Adam(D.parameters(), lr=0.002, betas=(0.0, 0.99))
+    for _ in range(steps):
+        path.append(x)
+        learn(optimizer, D(spots[torch.randint(6, [32])] + 0.05 * torch.randn(32, 2)), D(x))
+        x = x.clone().requires_grad_()
+        gradient, = torch.autograd.grad(losses.generator_loss(D(x)).sum(), x)
+        x = (x - 0.1 * gradient).detach()
+    return torch.stack(path)
+
+
+paths = {"each image alone": chase(1), "with the statistic of four": chase(4)}
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(7, 3.6))
+for ax, (name, path) in zip(axes, paths.items()):
+    ax.plot(path[:, :, 0], path[:, :, 1], color="#999999", linewidth=0.5)
+    ax.scatter(*spots.T, s=150, color=plots.COLORS[0], alpha=0.3)
+    ax.scatter(*path[-1].T, s=12, color=plots.COLORS[1], zorder=3)
+    ax.set(title=name, xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect="equal")
+plots.show(fig, alt="Two panels with six blue spots on a circle and the paths of 32 points. Judged alone, all points follow one path that "
+                    "runs around the circle again and again, and end in one place. With the statistic of four the paths part, and "
+                    "the points end in all six spots.")
+for name, path in paths.items():
+    apart, near = torch.cdist(path[-1], path[-1]).max(), torch.cdist(path[-1], spots).argmin(dim=1).unique()
+    visited = [spot for spot, at in zip(torch.cdist(path[:, 0], spots).argmin(dim=1).tolist(),
+                                        torch.cdist(path[:, 0], spots).amin(dim=1)) if at < 0.25]
+    moves = sum(a != b for a, b in zip(visited, visited[1:]))
+    print(f"{name:27s} the first point moves to another spot {'ten times or more' if moves >= 10 else 'a few times at most'}; at the "
+          f"end the points are up to {apart:.0f} apart and nearest to {len(near)} of the 6 spots")
+    assert (moves >= 10, len(near)) == {"each image alone": (True, 1), "with the statistic of four": (False, 6)}[name]
+
+# %% [markdown]
+# Judged alone, the points run from spot to spot as one: 32 outputs are worth one. With the statistic, a millionth of difference is
+# enough for $D$ to push them apart, and after 300 steps they lie in all six spots. (Were they *exactly* equal,
+# its gradient would move them together, too.)
 #
 # Three conventions, which codes get wrong: the groups are **strided** (with 8 samples, samples 0, 2, 4, 6 and 1, 3, 5, 7), the
 # variance is **biased** (divided by 4, not by 3), and $10^{-8}$ is added inside the root.
@@ -296,7 +396,8 @@ for name, group_size in (("each image alone", 1), ("with the deviation of four",
 # ### Exercise 3 · minibatch_stddev
 #
 # `x` is $[N, C, H, W]$; return $[N, C + 1, H, W]$. A batch smaller than `group_size` is one group. Otherwise $N$ is a multiple of
-# it. In the proof a small discriminator plays the game above, with half of its groups made of copies.
+# it. Gradients must pass through it: they are what tells $G$ to spread out. In the proof a small discriminator plays the game
+# above, with half of its groups made of copies.
 
 # %%
 def minibatch_stddev(x, group_size=4):
@@ -306,8 +407,8 @@ def minibatch_stddev(x, group_size=4):
 ex.minibatch_stddev.check(minibatch_stddev)
 
 # %% [markdown]
-# Here is the number itself, on pixels instead of features: the deviation of groups of four portraits, of the world and of the
-# generator at the end of its first stages.
+# Here is the number itself, on pixels instead of features: the standard deviation in groups of four portraits, of the world and of
+# the generator at the end of its first stages.
 
 # %%
 for stage in ("4", "8", "16"):
@@ -361,7 +462,7 @@ def points(n):
     return ring[:, :, None, None], (0.2 * torch.randn(n, 2) + torch.tensor([0.3, 0.0]))[:, :, None, None]
 
 
-def train_critic(weight, steps=400):
+def train_critic(weight, steps=800):
     """A critic, and its mean slope between reals and fakes at every step."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(2, 64), nn.LeakyReLU(0.2), nn.Linear(64, 64), nn.LeakyReLU(0.2), nn.Linear(64, 1))
@@ -406,19 +507,25 @@ plots.show(fig, alt="Contours of two critics over reals on a ring (blue) and fak
                     "them keeps rising; with it the slope stays near 1.")
 
 # %%
-for name, (_, slopes) in (("without penalty", free), ("λ = 10", held)):
-    print(f"{name:16s} slope after 20, 100 and 400 steps, to the nearest power of 10: "
-          + ", ".join(f"{10 ** round(math.log10(slopes[i - 1])):,}" for i in (20, 100, 400)))
+real, fake = points(2000)
+for name, (critic, slopes) in (("without penalty", free), ("λ = 10", held)):
+    with torch.no_grad():
+        above = (critic(real)[:, None] > critic(fake)).float().mean()
+    assert above > 0.95
+    print(f"{name:16s} slope after 20, 100 and 800 steps, to the nearest power of 10: "
+          + ", ".join(f"{10 ** round(math.log10(slopes[i - 1])):,}" for i in (20, 100, 800))
+          + f"; D(real) > D(fake) in {above:.1f} of the pairs")
 
 # %% [markdown]
-# Both critics see where the reals are. The one without a penalty gets steeper as long as you train it; the one with a penalty has
-# found its height and stays.
+# Both critics put nearly every real above nearly every fake. The one without a penalty gets steeper as long as you train it; the
+# one with a penalty has found its slope and stays.
 #
 # ### Exercise 4 · gradient_penalty
 #
 # `critic` maps images $[N, 3, H, W]$ to logits $[N]$, and `mix` $[N]$ holds each pair's $\epsilon$. Return $(\lVert\nabla D(\hat
 # x)\rVert - t)^2 / t^2$ for each image, $[N]$, without $\lambda$. PGGAN's target $t$ is 1. Differentiate the **sum** of the
-# logits; the critic is trained on the result, so it must itself be differentiable.
+# logits; the critic is trained on the result, so it must itself be differentiable. Use `torch.autograd.grad`: the call may leave no
+# gradient in the critic's parameters, and no mark on `reals` and `fakes`.
 
 # %%
 def gradient_penalty(critic, reals, fakes, target, mix):
@@ -490,18 +597,19 @@ plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest acti
 # <details><summary><b>Answer</b></summary>
 #
 # **Equalized learning rate**: without it nothing works here. The outputs escalate to several times those of the others. After
-# 20,000 images MS-SSIM is near 1: *all* portraits are the same. That is the collapse this lesson began with; both runs come out
-# of it, and one of them falls back twice and ends in it. They had pixel norm and minibatch deviation, and those did not prevent
-# it. One cause is plain: at the same learning rate, layers with many inputs take steps many times as large. So this compares two
-# paces as well as two kinds of weights. Whether a smaller learning rate would have saved these runs, it does not tell.
+# 20,000 images MS-SSIM is near 1: *all* portraits are the same. That is mode collapse; both runs come out of it, and one of them
+# falls back twice and ends in it. They had pixel norm and the minibatch standard deviation, and those did not prevent it. One
+# cause is plain: at the same learning rate, layers with many inputs take steps many times as large. So this compares two paces as
+# well as two kinds of weights. Whether a smaller learning rate would have saved these runs, it does not tell.
 #
 # **Pixel norm**: without it the generator begins more slowly: after 20,000 images it has the larger distance and less variety,
 # with either seed. Then it catches up: at the end its distance is the same. A little variety is still missing, in recall and
 # entropy, with either seed. Its outputs begin smaller and grow by a larger factor, but they do not run away. The paper (§4.2)
 # finds as much: pixel norm changes little on most data, and helps when signals do escalate.
 #
-# **Minibatch deviation**: no column shows that it is gone. Nothing collapses in these runs, with it or without it, so there is
-# nothing to prevent.
+# **Minibatch standard deviation**: no column gets worse without it; recall even ends a little higher. All these recalls are
+# tiny and there are two seeds, so read no more into it, nor into the difference that pixel norm makes. Nothing collapses in
+# these runs, with it or without it, so there is nothing to prevent.
 # </details>
 #
 # The paper *adds* one ingredient after another, on CelebA (Table 1, as reported there; sliced Wasserstein distance averaged over
@@ -521,11 +629,13 @@ plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest acti
 #   last one.
 # - Adam moves each weight by about the learning rate. Weights of $N(0, 1)$, scaled each time they are used, make that one pace
 #   for all layers.
-# - A discriminator that judges images one by one cannot see that a generator repeats itself. One number for each group of four is
-#   enough.
+# - A discriminator that judges images one by one does call a repeated portrait fake. But equal images get equal gradients, so the
+#   generator moves on to another portrait instead of spreading. One number for each group of four lets its gradients differ.
 # - A difference of logits has no scale; the gradient penalty gives it one by holding the critic's slope near 1.
 # - Measured at this size: without equalized learning rate outputs escalate and variety is lost, without pixel norm learning
-#   begins more slowly, and minibatch deviation has nothing to do.
+#   begins more slowly, and the minibatch standard deviation has nothing to do.
 #
-# **Read next**: §3, §4 and App. A of the PGGAN paper; `course_lib/networks/pggan.py` and `course_lib/training/growing.py`, which
-# run what you wrote. In [lesson 05](05_demodulation.ipynb) you meet the normalisations that took the place of pixel norm.
+# **Read next**: §3, §4 and App. A of the [PGGAN paper](https://arxiv.org/abs/1710.10196);
+# [WGAN-GP](https://arxiv.org/abs/1704.00028), where the penalty comes from; `course_lib/networks/pggan.py` and
+# `course_lib/training/growing.py`, which run what you wrote. In [lesson 05](05_demodulation.ipynb) you meet the normalisations
+# that took the place of pixel norm.

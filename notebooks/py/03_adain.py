@@ -12,18 +12,19 @@
 # # 03 · AdaIN: a style for every layer
 #
 # > **The claim** (StyleGAN; Karras et al. 2019, §2–3): do not feed the latent into the first layer. Turn it into $w$, let $w$ set
-# > mean and deviation of every feature map in *every* layer, and each layer commands what belongs to its scale: coarse ones the
-# > pose, middle ones the features of a face, fine ones the colours.
+# > mean and standard deviation of every feature map in *every* layer, and each layer sets what belongs to its scale: coarse ones
+# > the pose, middle ones the features of a face, fine ones the colours.
 #
 # You will
 #
-# - take mean and deviation out of feature maps and put others in, and write **AdaIN** and the **style** that asks for them;
+# - take mean and standard deviation out of feature maps and put others in, and write **AdaIN** and the **style** that asks for
+#   them;
 # - take a single map of a trained generator and turn it up and down;
 # - look at what the mapping network does to a Gaussian, write the **mean of W**, and measure what truncation costs;
 # - write **mix_styles** and mix two portraits, layer by layer;
 # - let the judge say which attributes follow which layers, and see what mixing in training changes.
 #
-# About 60 minutes. You need lesson 00; lesson 02 explains the training.
+# 100–120 minutes. You need lesson 00; lesson 02 explains the training.
 
 # %%
 import json
@@ -55,7 +56,7 @@ def latent(z, psi=0.7):
 
 ws = latent(z)
 report = json.loads((zoo.DATA / "results" / "stylegan-portraits-64.json").read_text())
-plots.show(plots.image_grid(draw(ws), columns=8, scale=1), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
+plots.show(plots.image_grid(draw(ws), columns=8, scale=2), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
            "and hair, clothes and backgrounds of many colours; eyes, mouths and glasses are drawn, some of them askew.")
 print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet {report['model']['frechet']:.0f}; "
       f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f} ({report['samples']:,} samples, one seed: {report['seeds'][0]})")
@@ -78,10 +79,10 @@ print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet
 # <details><summary><b>Answer</b></summary>
 #
 # There would have to be a place where the pose enters and another one where the colours enter. StyleGAN makes such places: every
-# layer has an entrance of its own, and training decides what comes in by which.
+# layer has a style input of its own, and training decides what comes in by which.
 # </details>
 #
-# ## A style commands a map
+# ## A style sets a map
 #
 # A feature map is a picture of one thing: where an edge runs, where it is dark. Its *mean* and its *standard deviation* over the
 # pixels say how much of it there is, and say nothing about where. AdaIN (adaptive instance normalisation) takes both away, and
@@ -107,7 +108,7 @@ styled = seen["out"][:, chosen]
 plain = (styled - y_b[:, chosen, None, None]) / y_s[:, chosen, None, None]
 limit = styled.abs().max()
 rows = [ops.upscale2d(torch.stack([plots.diverging(m, limit) for m in maps]), 4) for maps in (plain, styled)]
-plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=1, labels=["portrait", "normalised", "with its style"]),
+plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=2, labels=["portrait", "normalised", "with its style"]),
            alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, the person blue, "
                "the background red; and after its style, where contrast and mean differ from portrait to portrait.")
 for what, maps in (("normalised", plain), ("with style", styled)):
@@ -118,7 +119,7 @@ for what, maps in (("normalised", plain), ("with style", styled)):
 # > **Predict.** Multiply all weights, biases and noise strengths of this layer by 3. What happens to the portrait?
 
 # %%
-def louder(factor):
+def enlarged(factor):
     """The portraits when one layer's outputs before AdaIN are `factor` times as large."""
     kept = [p.detach().clone() for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength)]
     for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength):
@@ -129,20 +130,20 @@ def louder(factor):
     return result
 
 
-print(f"3 times as loud: the largest change of a pixel is {(louder(3.0) - images).abs().max():.4f}")
+print(f"3 times as large: the largest change of a pixel is {(enlarged(3.0) - images).abs().max():.4f}")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Nothing. The leaky ReLU passes a factor on as it is, and AdaIN divides by it. Whatever a layer does to the volume of a map is
-# forgotten at once; only the pattern counts, and the style. This is why one layer's style cannot leak into the next as volume: it
-# is overwritten there. (It is also why the paper of lesson 05 suspects that the generator invents droplets.)
+# Nothing. The leaky ReLU passes a factor on as it is, and AdaIN divides by it. Whatever a layer does to the magnitude of a map is
+# forgotten at once; only the pattern counts, and the style. This is why one layer's style cannot leak into the next as magnitude:
+# it is overwritten there. (It is also why the paper of lesson 05 suspects that the generator invents droplets.)
 # </details>
 #
 # ### Exercise 1 · adain
 #
 # `x` is $[N, C, H, W]$, `scale` ($y_s$) and `bias` ($y_b$) are $[N, C]$. Mean and variance belong to one map of one sample; the
-# variance is biased, and `eps` is added to it before the root.
+# variance is biased, and `eps` is added to it before the root. Gradients must pass through it.
 
 # %%
 def adain(x, scale, bias, eps=1e-8):
@@ -153,7 +154,7 @@ ex.adain.check(adain)
 
 # %% [markdown]
 # Now turn single maps up and down. The menu holds layers from coarse to fine; the slider `map` goes through some of the layer's
-# maps, those first that move the image most; `amount` is in deviations of that map's $y_b$ over portraits.
+# maps, those first that move the image most; `amount` is in standard deviations of that map's $y_b$ over portraits.
 
 # %%
 styles = G.styles(ws[:2])
@@ -163,7 +164,7 @@ names = list(layers)
 
 @torch.no_grad()
 def strongest(i, candidates=12):
-    """Of the entries of a layer's y_b that vary most between portraits, sorted by how far 3 deviations of each move one image."""
+    """Of the entries of a layer's y_b that vary most between portraits, sorted by how far 3 standard deviations of each move one image."""
     spread = everyone[i].std(dim=0)
     maps = spread.numel() // 2
     entries = maps + spread[maps:].topk(candidates).indices
@@ -177,7 +178,7 @@ order = [strongest(i) for i in range(len(names))]
 
 
 @torch.no_grad()
-def one_map(layer="b64.conv1", map=0, amount=3.0):
+def one_map(layer="b64.conv1", map=0, amount=8.0):
     i = names.index(layer)
     entries, spread = order[i]
     moved = [y.repeat(2, 1) for y in styles]
@@ -190,9 +191,9 @@ widgets.explorer(one_map, layer=names, map=(0, 11), amount=(0.0, 8.0, 1.0), dela
                  alt="Two portraits with less, with as much and with more of one feature map.")
 
 # %% [markdown]
-# In the last layer a single map can tint the picture, for from there RGB is one step away. In the layer before it, turned up far,
-# one makes the eyes bright or black. Go to earlier layers: there one map of many says little, the others make up for it. What a
-# layer commands, it commands by all of its maps together.
+# In the last layer a single map can brighten, darken or tint the picture, for from there RGB is one step away. In the layer
+# before it, turned up far, one makes the eyes bright or black. Go to earlier layers: there one map of many says little, the
+# others make up for it. What a layer decides, it decides by all of its maps together.
 #
 # ## From w to a style
 #
@@ -218,7 +219,8 @@ print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s 
 #
 # ### Exercise 2 · split_style
 #
-# `y` is $[N, 2C]$. Return the pair $(y_s, y_b)$: the first half plus one, the second half as it is.
+# `y` is what the affine map gives, before the plus one, $[N, 2C]$ (in Eq. 1 $y$ is already the pair). Return the pair $(y_s, y_b)$:
+# the first half plus one, the second half as it is. Gradients must pass through it.
 
 # %%
 def split_style(y):
@@ -228,7 +230,7 @@ def split_style(y):
 ex.split_style.check(split_style)
 
 # %%
-print(f"entries of the styles over {len(everyone[0])} latents, one seed: 9 (mean ± deviation)")
+print(f"entries of the styles over {len(everyone[0])} latents, one seed: 9 (mean ± standard deviation)")
 for name, y in zip(names, everyone):
     s, b = y.chunk(2, dim=1)
     print(f"{name:10s} {y.shape[1] // 2:4d} maps   y_s {s.mean():5.2f} ± {s.std():.2f}   y_b {b.mean():5.2f} ± {b.std():.2f}   "
@@ -269,14 +271,15 @@ plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight
 #
 # ## The middle of W, and truncation
 #
-# Where $W$ is thin, training rarely was, and portraits fail. The cure of lesson 00 is to pull $w$ towards the mean $\bar w$. That
-# mean is not trained. It is a running average: after every batch, a little of the old mean is replaced by the batch's.
+# Where $W$ is thin, training rarely was, so portraits may fail there. The cure of lesson 00 is to pull $w$ towards the mean $\bar
+# w$. Appendix B defines it as the expectation $\mathbb E_z[f(z)]$ of the mapping network $f$. The authors' code, like this
+# course's, estimates it in training by a running average: after every batch, a little of the old mean is replaced by the batch's.
 #
 # $$\bar w \leftarrow d\,\bar w + (1-d)\cdot\text{mean of the batch's } w,\qquad d = 0.995$$
 #
 # ### Exercise 3 · update_w_avg
 #
-# `w_avg` is $[\text{w\_dim}]$, `w` $[N, \text{w\_dim}]$. Return the new mean, a new tensor.
+# `w_avg` is $[\text{w\_dim}]$, `w` $[N, \text{w\_dim}]$. Return the new mean, a new tensor. No gradient is asked for.
 
 # %%
 def update_w_avg(w_avg, w, decay=0.995):
@@ -284,6 +287,13 @@ def update_w_avg(w_avg, w, decay=0.995):
 
 
 ex.update_w_avg.check(update_w_avg)
+
+# %% [markdown]
+# Now truncate, and measure what that does to precision (the share of generated portraits that lie among the reals) and to recall
+# (the share of reals that lie among the generated ones).
+#
+# > **Predict.** Which of the two does a lower ψ buy, and which does it sell? (The dashed lines are lesson 05's StyleGAN2, whose
+# > curves are easier to read.)
 
 # %%
 measured = json.loads((zoo.DATA / "results" / "styles.json").read_text())
@@ -307,9 +317,6 @@ for pair in zip(*truncated.values()):
     print(f"{pair[0]['psi']:5.2f}" + "   ".join(f"{row['frechet']:9.1f} {row['precision']:9.2f} {row['recall']:8.2f}" for row in pair))
 
 # %% [markdown]
-# > **Predict before you read on.** Which of the two does a lower ψ buy, and which does it sell? (The dashed lines are lesson 05's
-# > StyleGAN2, whose curves are easier to read.)
-#
 # <details><summary><b>Answer</b></summary>
 #
 # A low ψ buys precision, the share of generated portraits that could be real. It sells variety: recall, the share of real ones
@@ -326,7 +333,8 @@ for pair in zip(*truncated.values()):
 # ### Exercise 4 · mix_styles
 #
 # `ws1` and `ws2` are $[N, \text{num\_ws}, \text{w\_dim}]$, a latent for each of the generator's layers (ten here). Return a new
-# tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the rest of `ws2`.
+# tensor of that shape: layers $0 \dots \text{cutoff}-1$ of `ws1`, the rest of `ws2`. `cutoff` goes from 0 to the number of layers.
+# Gradients must pass through it.
 
 # %%
 def mix_styles(ws1, ws2, cutoff):
@@ -342,7 +350,7 @@ ex.mix_styles.check(mix_styles)
 # %%
 levels = claims.layers_of(G)
 print(levels)
-a, b = ws[:3], ws[3:8]
+a, b = ws[:3], ws[3:7]
 
 
 def table(level):
@@ -357,7 +365,7 @@ def table(level):
 
 for level in levels:
     print(f"{level} layers from B:")
-    plots.show(plots.image_grid(table(level), columns=6, scale=2, labels=["B", "A 1", "A 2", "A 3"]),
+    plots.show(plots.image_grid(table(level), columns=5, scale=2, labels=["B", "A 1", "A 2", "A 3"]),
                alt=f"Portraits A down the side, B along the top; inside, A with the {level} layers of B: " + {
                    "coarse": "B's pose, length of hair and collar, often before A's background.",
                    "middle": "A's pose and collar with other hair, skin, glasses and backgrounds; two faces are orange.",
@@ -366,8 +374,7 @@ for level in levels:
 # %% [markdown]
 # From the coarse layers of B come the turn of the head, the length of the hair and the cut of the clothes; hats get lost. From
 # the fine ones come backgrounds, and little else. From the middle ones comes a bit of everything, and not all of it fits: two
-# faces with the middle layers of the blonde B glow in orange. With other latents more mixtures do, of fine layers too. It seems
-# that middle and fine layers make a colour together, and do not always agree.
+# faces with the middle layers of the blonde B glow in orange.
 #
 # Mix yourself: `begin` and `end` choose the layers that come from B.
 
@@ -386,10 +393,10 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
 #
 # A judge reads attributes, so the claim can be counted: for many pairs, the layers of one level come from B, the others from A (ψ
 # = 1), and the judge says how far each attribute follows B, and how far A (`python experiments/styles.py stylegan-portraits-64
-# stylegan2-portraits-64`). 1 means that it goes over from that portrait entirely, 0 that the portrait does not matter. The paper
-# shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's value?":
-# an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by putting
-# unrelated portraits in B's place, or in A's (`claims.style_levels`).
+# stylegan2-portraits-64`). 1 means that it is transferred from that portrait entirely, 0 that the portrait does not matter. The
+# paper shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's
+# value?": an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by
+# putting unrelated portraits in B's place, or in A's (`claims.style_levels`).
 #
 # > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard,
 # > glasses), fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will
@@ -425,7 +432,7 @@ plots.show(fig, alt="For each attribute three marks: how far it follows the coar
                     "colour of their own group.")
 for level in follows:
     most = sorted(spec_of, key=lambda name: -follows[level][name])[:5]
-    print(f"{level:6s} layers command most of all: " + ", ".join(f"{name} {follows[level][name]:.2f}" for name in most))
+    print(f"{level:6s} layers carry most: " + ", ".join(f"{name} {follows[level][name]:.2f}" for name in most))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -439,43 +446,47 @@ for level in follows:
 #
 # What does not follow B does not simply stay with A. What the two tables lack to 1 is lost: there the mixture follows neither.
 # With B's coarse or middle layers that is about half of all, and even with B's fine layers, which carry hardly anything over, a
-# quarter to a third of A goes. So many mixtures of this generator are not A with something of B, but a third person.
+# quarter to a third of A goes.
 # </details>
+#
+# Pose and length of hair do follow the coarse layers, as the paper says; but most colours do not follow the fine ones, and many
+# mixtures of this generator are not A with something of B, but a third person.
 #
 # So "coarse, middle, fine" is a statement about *sizes in pixels*, and whether it fits your attributes depends on how large they
 # are in your images. In the paper, at 1024 pixels, fine layers begin at 64 pixels too, but there are ten of them, and what they
 # decide is colours and fine structure.
 #
-# Nor is it a law. Training only makes entrances; who uses which is up to the generator. Here is the same table for lesson 05's
-# StyleGAN2, and five of its portraits with the coarse, the middle and the fine layers of their neighbours on the right:
+# Nor is it a law. Training only makes the inputs; which of them carries what is up to the generator. Here is the same table for
+# lesson 05's StyleGAN2. In the picture below it, five of its portraits get the coarse, the middle or the fine layers of their
+# neighbour on the right:
 
 # %%
 other = models["stylegan2-portraits-64"]["levels"]
 groups_and_levels(other)
 groups_and_levels(models["stylegan2-portraits-64"]["levels_of_a"], "A")
-print("middle layers command most of all: " + ", ".join(f"{name} {other['middle'][name]:.2f}" for name in sorted(
+print("middle layers carry most: " + ", ".join(f"{name} {other['middle'][name]:.2f}" for name in sorted(
     spec_of, key=lambda name: -other["middle"][name])[:5]))
 G2 = zoo.load("stylegan2-portraits-64")
 with torch.no_grad():
     own = ops.truncate(G2.mapping(torch.randn(6, G2.z_dim, generator=torch.Generator().manual_seed(4)))[:, None].expand(
         -1, G2.num_ws, -1), G2.w_avg, 0.7)
-    rows = [own[:5]]
+    pictures = G2.synthesis(own, noise="const")
     for first, last in claims.layers_of(G2).values():
-        rows.append(torch.cat([own[:5, :first], own[1:, first:last], own[:5, last:]], dim=1))
-    pictures = G2.synthesis(torch.cat(rows), noise="const")
-plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *(f"{level} from right" for level in follows)]),
-           alt="Five portraits of StyleGAN2; below, each with the coarse layers of its neighbour looks like the neighbour; with "
+        mixed = torch.cat([own[:5, :first], own[1:, first:last], own[:5, last:]], dim=1)
+        pictures = torch.cat([pictures, G2.synthesis(mixed, noise="const"), torch.ones(1, 3, 64, 64)])
+plots.show(plots.image_grid(pictures, columns=6, scale=2, labels=["StyleGAN2", *(f"{level} from right" for level in follows)]),
+           alt="Six portraits of StyleGAN2; below, each of the first five with the coarse layers of its neighbour looks like the neighbour; with "
                "the middle ones skin and backgrounds get other colours; with the fine ones next to nothing changes.")
 
 # %% [markdown]
-# Its coarse layers command pose and shape, and most of the face and of the clothes; the middle ones light, skin and a part of the
+# Its coarse layers carry pose and shape, and most of the face and of the clothes; the middle ones light, skin and a part of the
 # eyes, the mouth and the background. Its fine layers have next to nothing: with B's fine layers the mixture stays A. With B's
 # coarse or middle layers less is lost than in StyleGAN. Look at the backgrounds: many mixtures have two or three in one picture,
 # in patches.
 #
 # ## Mixing regularization
 #
-# Why should layers mind their own business at all? If all styles of a portrait come from the same $w$, nothing keeps neighbours
+# Why should layers specialise at all? If all styles of a portrait come from the same $w$, nothing keeps neighbours
 # from relying on each other. So StyleGAN mixes in training too: nine of ten images have two latents that change over at a random
 # layer (§3.1). This is *mixing regularization*. This lesson's StyleGAN was trained with it, the StyleGAN2 without; it has never
 # seen a mixture.
@@ -493,20 +504,18 @@ plots.show(plots.image_grid(pictures, columns=5, scale=2, labels=["StyleGAN2", *
 mixing_runs = json.loads((zoo.DATA / "results" / "mixing.json").read_text())["runs"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
 for (name, seeds), color in zip(mixing_runs.items(), plots.COLORS):
-    for seed, run in seeds.items():
-        rows = [row for row in run["curve"] if row["images"] >= 60_000]
-        x = [row["images"] / 1000 for row in rows]
-        label = name if seed == "0" else None
-        left.plot(x, [row["frechet"] for row in rows], color=color, label=label)
-        left.plot(x, [row["frechet_mixed"] for row in rows], "--", color=color, label=label and "two latents")
-        right.plot(x, [row["frechet_mixed"] - row["frechet"] for row in rows], color=color)
-left.set(xlabel="thousand images", ylabel="frechet")
-right.set(xlabel="thousand images", ylabel="two latents less one")
+    for (seed, run), line in zip(seeds.items(), ("-", "--")):
+        x = [row["images"] / 1000 for row in run["curve"]]
+        assert all(row["frechet_mixed"] < row["frechet"] for row in run["curve"] if row["images"] > 30_000)
+        left.plot(x, [row["frechet"] for row in run["curve"]], line, color=color, label=f"{name}, seed {seed}")
+        right.plot(x, [row["frechet_mixed"] - row["frechet"] for row in run["curve"]], line, color=color)
+left.set(xlabel="thousand images", title="frechet of one latent", ylim=(0, None))
+right.set(xlabel="thousand images", title="of two latents less of one")
 right.axhline(0, color="#444444", linewidth=1)
-fig.legend(loc="outside upper center", ncols=4)
-plots.show(fig, alt="Left the Fréchet distance over training with and without mixing, two seeds each, of one latent and of two: the four "
-                    "runs cross one another. Right the difference: below zero in all runs; without mixing it comes nearer to zero "
-                    "at the end.")
+fig.legend(loc="outside upper center", ncols=2)
+plots.show(fig, alt="Left the Fréchet distance of portraits of one latent over training with and without mixing, two seeds each: the four "
+                    "runs cross one another. Right the difference that a second latent makes: about zero at first, then below zero in "
+                    "all runs; without mixing it comes nearer to zero at the end.")
 print("last snapshot              one latent   two latents   difference      recall, one latent")
 for name, seeds in mixing_runs.items():
     for seed, run in seeds.items():
@@ -517,8 +526,9 @@ for name, seeds in mixing_runs.items():
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# Not the one that the paper lets you expect. At every point drawn here mixtures are *nearer* to the world than portraits of one
-# latent, trained with mixing or without, and at the end the largest distance is that of one latent after training with mixing.
+# Not the one that the paper lets you expect. After 20,000 images mixtures are about as far from the world as portraits of one
+# latent. At every later point they are *nearer*, trained with mixing or without, and at the end the largest distance is that of one
+# latent after training with mixing.
 #
 # Recall suggests a reason: it is next to nothing in all four. These generators know few people, and a mixture may be one more.
 # The paper measures mixing on networks that have seen almost a hundred times as many images and lack less. Also, whoever trains
@@ -532,13 +542,13 @@ for name, seeds in mixing_runs.items():
 #
 # ## Summary
 #
-# - AdaIN forgets what a layer did to mean and deviation of a map, and puts in a style: two numbers for each map, from $w$ by an
-#   affine map whose scales are centred at 1 before training.
+# - AdaIN forgets what a layer did to mean and standard deviation of a map, and puts in a style: two numbers for each map, from
+#   $w$ by an affine map whose scales are centred at 1 before training.
 # - The mapping network leaves $W$ free to be no ball; $\bar w$ is its mean, and truncation pulls towards it.
-# - Every layer has an entrance of its own, so two latents can be mixed by layers; the judge tells what each level commands. In
-#   this world the coarse layers command most.
+# - Every layer has a style of its own, so two latents can be mixed by layers; the judge tells which attributes are transferred by
+#   each level. In these two networks the coarse layers carry most of them.
 # - Mixing regularization trains mixtures too. In this course's small, short runs mixtures are no worse than portraits of one
 #   latent even without it.
 #
-# **Read next**: §2 and §3 of the StyleGAN paper; `course_lib/networks/stylegan.py`. [Lesson 04](04_noise.ipynb) adds what no
-# style decides.
+# **Read next**: §2 and §3 of the [StyleGAN paper](https://arxiv.org/abs/1812.04948); `course_lib/networks/stylegan.py`. [Lesson
+# 04](04_noise.ipynb) adds what no style decides.

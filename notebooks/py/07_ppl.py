@@ -21,7 +21,7 @@
 # - write the terms of **perceptual path length** (PPL) and watch them along a path, in $Z$ and in $W$;
 # - write the **entropy** behind linear separability, and read off which attributes $W$ separates better.
 #
-# About 50 minutes. You need lesson 00; lesson 06 is a good neighbour.
+# 60–75 minutes. You need lesson 00; lesson 06 is a good neighbour.
 
 # %%
 import json
@@ -74,8 +74,9 @@ print(f"latents {z[0].norm(dim=1).mean():.1f} ± {z[0].norm(dim=1).std():.1f}, m
 # ### Exercise 1 · slerp
 #
 # `a` and `b` are $[\dots, D]$, `t` is a number, or $[\dots, 1]$, and may lie beyond 0 and 1. Only the *directions* of `a` and `b`
-# count, and the result has length 1, also where both directions are the same and both sines are 0. (The library writes it without
-# a division by $\sin\theta$: the part of $\hat b$ that is orthogonal to $\hat a$, made a unit vector, turned by $t\theta$.)
+# count, and the result has length 1, also where both directions are the same and both sines are 0; of a batch, that may be one
+# pair among others. No gradient is asked for. (The library writes it without a division by $\sin\theta$: the part of $\hat b$ that
+# is orthogonal to $\hat a$, made a unit vector, turned by $t\theta$.)
 
 # %%
 def slerp(a, b, t):
@@ -165,10 +166,12 @@ ex.path_terms.check(path_terms)
 # > the same. Which makes the image go faster, and where?
 
 # %%
-def local_lengths(first=0, second=1, points=24):
+t = torch.linspace(0, 0.99, 45)
+
+
+def local_lengths(first=0, second=1):
     """Terms of PPL along one path, in Z and in W, at equal steps of t. ε is 0.01: in float32 a smaller one drowns in rounding."""
-    t = torch.linspace(0, 0.99, points)
-    za, zb = (z[0, i].expand(points, -1) for i in (first, second))
+    za, zb = (z[0, i].expand(len(t), -1) for i in (first, second))
     return [metrics.path_lengths(G, perceptual, za, zb, t, space, epsilon=0.01, noise="const") for space in ("z", "w")]
 
 
@@ -184,27 +187,30 @@ def along(first, second, steps):
 
 # %%
 in_z, in_w = local_lengths()
-fig, ax = plt.subplots(figsize=(7, 2.6))
-ax.plot(torch.linspace(0, 0.99, 24), in_z, label="in Z")
-ax.plot(torch.linspace(0, 0.99, 24), in_w, label="in W")
-ax.set(xlabel="t", ylabel="d / ε²", yscale="log")
-ax.legend()
-plots.show(fig, alt="Local perceptual path length along one path in Z and in W, on a logarithmic scale.")
-plots.show(plots.image_grid(torch.cat(along(0, 1, 8)), columns=8, labels=["in Z", "in W"]),
-           alt="Eight portraits along that path, in Z above and in W below.")
-print(f"mean over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
+fig, axes = plt.subplots(3, 1, figsize=(7, 4.6), sharex=True, height_ratios=(2.4, 1, 1))
+for ax, space, terms, images in zip(axes[1:], ("in Z", "in W"), (in_z, in_w), along(0, 1, 8)):
+    axes[0].plot(t, terms.sqrt(), label=space)
+    ax.imshow(plots.image_grid(images, columns=8, scale=2), extent=(-1 / 14, 15 / 14, 0, 1 / 7), aspect="auto")
+    ax.set(ylabel=space, yticks=[])
+    ax.grid(False)
+axes[0].set(ylabel="√d / ε, the speed", ylim=(0, None))
+axes[2].set(xlabel="t")
+axes[0].legend()
+plots.show(fig, alt="The speed of the image along one path in Z and in W, and below it eight portraits of either path, each under its t. "
+                    "Both curves have a few high peaks, where hair, glasses, clothes or background change.")
+print(f"mean of d / ε² over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# The peaks are where something flips: the hair, the shirt, the background. In $W$ the image is slower at most places of this
-# path; but a few jumps are so large that its mean is hardly lower.
+# Each peak is a place where something flips between two neighbouring portraits: the hair, the glasses, the clothes, the
+# background. PPL is a mean of *squares*, so the few highest peaks decide it, and on a single path it may come out either way.
 # </details>
 #
 # But one path proves nothing. Choose others:
 
 # %%
-def strip(first=0, second=1):
+def strip(first=3, second=9):
     rows = torch.stack(along(first, second, 3))
     speeds = 2 * perceptual(rows[:, 1:].flatten(0, 1), rows[:, :-1].flatten(0, 1)).sqrt().view(2, 2)   # a step: half the path
     strips = [plots.under_bars(row, [0, *speed], top=speeds.max()) for row, speed in zip(rows, speeds)]
@@ -216,15 +222,16 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
                      "the way from the portrait before.")
 
 # %% [markdown]
-# The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's speed. Steps this long cut
-# corners, so the bars differ less than the curves above. (With `first` and `second` equal there is no way.)
+# The bar over a portrait is the way from the one before: the root of $d$ over the step, the image's mean speed. Here two bearded
+# men are the ends. In $Z$ there is a moustache in the middle, and brown hair; in $W$ a third bearded man. Steps this
+# long cut corners, so the bars differ less than the curves above. (With `first` and `second` equal there is no way.)
 #
 # ## Measured: PPL in Z and in W
 #
 # `python experiments/smoothness.py pggan-portraits-64 stylegan-portraits-64 stylegan2-portraits-64-nopl stylegan2-portraits-64
 # --pairs 1000`: 1,000 pairs each (the papers take 50,000 or more), $\epsilon = 10^{-4}$ in float64. "Full" draws $t$ anywhere on
 # the path, "end" only at its beginning, where the latents themselves are. As published, the mean leaves out what lies beyond the
-# 1st and 99th percentile. PGGAN has no mapping network, so no $W$. The one called "nopl" is lesson 06's twin of StyleGAN2,
+# 1st and 99th percentile. PGGAN has no mapping network, so no $W$. The one called "nopl" is lesson 06's ablation of StyleGAN2,
 # trained without path-length regularization, and on 2 % fewer images.
 #
 # > **Predict.** In one of the two spaces "end" and "full" should be the *same* number. Which, and why?
@@ -232,47 +239,51 @@ widgets.explorer(strip, first=(0, 19), second=(0, 19), delay=0.1,
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
 names = ["pggan-portraits-64", "stylegan-portraits-64", "stylegan2-portraits-64-nopl", "stylegan2-portraits-64"]
-print("distance:", models[names[0]]["ppl_z_full"]["distance"])
+kinds = {"ppl_z_full": "Z, full", "ppl_z_end": "Z, end", "ppl_w_full": "W, full", "ppl_w_end": "W, end"}
+fig, ax = plt.subplots(figsize=(7, 3.2))
+print(f"distance: {models[names[0]]['ppl_z_full']['distance']}\n{'':29s}" + "".join(f"{kind:>9s}" for kind in kinds.values()) + "   frechet")
+for i, (key, kind) in enumerate(kinds.items()):
+    rows = {place + i / 6: models[name][key] for place, name in enumerate(names) if key in models[name]}
+    low, mean, high = ([row[part] for row in rows.values()] for part in ("low", "mean", "high"))
+    ax.errorbar(mean, list(rows), xerr=(np.subtract(mean, low), np.subtract(high, mean)), fmt="o", label=kind)
 for name in names:
-    frechet = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]["frechet"]
-    print(f"{name}, whose portraits have a Fréchet distance of {frechet:.0f}")
-    for key in ("ppl_z_full", "ppl_z_end", "ppl_w_full", "ppl_w_end"):
-        if key in models[name]:
-            _, space, sampling = key.split("_")
-            row = models[name][key]
-            print(f"    in {space.upper()}, {sampling:5s} {row['mean']:5.0f}   95 % interval {row['low']:4.0f} … {row['high']:.0f}")
+    quality = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]
+    print(f"{name:29s}" + "".join(f"{models[name][key]['mean']:9.0f}" if key in models[name] else f"{'–':>9s}" for key in kinds)
+          + f"{quality['frechet']:10.0f}")
+ax.set_yticks([place + 0.25 for place in range(4)], [name.removesuffix("-portraits-64").replace("-portraits-64-", ", ") for name in names])
+ax.set(xscale="log", xlabel="PPL, mean and 95 % interval")
+ax.invert_yaxis()
+ax.legend()
+plots.show(fig, alt="PPL of four generators with 95 % intervals, in Z and W, full and at the ends. PGGAN's Z lies lowest of all. In the three "
+                    "others W lies below Z. StyleGAN2 without path-length regularization lies highest, with the widest intervals.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
 #
-# In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals (the
-# twin's only because they are wide), and so do the paper's for its baseline, measured in $Z$: 412.0 and 415.3, as reported there.
-#
-# In $W$ the ends are special: there the latents are ones that the mapping network makes. In between, a straight line may leave
-# the region that it fills, and nobody taught the synthesis to be smooth there. In StyleGAN the ends have half the figure of the
-# full path, in StyleGAN2 a little more than half. In the twin, whose intervals are the widest, they have the higher one.
+# In $Z$: a random great circle has no special points, so its beginning is as good as any. Ours agree within their intervals, and
+# so do the paper's for its baseline, measured in $Z$: 412.0 and 415.3, as reported there. In $W$ the ends are special: there the
+# latents are ones that the mapping network makes. In between, a straight line may leave the region that it fills.
 # </details>
 #
-# One part of the claim holds in this world: in all three generators that have a $W$, the figure in $W$ is less than half of that
-# in $Z$, full and at the ends. The intervals meet only at the twin's ends; for StyleGAN's full path they nearly do. They are wide
-# even with a thousand pairs: where the image *jumps*, a term is huge, and a few pairs carry much of the mean.
+# What the figure shows, interval against interval:
 #
-# The other part does not show here. The papers find $W$ smoother than the $Z$ of a generator *without* a mapping network: 234
-# against 412. Ours without one, PGGAN, is smoother in its $Z$ than all others in their $W$, full against full and ends against
-# ends, and these intervals do not meet. What is the same in both worlds: a mapping network makes its own $Z$ *more* curved than
-# that of PGGAN. And a low figure is not a better picture, for it only says how fast images change: the smoothest of the four is
-# not the one whose portraits come nearest to the world.
+# - In each of the three generators that have a $W$, PPL is lower in $W$ than in its own $Z$, by more than half. (The
+#   intervals overlap only at the ablation's ends.)
+# - PGGAN, which has no mapping network, is smoother in its $Z$ than the others in their $W$. The paper finds the opposite: 412.0 in
+#   the $Z$ of its baseline without a mapping network, 234.0 in $W$.
+# - Without path-length regularization all four values are higher, as the StyleGAN2 paper says; at the ends of $W$, which the paper
+#   reports, nearly four times. (At the ends of $Z$ and on the full path in $W$ the intervals overlap; and part of it is scale, for
+#   by lesson 06 the ablation is faster on average.)
+# - StyleGAN and StyleGAN2 cannot be told apart in $W$.
+# - A low PPL is not a better picture: the smoothest of the four has the second-highest Fréchet distance.
 #
-# In this pair of runs path-length regularization does what the StyleGAN2 paper says: in all four rows the twin without it has the
-# higher figure, at the ends of $W$, the row that the paper reports, nearly four times as high. There and on the full path in $Z$
-# the intervals do not meet; in the other two rows they do.
+# The second point comes from a higher PPL in $Z$ with a mapping network than without one. The paper saw, too, that such a network
+# bends its own $Z$: put before a *traditional* generator, it raised the separability score (below; lower is better) in $Z$ from
+# 10.78 to 170.29, while that in $W$ was 6.52 (Table 4, as reported there).
 #
-# But StyleGAN2 does not clearly beat StyleGAN. Its mean in $W$ is lower on the full path and higher at the ends, and both times
-# the intervals meet.
-#
-# Reported in the papers for FFHQ, with LPIPS: StyleGAN (its released model) 664.9 in $Z$ and 233.3 in $W$, full; 197.2 in $W$ at
-# the ends. The StyleGAN2 paper takes $W$ at the ends, of the whole image: 212.1 for StyleGAN and 145.0 for StyleGAN2, and 158.0
-# without path-length regularization against 122.5 with it (Table 1).
+# As reported in the papers for FFHQ, with LPIPS: StyleGAN in $W$ 234.0 full and 195.9 at the ends (Table 3, config F). Its README
+# gives 664.9 in $Z$, and 233.3 and 197.2 in $W$, for the released model. The StyleGAN2 paper takes $W$ at the ends, of the whole
+# image: 212.1 for StyleGAN and 145.0 for StyleGAN2, and 158.0 without path-length regularization against 122.5 with it (Table 1).
 #
 # ## Separability: a plane between yes and no
 #
@@ -288,8 +299,8 @@ for name in names:
 #
 # ### Exercise 3 · conditional_entropy
 #
-# `y` and `x` are two sequences of labels of the same length (lists or NumPy arrays of integers, two classes or more). Return
-# $H(Y|X)$ in nats, as a Python number. Combinations that never occur count 0, not NaN.
+# `y` and `x` are two sequences of labels of the same length (lists or NumPy arrays of any integers, such as −1 and 1; two
+# classes or more). Return $H(Y|X)$ in nats, as a Python number. Combinations that never occur count 0, not NaN.
 
 # %%
 def conditional_entropy(y, x):
@@ -347,10 +358,11 @@ for name in names:
 # - Latents live in a shell. Slerp stays in it, and moves at an even speed.
 # - A perceptual distance compares feature maps; its scale belongs to its network.
 # - PPL is the mean squared speed of the image along random paths. It is measured at $\epsilon \to 0$, so mind the rounding.
-# - Here $W$ is smoother than the $Z$ of the same generator, and in one pair of twins smoother with path-length regularization
+# - Here $W$ is smoother than the $Z$ of the same generator, and in one pair of runs smoother with path-length regularization
 #   than without, as the papers say; but not smoother than the $Z$ of PGGAN.
 # - Separability asks how well a plane in the space of latents predicts an attribute. Here every attribute is told better in $W$
 #   than in the same generator's $Z$.
 #
-# **Read next**: §4 of the StyleGAN paper; `course_lib/metrics/path_length.py` and `separability.py`. For your own generator:
-# `python -m course_lib.metrics FILE ppl separability`.
+# **Read next**: §4 of the [StyleGAN paper](https://arxiv.org/abs/1812.04948); [LPIPS](https://arxiv.org/abs/1801.03924);
+# `course_lib/metrics/path_length.py` and `separability.py`. For your own generator: `python -m course_lib.metrics FILE ppl
+# separability`.
