@@ -1,5 +1,6 @@
 # make lab         JupyterLab on your own copy of the lessons (make lab LAB_ARGS=--no-browser on a server)
 # make test        every test, the committed notebooks included, in two processes (WORKERS=4 for more)
+# make test-all    and the matrices that rarely fail
 # make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
 # make test-gpu    what needs a CUDA device
 # make clean       remove the environment; your copies in learn/ stay
@@ -14,7 +15,7 @@ PYTEST_ARGS ?=
 WORKERS ?= 2
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
-.PHONY: lab test notebooks test-gpu install clean
+.PHONY: lab test test-all notebooks test-gpu install clean
 
 lab: $(READY)
 	$(RUN) notebooks/learn.py
@@ -22,6 +23,9 @@ lab: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+
+test-all: $(READY)
+	$(MAKE) test PYTEST_ARGS='-m "slow or not slow" $(PYTEST_ARGS)'
 
 notebooks: $(READY)
 	$(RUN) notebooks/build.py $(LESSONS)

@@ -139,7 +139,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("lesson", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] * (p.stem[:2] not in ("00", "08"))) for p in LESSONS])
 def test_every_control_answers_within_300_ms(lesson, one_thread):
     """Of one core's time, at best of six: how long a busy machine makes a process wait is not the lesson's."""
     for explorer in explorers_of(lesson):

@@ -196,6 +196,7 @@ def test_a_background_of_two_colors_is_told_from_one(small):
     assert small.second_color(halves).item() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.slow
 def test_the_small_measurements_write_their_results(small, tmp_path):
     for name, options in (("backgrounds", ["--samples", "4"]), ("fade", ["--steps", "2"])):
         small.main([name, *options, "--out", str(tmp_path / f"{name}.json")])

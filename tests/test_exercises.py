@@ -721,6 +721,7 @@ def test_the_trained_generator_draws_the_same_with_a_right_answer_and_something_
     assert wrong.picture.tobytes() != right.picture.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)
 def test_in_the_trained_generator_right_answers_differ_by_a_tenth_of_what_is_allowed_at_most(task):
     network, (reference, _) = exercises._network(task.proof), exercises._reference(task)
