@@ -1,6 +1,7 @@
 # make lab         JupyterLab on your own copy of the lessons (make lab LAB_ARGS=--no-browser on a server)
-# make test        every test, the committed notebooks included, in two processes (WORKERS=4 for more)
-# make test-all    and the matrices that rarely fail
+# make test-fast   ruff and the unit tests, in at most 90 seconds on two quiet cores
+# make test        ruff and every test, the committed notebooks included, in two processes (WORKERS=4 for more)
+# make test-all    and the matrices that rarely fail, and the lessons once more by nbval
 # make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
 # make test-gpu    what needs a CUDA device
 # make clean       remove the environment; your copies in learn/ stay
@@ -13,19 +14,30 @@ RUN := $(VENV)/bin/python
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
+# Files that start a browser, a notebook or several processes, or take more than 20 seconds: left out by make test-fast.
+SLOWER := lessons choice_of_models classifiers clip distributed edit_scores exercise_engine exercises growing notebooks publish \
+          style_analysis training zoo_formats
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
-.PHONY: lab test test-all notebooks test-gpu install clean
+.PHONY: lab lint test-fast test test-all notebooks test-gpu install clean
 
 lab: $(READY)
 	$(RUN) notebooks/learn.py
 	$(RUN) -m jupyterlab --LabApp.default_url=/lab/tree/learn/00_start_here.ipynb $(LAB_ARGS)
 
-test: $(READY)
+lint: $(READY)
+	$(RUN) -m ruff check
+
+test-fast: lint
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n $(WORKERS) --dist loadfile $(SLOWER:%=--ignore=tests/test_%.py) --ignore=tests/gpu \
+	  $(PYTEST_ARGS)
+
+test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-all: $(READY)
 	$(MAKE) test PYTEST_ARGS='-m "slow or not slow" $(PYTEST_ARGS)'
+	$(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 notebooks: $(READY)
 	$(RUN) notebooks/build.py $(LESSONS)

@@ -1,8 +1,8 @@
 """Images of StyleGAN2: this library's path against two plain ones, in one run, with the same weights.
 
-    python benchmarks/inference.py --out data/results/inference.json                                       # one image, two CPU cores
+    python benchmarks/inference.py --out data/results/inference.json                              # one image, two CPU cores
     python benchmarks/inference.py --batches 1 2 4 8 16 --config "1024 px, config F" --repeats 3
-    python benchmarks/inference.py --batches 32 --config "1024 px, config F" --repeats 1 --alone           # where the plain paths do not fit
+    python benchmarks/inference.py --batches 32 --config "1024 px, config F" --repeats 1 --alone  # where the plain paths do not fit
     python benchmarks/inference.py --device cuda --batches 1 4 16 32 --dtype bfloat16 --out data/results/inference-gpu.json
 
 Plain: weights modulated per image, zeros inserted and filtered by upfirdn2d, a grouped convolution. Official: the reference form of
@@ -51,15 +51,16 @@ PATHS = {"plain": ops.conv2d_resample, "official": transposed, "ours": ops.conv2
 
 @torch.no_grad()
 def measure(G, batch, repeats, dtype, device, alone=False):
-    """Milliseconds per image of every path, the largest difference relative to the largest value, and the memory of ours; alone: ours
-    only."""
+    """Milliseconds per image of every path, the largest difference relative to the largest value, and the memory of ours; alone:
+    ours only."""
     w = G.mapping(torch.randn(batch, G.z_dim, generator=torch.Generator().manual_seed(batch)).to(device))
     paths = ["ours"] if alone else list(PATHS)
     times, images = {path: [] for path in paths}, {}
 
     def draw(path):
         ops.conv2d_resample = PATHS[path]
-        return G.synthesis(w, noise="const", plain=path != "ours", dtype=None if device.type == "cpu" else dtype)
+        return G.synthesis(w, noise="const", impl="fused" if path == "ours" else "reference",
+                           dtype=None if device.type == "cpu" else dtype)
 
     for _ in range(repeats + 2):
         for path in paths:
@@ -135,7 +136,8 @@ def benchmark(args, command_line):
         for batch in args.batches:
             row = measure(G, batch, args.repeats, getattr(torch, args.dtype), device, args.alone)
             result["configs"].setdefault(name, []).append(row)
-            print(f"{name:18s} batch {batch:3d}   " + "   ".join(f"{key} {value}" for key, value in row.items() if key != "batch"), flush=True)
+            print(f"{name:18s} batch {batch:3d}   " + "   ".join(f"{key} {value}" for key, value in row.items() if key != "batch"),
+                  flush=True)
             if args.out:
                 commands.write_json(args.out, result, replace=True)
 

@@ -2,30 +2,34 @@
 
     python benchmarks/train_speed.py --out data/results/train_speed.json
 
-Prints img/s beside those of the official code on the same card, the seconds until the first recorded cycle, memory, and two floors: the
-time that the convolutions and dense layers alone would take at the bf16 matrix rate measured in the same run, and the share of it that
-was reached. Medians over repeated cycles of 16 steps. The official figures were measured once on an H200 with the same torch.
+Prints img/s beside those of the official code on the same card, memory, the seconds until every step is recorded (of a first
+run, which compiles the kernels, and of a second, which finds them), and two floors: the time that convolutions and dense layers
+would take at the rate of a large bf16 matrix product, and the time that their maps, read and written once, would take at the rate
+of a large copy. Medians over repeated cycles of 16 steps. The official figures were measured once on an H200 with the same torch.
 """
 import argparse
-import json
+import multiprocessing
+import os
 import shlex
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 
 import torch
 
-from course_lib import commands, portraits, train
-from course_lib.training import loop, stylegan2
+from course_lib import commands, cuda_graphs, portraits, train
+from course_lib.training import data, loop, stylegan2
 
 LARGE = ["--channel-base", "16384", "--channel-max", "512", "--z-dim", "512", "--w-dim", "512"]
 CONFIGS = {"pocket 64 px (64)": (["--resolution", "64"], 568),
            "pocket 64 px (256)": (["--resolution", "64", "--batch", "256"], None),
            "64 px, 16384/512 (64)": (["--resolution", "64", *LARGE], 468),
            "256 px, 16384/512 (64)": (["--resolution", "256", *LARGE], 189),
-           "1024 px, config F (32 by 8)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32", "--batch-gpu", "8"], 19.9),
-           "1024 px, config F (32 by 4)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32", "--batch-gpu", "4"], 19.9)}
+           "1024 px, config F (32 by 8)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32",
+                                            "--batch-gpu", "8"], 19.9),
+           "1024 px, config F (32 by 4)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32",
+                                            "--batch-gpu", "4"], 19.9)}
 
 
 def settings(arguments):
@@ -34,32 +38,40 @@ def settings(arguments):
     return vars(parser.parse_args(["--out", "unused"] + arguments))
 
 
-def gflop_per_image(run, s):
-    """Multiplications and additions of one image in one step, without any for filters or activations.
+def cost_per_image(run, s):
+    """GFLOP, and GB read and written, of the convolutions and dense layers of one image in one step, maps in half precision.
 
-    Forward passes G and D cost what their weights cost at every output pixel (input pixel for up-convolutions). A
-    gradient for the input or for the weights costs one forward pass each, differentiating a gradient four.
+    Forward passes of G and D cost what their layers cost. A gradient for the input or for the weights costs one forward pass each,
+    differentiating a gradient four.
     """
     def forward(network):
-        total = 0
+        flop = byte = 0
         for name, p in network.named_parameters():
             if p.ndim == 4:
                 r = int(name.split("b")[1].split(".")[0]) if "synthesis" in name else int(name[1:].split(".")[0])
-                low = "conv0" in name if "synthesis" in name else any(k in name for k in ("conv1", "skip"))
-                total += 2 * p.numel() * (r // 2 if low else r) ** 2
+                up = "synthesis" in name and "conv0" in name
+                down = "synthesis" not in name and any(k in name for k in ("conv1", "skip"))
+                before, after = r // 2 if up else r, r // 2 if down else r
+                flop += 2 * p.numel() * min(before, after) ** 2
+                byte += 2 * (p.shape[1] * before ** 2 + p.shape[0] * after ** 2)
             elif p.ndim == 2:
-                total += 2 * p.numel()
-        return total / 1e9
-    G, D = forward(run.G), forward(run.D)
-    step_g, step_d = 3 * G + 2 * D, G + 6 * D
-    return step_g + step_d + 6 * D / s["r1_interval"] + (0.5 * 6 * G / s["pl_interval"] if s["pl_weight"] else 0)
+                flop += 2 * p.numel()
+        return flop / 1e9, byte / 1e9
+    step_g, step_d = lambda G, D: 3 * G + 2 * D, lambda G, D: G + 6 * D
+    return [step_g(G, D) + step_d(G, D) + 6 * D / s["r1_interval"] + 0.5 * 6 * G / s["pl_interval"]
+            for G, D in zip(forward(run.G), forward(run.D))]
 
 
-def matrix_rate(device="cuda", n=8192):
-    """TFLOP/s of a bf16 matrix product on random data."""
+def machine(device="cuda", n=8192):
+    """TFLOP/s of a bf16 matrix product on random data, TB/s of a copy, counting bytes read and written, and the GPU's name."""
+    if not torch.cuda.is_available():
+        raise ValueError("it measures steps on a CUDA device, and PyTorch finds none on this machine")
     a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
-    times = [seconds(lambda: a @ b) for _ in range(12)]
-    return 2 * n ** 3 / statistics.median(times[2:]) / 1e12
+    product = statistics.median(seconds(lambda: a @ b) for _ in range(12))
+    source = torch.randn(2 ** 30, device=device)
+    target = torch.empty_like(source)
+    copy = statistics.median(seconds(lambda: target.copy_(source)) for _ in range(12))
+    return 2 * n ** 3 / product / 1e12, 8 * 2 ** 30 / copy / 1e12, torch.cuda.get_device_name()
 
 
 def seconds(function):
@@ -70,33 +82,40 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def measure(arguments, captured=True, repeats=10, device="cuda"):
+def measure(arguments, captured=True, timed=True, device="cuda"):
     began = time.perf_counter()
-    torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")
+    loop.prepare(device)
     s = settings(arguments)
     torch.manual_seed(0)
     run = stylegan2.build(s, device)
-    reals = torch.randint(0, 256, [10_000 if s["resolution"] < 256 else 2_000, 3, s["resolution"], s["resolution"]], dtype=torch.uint8, device=device)
-    pool, decay = torch.cuda.graph_pool_handle(), torch.full([], 0.999, device=device)
-    record = (lambda step: loop.Captured(step, pool)) if captured else (lambda step: step)
+    size = [10_000 if s["resolution"] < 256 else 2_000, 3, s["resolution"], s["resolution"]]
+    reals = data.Resident(torch.randint(0, 256, size, dtype=torch.uint8, device=device))
+    pool, waiting, decay = torch.cuda.graph_pool_handle(), set(), torch.full([], 0.999, device=device)
+    record = (lambda step: cuda_graphs.GraphStep(step, pool, waiting)) if captured else (lambda step: step)
     steps = [(phase.interval, record(phase.step)) for phase in stylegan2.phases(run, reals, s, device, s["r1_gamma"])]
     steps.append((1, record(lambda: loop.move_average(run.ema, run.G, decay))))
 
-    def cycle(count=16):
+    def cycle(count):
         for i in range(count):
             for interval, step in steps:
                 if i % interval == 0:
                     step()
 
-    for _ in range(5):                                  # R1 has a step in each, and is recorded in the fourth
-        cycle(4)
+    for _ in range(2):                                  # each step eagerly, then recorded
+        cycle(1)
     torch.cuda.synchronize()
-    ready = time.perf_counter() - began
-    ms = statistics.median(seconds(cycle) for _ in range(repeats)) / 16 * 1000
-    return {"img_per_s": round(s["batch"] / ms * 1000, 1), "ms_per_step": round(ms, 2), "gflop_per_image": round(gflop_per_image(run, s), 1),
-            "allocated_gib": round(torch.cuda.max_memory_allocated() / 2 ** 30, 2),
-            "reserved_gib": round(torch.cuda.max_memory_reserved() / 2 ** 30, 2), "seconds_to_full_speed": round(ready, 1), "batch": s["batch"]}
+    found = {"seconds_to_full_speed": round(time.perf_counter() - began, 1)}
+    if timed:
+        cycle(16)
+        times = []
+        while len(times) < 3 or sum(times) < 2:
+            times.append(seconds(lambda: cycle(16)))
+        ms = statistics.median(times) / 16 * 1000
+        gflop, gb = cost_per_image(run, s)
+        found |= {"img_per_s": round(s["batch"] / ms * 1000, 1), "ms_per_step": round(ms, 2), "gflop_per_image": round(gflop, 1),
+                  "gb_per_image": round(gb, 4), "allocated_gib": round(torch.cuda.max_memory_allocated() / 2 ** 30, 2),
+                  "reserved_gib": round(torch.cuda.max_memory_reserved() / 2 ** 30, 2), "batch": s["batch"]}
+    return found
 
 
 def main():
@@ -104,39 +123,45 @@ def main():
     parser.add_argument("--out", help="also write the figures to this JSON file")
     parser.add_argument("--config", choices=CONFIGS, action="append", help="default: all")
     parser.add_argument("--eager", action="store_true", help="without CUDA graphs")
-    parser.add_argument("--row", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.row:
-        print(json.dumps(measure(CONFIGS[args.row][0], not args.eager)))
-        return
     with commands.sentences("python benchmarks/train_speed.py"):
-        if not torch.cuda.is_available():
-            raise ValueError("it measures steps on a CUDA device, and PyTorch finds none on this machine")
         if args.out:
             commands.try_output(args.out)
         benchmark(args)
 
 
 def benchmark(args):
-    rate = matrix_rate()
-    results = {"command": shlex.join(["python", *sys.argv]), "device": torch.cuda.get_device_name(), "torch": torch.__version__,
-               "bf16_tflops": round(rate), "configs": {}}
-    torch.cuda.empty_cache()
-    print(f"{results['device']}, torch {torch.__version__}, bf16 matrix product {rate:.0f} TFLOP/s")
+    tflops, tbytes, device = alone(machine)
+    results = {"command": shlex.join(["python", *sys.argv]), "device": device, "torch": torch.__version__,
+               "bf16_tflops": round(tflops),
+               "copy_tb_per_s": round(tbytes, 2), "configs": {}}
+    print(f"{device}, torch {torch.__version__}, bf16 matrix product {tflops:.0f} TFLOP/s, copy {tbytes:.2f} TB/s\n\n"
+          "| configuration (batch) | official code, img/s | here, img/s | ratio | ms per step | GiB allocated | GiB reserved | s "
+          "to full speed | s in a second run | arithmetic floor, img/s | traffic floor, img/s | share of the nearer floor |\n"
+          + "|---" * 12 + "|")
     for name in args.config or CONFIGS:
-        done = subprocess.run([sys.executable, __file__, "--row", name, *["--eager"] * args.eager], capture_output=True, text=True)
-        if done.returncode:
-            print(f"{name:30s} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
-            continue
-        row, official = json.loads(done.stdout.splitlines()[-1]), CONFIGS[name][1]
+        options, official = CONFIGS[name]
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["TRITON_CACHE_DIR"] = cache          # empty in the first run
+            row, again = alone(measure, options, not args.eager), alone(measure, options, not args.eager, False)
+        floors = 1000 * tflops / row["gflop_per_image"], 1000 * tbytes / row["gb_per_image"]
         row |= {"official_img_per_s": official, "ratio": official and round(row["img_per_s"] / official, 2),
-                "share_of_floor": round(row["gflop_per_image"] * row["img_per_s"] / rate / 1000, 3)}
+                "arithmetic_floor_img_per_s": round(floors[0]), "traffic_floor_img_per_s": round(floors[1]),
+                "share_of_floor": round(row["img_per_s"] / min(floors), 3),
+                "seconds_to_full_speed_again": again["seconds_to_full_speed"]}
         results["configs"][name] = row
-        print(f"{name:30s} {row['img_per_s']:8.1f} img/s {row['ratio'] or 0:6.1f} x {row['ms_per_step']:8.2f} ms/step "
-              f"{row['reserved_gib']:6.2f} GiB reserved, ready after {row['seconds_to_full_speed']:.0f} s, "
-              f"{100 * row['share_of_floor']:.1f} % of the floor", flush=True)
-    if args.out:
-        commands.write_json(args.out, results | {"world": portraits.VERSION})
+        ratio = f"{row['ratio']} ×" if official else "–"
+        print(f"| {name} | {official or '–'} | {row['img_per_s']:,.0f} | {ratio} | {row['ms_per_step']} | {row['allocated_gib']} | "
+              f"{row['reserved_gib']} | {row['seconds_to_full_speed']:.0f} | {row['seconds_to_full_speed_again']:.0f} | "
+              f"{floors[0]:,.0f} | {floors[1]:,.0f} | {100 * row['share_of_floor']:.1f} % |", flush=True)
+        if args.out:                                        # after every row, so that nothing measured is lost
+            commands.write_json(args.out, results | {"world": portraits.VERSION}, replace=True)
+
+
+def alone(function, *arguments):
+    """function(*arguments) in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
 
 
 if __name__ == "__main__":

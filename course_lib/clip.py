@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 
 from . import commands, download, portraits, zoo
 from .images import check
-from .networks.layers import fill
+from .networks.layers import load_strictly
 
 POCKET = dict(image_size=64, width=24, layers=(1, 1, 1, 1), text_width=128, text_layers=3, embed_dim=192, context=48)
 HEAD_WIDTH = 64                 # of all attention, as in OpenAI's models
@@ -96,8 +96,8 @@ def load(name_or_path="clip-portraits", device="cpu"):
         return network
     architecture, _, pretrained = name.rpartition("/")
     if not architecture or name.endswith(".safetensors"):
-        raise FileNotFoundError(f'"{name}" is neither a file nor a CLIP model of the course; train one with '
-                                'python -m course_lib.train clip, or load a model of open_clip such as "ViT-B-32/openai"')
+        train = "train one with python -m course_lib.train clip, or load a model of open_clip such as \"ViT-B-32/openai\""
+        raise FileNotFoundError(f'"{name}" is neither a file nor a CLIP model of the course; {zoo.no_models() or train}')
     return open_clip_model(architecture, pretrained).to(device)
 
 
@@ -119,7 +119,8 @@ def open_clip_model(architecture, pretrained=None):
     source = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     url = source.get("url", "")
     if sha256 := re.search(r"/([0-9a-f]{64})/[^/]+$", url):
-        terms = "OpenAI's CLIP, MIT License; https://github.com/openai/CLIP/blob/main/model-card.md says which uses are out of scope"
+        terms = ("OpenAI's CLIP, MIT License; https://github.com/openai/CLIP/blob/main/model-card.md says which uses are out of "
+                 "scope")
         file = download.fetch(url, sha256=sha256[1], terms=terms)
         model = open_clip.load_openai_model(str(file), "fp32", "cpu")           # with QuickGELU, as it was trained
     else:
@@ -167,7 +168,7 @@ def from_tensors(tensors, words):
     context, text_width = tensors["positional_embedding"].shape
     network = pocket(words, 32 * round(places ** 0.5), len(tensors["visual.conv3.weight"]), layers, text_width,
                      count(r"transformer\.resblocks\.\d+\.ln_1\.weight"), tensors["text_projection"].shape[1], context)
-    fill(network.model, tensors)
+    load_strictly(network.model, tensors)
     return network
 
 
@@ -203,25 +204,37 @@ def vocabulary(samples=4000):
     return sorted({word for text in [*captions, *TEMPLATES, "person"] for word in words_of(text.replace("{}", ""))})
 
 
-def random_views(images, count=None, rng=None, crop=0.15, turn=0.1, warp=0.03, noise=0.08):
+def random_views(images, count=None, rng=None, **strengths):
     """Images as slightly different photographs of themselves: cropped, turned, warped, with noise. A gradient averaged over
     such views has less room for patterns that only a network sees.
 
     images [N, 3, H, H] → one view of its own for each, [N, 3, H, H]; with `count` the same views for all of them, one after
-    another, [count · N, 3, H, H]. crop: up to this share wider or narrower and as much to the side; turn in radians; warp
-    as a share of the width; noise: the largest deviation. rng: a CPU generator; without it the device's own.
+    another, [count · N, 3, H, H]. rng: a CPU generator; without it the device's own. strengths: those of `draw_views`.
     """
     device = images.device if rng is None else "cpu"
-    views = len(images) if count is None else count
-    draw = lambda *shape: torch.rand(views, *shape, generator=rng, device=device) * 2 - 1
+    views = draw_views(len(images) if count is None else count, images.shape[-1], rng, device, **strengths)
+    return viewed(images, *views, shared=count is not None)
+
+
+def draw_views(count, size, rng=None, device="cpu", crop=0.15, turn=0.1, warp=0.03, noise=0.08):
+    """Random views of images of `size` px: where their pixels lie, [count, size, size, 2], and their noise, [count, 3, size, size].
+
+    crop: up to this share wider or narrower and as much to the side; turn in radians; warp as a share of the width; noise: the
+    largest standard deviation.
+    """
+    draw = lambda *shape: torch.rand(count, *shape, generator=rng, device=device) * 2 - 1
     angle, zoom, shift = turn * draw(), 1 + crop * draw(), crop * draw(2)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], dim=1), torch.stack([sin, cos, shift[:, 1]], dim=1)], dim=1)
-    bend = F.interpolate(2 * warp * draw(2, 4, 4), images.shape[2:], mode="bicubic", align_corners=True)
-    grid = F.affine_grid(theta, [views, 3, *images.shape[2:]], align_corners=False) + bend.permute(0, 2, 3, 1)
-    grain = noise * draw(1, 1, 1).abs() * torch.randn(views, *images.shape[1:], generator=rng, device=device)
-    if count is not None:
-        grid, grain = (x.repeat_interleave(len(images), dim=0) for x in (grid, grain))
-        images = images.repeat(count, 1, 1, 1)
+    bend = F.interpolate(2 * warp * draw(2, 4, 4), [size, size], mode="bicubic", align_corners=True)
+    grid = F.affine_grid(theta, [count, 3, size, size], align_corners=False) + bend.permute(0, 2, 3, 1)
+    return grid, noise * draw(1, 1, 1).abs() * torch.randn(count, 3, size, size, generator=rng, device=device)
+
+
+def viewed(images, grid, noise, shared=True):
+    """Images [N, 3, H, H] in views of `draw_views`: all of them in each, one view after another, or each in its own."""
+    if shared:
+        count, n = len(grid), len(images)
+        grid, noise, images = grid.repeat_interleave(n, dim=0), noise.repeat_interleave(n, dim=0), images.repeat(count, 1, 1, 1)
     seen = F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="border", align_corners=False)
-    return seen + grain.to(images)
+    return seen + noise.to(images)

@@ -1,4 +1,4 @@
-"""What all commands share: option types with their ranges, one sentence for what goes wrong, files that are whole or not there.
+"""What all commands share: types of options with their ranges, errors as one sentence, files written whole or not at all.
 
     parser = commands.Parser(prog="python -m course_lib.example", description=__doc__)
     parser.add_argument("--samples", type=commands.whole(1), default="10k", help="images to draw")
@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from .files import UNWRITTEN, own_json, said, says, try_folder, try_output, write_image, write_json, write_text, writing
 
 __all__ = ["Help", "Parser", "Terminated", "checked_device", "default_device", "device", "input_file", "input_folder", "no_mps",
-           "noted_stops", "number", "own_json", "power_of_two", "said", "seed", "sentences", "show_json", "show_table", "try_folder",
-           "try_output", "whole", "write_image", "write_json", "write_text", "writing"]
+           "noted_stops", "number", "own_json", "power_of_two", "said", "seed", "sentences", "show_json", "show_table",
+           "try_folder", "try_output", "whole", "write_image", "write_json", "write_text", "writing"]
 
 # Parts of messages of RuntimeError and AssertionError: memory or a device is missing.
 MEMORY = "out of memory", "can't allocate memory", "not enough memory"
@@ -34,7 +34,7 @@ DEVICE = "No CUDA GPUs", "no NVIDIA driver", "not compiled with CUDA", "invalid 
 # Options
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Help that shows of each option its range and its default."""
+    """Help that shows the range and the default of each option."""
 
     def _get_help_string(self, action):
         notes = [getattr(action.type, "range", "")]
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose help shows ranges and defaults, and whose errors are one sentence, on whatever terminal."""
 
     def __init__(self, **options):
-        show_anything()
+        replace_unprintable()
         super().__init__(**{"formatter_class": Help, **options})
 
     def error(self, message):
@@ -132,7 +132,7 @@ def device(text):
 
 
 def checked_device(value):
-    """The same for a call from Python: the device as PyTorch has it, or ValueError."""
+    """As `device`, for a call from Python: value → torch.device. Raises ValueError for one that is not there."""
     try:
         return torch.device(device(str(value)))
     except argparse.ArgumentTypeError as error:
@@ -140,11 +140,12 @@ def checked_device(value):
 
 
 def default_device():
+    """"cuda" where PyTorch finds a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def no_mps(device, what):
-    """Refuse MPS for what it cannot compute."""
+    """Raise ValueError for an MPS device. what: the reason, as the beginning of a sentence."""
     if torch.device(device).type == "mps":
         raise ValueError(f"{what}, which MPS does not have; take --device cpu")
 
@@ -171,8 +172,8 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def noted_stops(patient=False):
-    """Ctrl-C and SIGTERM are noted in the list that the block gets, so that it can finish what it is at and then raise what is in
-    the list. A second one ends the block at once, unless it is patient."""
+    """Within the block, Ctrl-C and SIGTERM are appended as exceptions to the list that it gets, so that it can finish a step and
+    then raise them. A second signal ends the block at once, unless it is `patient`."""
     stops, before = [], {}
 
     def note(number, frame):
@@ -201,7 +202,7 @@ def sentences(prog, interrupted="stopped"):
     interrupted: what is said after a KeyboardInterrupt without a message, or a function () → that sentence. Exit codes: 1; 130
     after Ctrl-C, 143 after SIGTERM.
     """
-    show_anything()
+    replace_unprintable()
     with _sigterm():
         try:
             yield
@@ -222,8 +223,8 @@ def sentences(prog, interrupted="stopped"):
             sys.exit(143 if isinstance(stop, Terminated) else 130)
 
 
-def show_anything():
-    """A terminal that lacks "…" shows "?", and nothing stops."""
+def replace_unprintable():
+    """Let stdout and stderr print "?" for a character that their encoding lacks, instead of raising UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -246,9 +247,10 @@ def _sigterm():
 
 
 def show_table(text):
-    """Tables are for people, and go to stderr; stdout is for JSON."""
+    """Print a table for people on stderr; stdout is for JSON."""
     print(text, file=sys.stderr)
 
 
 def show_json(value):
+    """Print a result as JSON on stdout."""
     print(json.dumps(value, indent=1))

@@ -1,4 +1,4 @@
-"""Every file of every command: it is whole or not there, has the permissions that the umask gives, and replaces nothing unasked."""
+"""Writing files: whole or not at all, with the permissions that the umask gives, and over nothing that exists unless asked to."""
 import json
 import os
 import re
@@ -13,7 +13,7 @@ UNWRITTEN = "PytorchStreamWriter failed", "unexpected pos"      # how PyTorch sa
 
 
 def try_output(path, replace=False):
-    """Before work begins: raise OSError unless a file can be written at `path`. Nothing stays behind."""
+    """Raise OSError, before work begins, unless a file can be written at `path`. It leaves no file there."""
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
@@ -23,7 +23,7 @@ def try_output(path, replace=False):
 
 
 def try_folder(path):
-    """Before work begins: raise OSError unless the folder `path` is there, or can be made, and takes files."""
+    """Raise OSError, before work begins, unless the folder `path` exists or can be made, and files can be written in it."""
     path = Path(path).absolute()
     there = next(folder for folder in (path, *path.parents) if folder.exists() or folder.is_symlink())
     if not there.is_dir():
@@ -36,11 +36,11 @@ def try_folder(path):
 
 @contextmanager
 def writing(path, replace=False):
-    """Every file of every command: the block gets a path beside `path` and writes there; the file then takes its place, whole, with
-    the permissions that the umask gives. If anything fails, nothing of it stays.
+    """A context manager for writing `path`: the block gets a temporary path beside it and writes there; the whole file then takes
+    its place, with the permissions that the umask gives. If anything fails, nothing stays.
 
-    replace: the caller made what lies there, or asks the user to say so. Raises OSError, also where safetensors or PyTorch
-    raise errors of their own.
+    replace: whether a file at `path` may be replaced; commands do so only with files of their own. Raises OSError, also where
+    safetensors or PyTorch raise errors of their own.
     """
     path = Path(path)
     if not replace:
@@ -78,11 +78,13 @@ def _refuse_existing(path):
 
 
 def write_text(path, text, replace=False):
+    """Write text in UTF-8 (`writing`)."""
     with writing(path, replace) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path, value, replace=False):
+    """Write a value as JSON (`writing`)."""
     write_text(path, json.dumps(value, indent=1) + "\n", replace)
 
 
@@ -104,7 +106,8 @@ def own_json(path, maker):
 
 
 def write_image(path, image, replace=False, **options):
-    """Write a PIL image in the format of the path's suffix; options: of its `save`."""
+    """Write a PIL image in the format of the path's suffix (`writing`); options: of `Image.save`. Raises ValueError for a suffix
+    that is no format of pictures."""
     suffix, formats = Path(path).suffix.lower(), image_formats()
     if suffix not in formats:
         raise ValueError(f'{path}: "{suffix}" is no format of pictures; take .png')

@@ -1,8 +1,10 @@
-"""Pictures: read as people see them, found in a folder, and checked where they enter a network."""
+"""Pictures: read from files as people see them, found in a folder or a zip, checked where they enter a network, converted to and
+from bytes, and laid out in grids."""
 import contextlib
 import io
 import math
 import os
+import zipfile
 from collections import Counter
 from contextvars import ContextVar
 from functools import lru_cache
@@ -13,8 +15,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
-SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm",
-            ".pnm", ".pfm", ".tga", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif", ".jxl")
+from . import files
+
+SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm",
+            ".pbm", ".pnm", ".pfm", ".tga", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif", ".jxl")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")     # what systems keep beside people's files; names with a dot are hidden too
 RUN = ("samples", "checkpoints", "snapshots")       # what training writes
@@ -23,9 +27,10 @@ LIMIT = 100         # trained generators of ours stay within ±2 at ψ = 1 and �
 
 
 def read(path):
-    """A picture as a viewer shows it, an RGB PIL image: upright, in sRGB, on white where it is transparent, the first of its frames.
+    """A picture as a viewer shows it, an RGB PIL image: upright, in sRGB, on white where transparent, the first of its frames.
 
-    Greys of 16 or 32 bits are scaled to 8. ValueError with the file's name if it is no picture, damaged or too large to be one.
+    path: of a file, or a zipfile.Path. Greys of 16 or 32 bits are scaled to 8. ValueError with the file's name if it is no picture,
+    damaged or too large to be one.
     """
     try:
         with _open(path) as image:
@@ -38,10 +43,11 @@ def read(path):
 
 
 def _open(path):
+    zipped = isinstance(path, zipfile.Path)
     try:
-        return Image.open(path)
+        return Image.open(path.open("rb") if zipped else path)
     except UnidentifiedImageError:
-        with open(path, "rb") as file:
+        with path.open("rb") if zipped else open(path, "rb") as file:
             head = file.read(12)
         if head[4:8] == b"ftyp" and head[8:] in HEIC:
             try:
@@ -49,7 +55,7 @@ def _open(path):
             except ImportError:
                 raise ValueError("a HEIC picture needs a package of its own: pip install pillow-heif, or save it as JPEG") from None
             pillow_heif.register_heif_opener()
-            return Image.open(path)
+            return Image.open(path.open("rb") if zipped else path)
         if head[4:12] in (b"ftypavif", b"ftypavis") and not features.check("avif"):
             raise ValueError("for AVIF pictures this Pillow is too old: pip install --upgrade pillow, or save it as JPEG") from None
         if head[:2] == b"\xff\x0a" or head[4:8] == b"JXL ":
@@ -77,8 +83,9 @@ def _as_seen(image):
 
 
 def _eight_bit(image, file):
-    """Grey of 16 or 32 bits as 8. 16 bits count from 0 to 65535, whatever the picture holds. What 32 bits mean is not said in a file:
-    0 … 1 (floats), 0 … 255 or 0 … 65535, the first that holds the values (99 % of floats), else from the smallest to the largest."""
+    """Grey of 16 or 32 bits as 8. 16 bits count from 0 to 65535, whatever the picture holds. What 32 bits mean is not said in a
+    file: 0 … 1 (floats), 0 … 255 or 0 … 65535, the first that holds the values (99 % of floats), else from the smallest to the
+    largest."""
     values, tags, clear = np.asarray(image).astype(np.float64), getattr(file, "tag_v2", {}), file.info.get("transparency")
     values[~np.isfinite(values)] = 0
     if image.mode.startswith("I;16") or image.mode == "I" and file.format in ("PNG", "PPM"):
@@ -111,13 +118,15 @@ def _transform(profile, mode):
 
 
 class Pictures(NamedTuple):
-    """What a folder holds: its pictures, sorted by their names under it, and how many of everything else, {what: number}."""
+    """What a folder or a zip holds: its pictures, sorted by their names under it, how many of everything else, {what: number}, and
+    the names."""
     files: list
     left_out: dict
+    names: list
 
 
 def find(folder):
-    """The Pictures of a folder and all folders in it, linked ones too, each file once.
+    """The Pictures of a folder and all folders in it, linked ones too, each file once; or of a zip.
 
     A picture is a file with one of SUFFIXES, in capitals or not. Left out are hidden files and folders, and what training wrote: a
     folder that holds a run, or, of `folder` itself, the run's samples, checkpoints and snapshots.
@@ -126,8 +135,10 @@ def find(folder):
     if not folder.is_dir():
         if not folder.exists():
             raise FileNotFoundError(f'there is no folder "{folder}"')
+        if folder.suffix.lower() == ".zip" or zipfile.is_zipfile(folder):
+            return _find_in_zip(folder)
         archive = folder.suffix.lower() in ARCHIVES
-        raise ValueError(f"{folder} is {'an archive; unpack it' if archive else 'a file'}; pass a folder of pictures")
+        raise ValueError(f"{folder} is {'an archive; unpack it' if archive else 'a file'}; pass a folder or a zip of pictures")
     todo = [folder]
     while todo:
         place = todo.pop()
@@ -160,13 +171,42 @@ def find(folder):
             elif not entry.is_file():
                 left_out["broken link" if entry.is_symlink() else "special file"] += 1
             elif suffix not in SUFFIXES:
-                left_out[f"{suffix or 'without suffix'}{' (unpack it)' if suffix in ARCHIVES else ''}"] += 1
+                left_out[_kind(suffix)] += 1
             elif itself in seen:
                 left_out["linked twice"] += 1
             else:
                 seen.add(itself)
                 found.append(Path(entry.path))
-    return Pictures(sorted(found, key=lambda path: path.relative_to(folder).as_posix()), dict(sorted(left_out.items())))
+    return _sorted({path.relative_to(folder).as_posix(): path for path in found}, left_out)
+
+
+def _find_in_zip(path):
+    """The Pictures of a zip, as zipfile.Paths; a folder that holds everything counts as the top, as if it had been unpacked."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"{path} is no zip, or a damaged one ({error})") from None
+    found, left_out = {}, Counter()
+    for name in dict.fromkeys(archive.namelist()):
+        suffix = os.path.splitext(name)[1].lower()
+        if name.endswith("/"):
+            continue
+        if any(part.startswith(".") or part in HIDDEN for part in name.split("/")):
+            left_out["hidden"] += 1
+        elif suffix not in SUFFIXES:
+            left_out[_kind(suffix)] += 1
+        else:
+            found[name] = zipfile.Path(archive, name)
+    top = len(os.path.commonprefix([name.split("/")[:-1] for name in found]))
+    return _sorted({"/".join(name.split("/")[top:]): file for name, file in found.items()}, left_out)
+
+
+def _sorted(found, left_out):
+    return Pictures([found[name] for name in sorted(found)], dict(sorted(left_out.items())), sorted(found))
+
+
+def _kind(suffix):
+    return f"{suffix or 'without suffix'}{' (unpack it)' if suffix in ARCHIVES else ''}"
 
 
 def described(left_out):
@@ -179,8 +219,8 @@ _unchecked = ContextVar("unchecked", default=False)
 
 @contextlib.contextmanager
 def unchecked():
-    """Within this, or within a function decorated with it, `check` looks at no values: for images that truly have no dark pixel anywhere,
-    and for those of generators, however bad."""
+    """Within this, or within a function decorated with it, `check` looks at no values: for images that truly have no dark pixel
+    anywhere, and for those of generators, however bad."""
     token = _unchecked.set(True)
     try:
         yield
@@ -191,10 +231,10 @@ def unchecked():
 def check(images, channels=(3,), name="images", shown=False):
     """Refuse images that are not floats [N, C, H, W] in about [-1, 1], with the formula that converts them; returns the others.
 
-    Generators exceed [-1, 1], untrained ones far: values may reach ±100. What tells other scales is that a batch has nothing darker than
-    0, the middle grey; batches of one colour pass, and `unchecked` lets others pass. shown: they are only shown, so that all bright or
-    far too large ones may pass. Values are looked at where images enter, not in the course of a computation: not if they come with a
-    gradient, nor while a step is compiled or captured. Raises ValueError.
+    Generators exceed [-1, 1], untrained ones far: values may reach ±100. What tells other scales is that a batch has nothing darker
+    than 0, the middle grey; batches of one colour pass, and `unchecked` lets others pass. shown: they are only shown, so that all
+    bright or far too large ones may pass. Values are looked at where images enter, not in the course of a computation: not if they
+    come with a gradient, nor while a step is compiled or captured. Raises ValueError.
     """
     wanted = f"[N, {' or '.join(map(str, channels))}, H, W] in [-1, 1]"
     if not isinstance(images, torch.Tensor):
@@ -206,7 +246,8 @@ def check(images, channels=(3,), name="images", shown=False):
                 "; images.expand(-1, 3, -1, -1) makes three channels of a grey one" if len(shape) == 4 and shape[1] == 1 else "")
         raise ValueError(f"{name} have shape {shape}; pass {wanted}{hint}")
     if not images.is_floating_point():
-        raise ValueError(f"{name} are {str(images.dtype).removeprefix('torch.')}; pass floats in [-1, 1]: images.float() / 127.5 - 1")
+        raise ValueError(f"{name} are {str(images.dtype).removeprefix('torch.')}; pass floats in [-1, 1]: "
+                         "images.float() / 127.5 - 1")
     computed = images.grad_fn is not None or images.is_meta or torch.compiler.is_compiling() or (
         images.is_cuda and torch.cuda.is_current_stream_capturing())
     if computed or _unchecked.get() or not images.numel():
@@ -223,8 +264,8 @@ def check(images, channels=(3,), name="images", shown=False):
         raise ValueError(f"{name} lie between {low:.3g} and {high:.3g}, not about [-1, 1]; pass {scale}")
     if high - low > 0.1 and low >= (-0.1 * high if high < 1.5 else 0) and not shown:        # resampling leads a little below 0
         scale = "images * 2 - 1" if high < 1.5 else bytes_or_words
-        raise ValueError(f"{name} lie between {low:.3g} and {high:.3g}, not about [-1, 1]; pass {scale}. If they really are as bright as "
-                         "that, make this call within course_lib.images.unchecked()")
+        raise ValueError(f"{name} lie between {low:.3g} and {high:.3g}, not about [-1, 1]; pass {scale}. If they really are as "
+                         "bright as that, make this call within course_lib.images.unchecked()")
     return images
 
 
@@ -232,3 +273,48 @@ def in_colour(images):
     """Grey images [N, 1, H, W] with their grey as red, green and blue, [N, 3, H, W]; all else as it is."""
     grey = isinstance(images, torch.Tensor) and images.ndim == 4 and images.shape[1] == 1
     return images.expand(-1, 3, -1, -1) if grey else images
+
+
+def to_uint8(images):
+    """Images in [-1, 1] → uint8: (x + 1) · 127.5, rounded to the nearest whole number (halves to the even one). What lies outside
+    [-1, 1] is clipped."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def from_uint8(pixels):
+    """uint8 → float32 in [-1, 1]: x / 127.5 − 1, which `to_uint8` undoes exactly."""
+    return pixels.float() / 127.5 - 1
+
+
+def quantized(images):
+    """Images [N, 1 or 3, H, W] in [-1, 1] as a file of 8 bits gives them back: clipped, at 256 levels, float32 in [-1, 1].
+
+    Generated images and portraits are both quantized before they are compared. Raises ValueError as `check`.
+    """
+    return from_uint8(to_uint8(check(images, (1, 3))))
+
+
+def grid(images, columns, gap=0):
+    """Images [N, C, H, W] row by row, `columns` in a row, `gap` pixels apart.
+
+    → [C, rows · (H + gap) − gap, columns · (W + gap) − gap]. Floats in [-1, 1] or uint8; gaps, and what is left of the last
+    row, are white.
+    """
+    n, c, height, width = images.shape
+    rows, white = -(-n // columns), 1 if images.is_floating_point() else 255
+    cells = images.new_full([rows * columns, c, height + gap, width + gap], white)
+    cells[:n, :, :height, :width] = images
+    sheet = cells.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return sheet[:, :sheet.shape[1] - gap, :sheet.shape[2] - gap]
+
+
+def to_pil(image):
+    """An image [3, H, W], uint8 or in [-1, 1] (`to_uint8`), as a PIL image."""
+    pixels = image if image.dtype == torch.uint8 else to_uint8(image)
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
+
+
+def save_grid(path, images, columns, replace=False):
+    """Write images [N, 1 or 3, H, W] in [-1, 1] as a `grid`, in the format of the path's suffix. Raises OSError where a file lies
+    at `path`, unless `replace`."""
+    files.write_image(path, to_pil(grid(in_colour(images), columns)), replace, quality=95)

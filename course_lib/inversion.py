@@ -1,5 +1,4 @@
 """Projection: the latent and the noise with which a generator comes closest to given images."""
-import math
 from typing import NamedTuple
 
 import torch
@@ -7,8 +6,11 @@ import torch.nn.functional as F
 from tqdm import tqdm
 
 from . import sampling
+from .cuda_graphs import recorded
 from .images import check, in_colour
 from .metrics.perceptual import name_of
+from .training import schedule
+from .training.adam import adam, set_rate
 
 W_SAMPLES = 10_000
 NOISE_LR = 0.1                  # as published; noise has deviation 1 in every generator
@@ -18,47 +20,61 @@ class Projection(NamedTuple):
     """What `project` found for N images. `G.synthesis(ws, noise=noise)` renders it."""
     ws: torch.Tensor            # [N, num_ws, w_dim]
     noise: list                 # one [N, 1, H, W] per convolution
-    distances: torch.Tensor     # [steps + 1, N] as seen on the way; the last row is that of the result
+    distances: torch.Tensor     # [steps + 1, N] on the way, fewer if all images stopped; the last row is that of the result
     frames: list                # images [N, 3, H, W] on the CPU, every `frame_every` steps
     distance: str               # its name
 
 
-def project(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.4, w_noise=0.05,
-            stop_below=None, frame_every=0, callback=None, progress=False, c=None):
-    """Find w and noise for images, as StyleGAN2 App. D: descend on distance(G(w), image) + noise_regularization · L_noise.
+class Step(NamedTuple):
+    """A projection after so many steps. Tensors stay on the generator's device, but for the distances."""
+    step: int
+    distances: torch.Tensor     # [N] on the CPU
+    ws: torch.Tensor            # [N, num_ws, w_dim]
+    noise: list                 # one [N, 1, H, W] per convolution
+    images: torch.Tensor        # [N, 3, H, W], for the first 3/4 of the steps those of the shaken latent
 
-    targets [N, 3, H, W] in [-1, 1] of the generator's resolution. distance: images a, b → [N], differentiable. space:
-    "w" has one latent for all layers, "w+" one for each. The latent starts at the mean of W and is shaken by noise that
-    fades until 3/4 of the way (`w_noise` times the deviation of W). lr: the learning rate for the latent in standard deviations
-    of an entry of W, whose scale differs from one generator to the next (the published 0.1 is absolute). noise_regularization
-    None leaves the noise constant.
-    Images do not influence each other: an image gets the same result alone and in a batch. One whose distance falls
-    below `stop_below` stays as it is. c: labels [N, c_dim], one row or a class for all, at the mean of whose W a class-conditional
-    generator starts; without them, at that of all classes. callback(step, distances [N], images [N, 3, H, W]) → True ends it.
+
+def project(
+    G, targets, distance, *,
+    steps=1000,                 # of Adam
+    frame_every=0,              # keep the images of every so many steps, and the last
+    progress=False,             # show a progress bar
+    **options,                  # those of `project_steps`
+):
+    """Find w and noise for images: `project_steps` from the first step to the last. → Projection"""
+    distances, frames = [], []
+    with tqdm(total=steps, desc="projection", unit="step", disable=not progress) as bar:
+        for now in project_steps(G, targets, distance, steps=steps, **options):
+            distances.append(now.distances)
+            if frame_every and now.step % frame_every == 0:
+                frames.append(now.images.cpu())
+            bar.set_postfix(distance=f"{now.distances.mean():.4g}", refresh=False)
+            bar.update(now.step - bar.n)
+    if frame_every and now.step % frame_every:
+        frames.append(now.images.cpu())
+    return Projection(now.ws, now.noise, torch.stack(distances), frames, name_of(distance))
+
+
+def project_steps(
+    G, targets, distance, *,
+    space="w",                  # "w": one latent for all layers; "w+": one for each
+    steps=1000,                 # of Adam
+    lr=0.4,                     # highest learning rate of the latent, in standard deviations of an entry of W
+    w_noise=0.05,               # how much the latent is shaken at first, in standard deviations of W
+    noise_regularization=1e5,   # weight of L_noise; None: the noise stays as it is drawn
+    stop_below=None,            # distance below which an image stays as it is
+    c=None,                     # labels, one row or a class for all, at the mean of whose W the search starts; None: all classes
+    seed=0,                     # of noise and shaking
+    captured=None,              # record the step in a CUDA graph (default on CUDA); False where a distance cannot be recorded
+):
+    """StyleGAN2 App. D, descent on distance(G(w), image) + noise_regularization · L_noise, step by step: an iterator of
+    `steps` + 1 Steps, which may be left at any.
+
+    targets [N, 3, H, W] in [-1, 1] of the generator's resolution. distance: images a, b → [N], differentiable. The latent
+    starts at the mean of W and is shaken by noise that fades until 3/4 of the way. The first Step is the start, the last the
+    result; it comes early if every image has stopped. Images do not influence each other: an image gets the same result alone
+    and in a batch.
     Raises ValueError for images that are NaN or have another resolution, an unknown space and a NaN distance.
-    """
-    walk = projecting(G, targets, distance, space, steps, noise_regularization, seed, lr, w_noise, stop_below, c)
-    frames, done = [], None
-    with tqdm(total=steps, desc=f"projection into {space.upper()}", disable=not progress) as bar:
-        while True:
-            try:
-                step, distances, images = walk.send(done)
-            except StopIteration as end:
-                found, images = end.value
-                return found._replace(frames=frames + [images.cpu()] * bool(frame_every))
-            if frame_every and step % frame_every == 0:
-                frames.append(images.cpu())
-            done = callback and callback(step, distances, images)
-            bar.set_postfix(distance=f"{distances.mean():.4g}")
-            bar.update()
-
-
-@torch.enable_grad()
-def projecting(G, targets, distance, space="w", steps=1000, noise_regularization=1e5, seed=0, lr=0.4, w_noise=0.05,
-               stop_below=None, c=None):
-    """`project` step by step: yields (step, distances [N], images [N, 3, H, W]), and ends early if it is sent something true.
-
-    Returns (the Projection without frames, its images).
     """
     targets = _checked(G, targets, space, steps)
     n, device = len(targets), targets.device
@@ -69,47 +85,52 @@ def projecting(G, targets, distance, space="w", steps=1000, noise_regularization
     offsets = torch.zeros(n, layers, G.w_dim, device=device).requires_grad_()           # from the mean, in standard deviations
     sizes = [buffer.shape[-1] for name, buffer in G.synthesis.named_buffers() if name.endswith("noise_const")]
     noise = [torch.randn(1, 1, size, size, generator=rng).to(device).repeat(n, 1, 1, 1) for size in sizes]
-    learned = [] if noise_regularization is None else noise
-    for x in learned:
+    learned = [offsets] if noise_regularization is None else [offsets, *noise]
+    for x in learned[1:]:
         x.requires_grad_()
-    optimizer = torch.optim.Adam([{"params": [x]} for x in (offsets, *learned)], betas=(0.9, 0.999))
-    moving = torch.ones(n, 1, 1, dtype=torch.bool, device=device)
-    distances = []
+    optimizer = adam([{"params": [x]} for x in learned], lr, device)
+    moving = torch.ones(n, dtype=torch.bool, device=device)
 
-    for step in range(steps):
-        # Learning rates and noise on w follow their schedules; all images are shaken alike.
-        t = step / steps
-        for group in optimizer.param_groups:
-            group["lr"] = (lr if group["params"][0] is offsets else NOISE_LR) * learning_rate_ramp(t)
-        shake = torch.randn(1, layers, G.w_dim, generator=rng).to(device) * deviation * w_noise * max(0, 1 - t / 0.75) ** 2
-        images = G.synthesis((mean + scale * offsets + shake * moving).expand(-1, G.num_ws, -1), noise=noise)
-        found = _finite(distance(in_colour(images), in_colour(targets)), n)
-        loss = found.sum() + sum(noise_penalty(x).sum() for x in learned) * (noise_regularization or 0)
-        gradients = torch.autograd.grad(loss, [offsets, *learned])
-        distances.append(found.detach().cpu())
+    @torch.enable_grad()
+    def descend(shake):
+        ws = mean + scale * offsets
+        images = G.synthesis((ws + shake * deviation * moving[:, None, None]).expand(-1, G.num_ws, -1), noise=noise)
+        found = distance(in_colour(images), in_colour(targets))
+        if found.shape != (n,):
+            raise ValueError(f"the distance gave {list(found.shape)} for {n} images; it must give [{n}]")
+        penalties = sum(noise_penalty(x) for x in learned[1:])
+        gradients = torch.autograd.grad((found + penalties * (noise_regularization or 0)).sum(), learned)
+        results = [images.detach(), ws.detach(), *[x.detach().clone() for x in noise]]
 
-        # An image that is close enough moves no more.
+        # Step, and give every noise image mean 0 and standard deviation 1 again; an image that is close enough moves no more.
         if stop_below is not None:
-            moving &= (found.detach() >= stop_below).view(n, 1, 1)
-        if (yield step, distances[-1], images.detach()) or not moving.any():
-            break
-
-        # Step, and give every noise image mean 0 and deviation 1 again.
-        before = [x.detach().clone() for x in (offsets, *learned)]
-        for x, gradient in zip((offsets, *learned), gradients):
-            x.grad = gradient
+            moving.logical_and_(found.detach() >= stop_below)
+        before = [x.detach().clone() for x in learned]
+        for x, gradient in zip(learned, gradients):
+            x.grad = gradient.contiguous()          # fused Adam reads it in the order of memory
         optimizer.step()
         with torch.no_grad():
-            for x in learned:
+            for x in learned[1:]:
                 x.copy_(normalised(x))
-            for x, old in zip((offsets, *learned), before):
+            for x, old in zip(learned, before):
                 x.copy_(torch.where(moving.view(n, *[1] * (x.ndim - 1)), x, old))
+        return [torch.stack([found.detach(), moving.to(found.dtype)]), *results]
 
-    ws, noise = (mean + scale * offsets.detach()).expand(-1, G.num_ws, -1), [x.detach() for x in noise]
-    with torch.no_grad():
-        images = G.synthesis(ws, noise=noise)
-        distances.append(_finite(distance(in_colour(images), in_colour(targets)), n).cpu())
-    return Projection(ws, noise, torch.stack(distances), [], name_of(distance)), images
+    descend, resting = recorded(descend, device, captured), False
+    for step in range(steps + 1):
+        # Learning rates and the noise on w follow their schedules; all images are shaken alike.
+        t = step / steps
+        for group, rate in zip(optimizer.param_groups, [lr, *[NOISE_LR] * len(noise)]):
+            set_rate(group, rate * schedule.learning_rate_ramp(t))
+        shake = torch.randn(1, layers, G.w_dim, generator=rng) * w_noise * max(0, 1 - t / 0.75) ** 2
+        found, images, ws, *drawn = descend(shake.to(device))
+        distances, going_on = found.cpu()
+        if not distances.isfinite().all():
+            raise ValueError(f"the distance is NaN or infinite for {(~distances.isfinite()).sum()} of {n} images")
+        yield Step(step, distances, ws.expand(-1, G.num_ws, -1), drawn, images)
+        if resting:
+            break
+        resting = not going_on.any()
 
 
 @torch.no_grad()
@@ -133,11 +154,6 @@ def w_statistics(G, rng, samples=W_SAMPLES, c=None):
         found.append(measured(sampling.draws(G, samples, rng, row, 1000)))
     mean, deviation = (torch.stack(part)[place] for part in zip(*found))
     return mean[:, None], deviation[:, None, None]
-
-
-def learning_rate_ramp(t):
-    """App. D: up linearly in the first 5 % of the steps, down by a cosine in the last 25 %. t from 0 to 1."""
-    return min(1, t / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1, (1 - t) / 0.25)))
 
 
 def noise_penalty(noise):
@@ -171,11 +187,3 @@ def _checked(G, targets, space, steps):
         raise ValueError(f"targets have shape {list(targets.shape)}; this generator needs [N, {G.img_channels}, {G.resolution}, "
                          f"{G.resolution}] in [-1, 1]: crop and resize first")
     return check(targets, (G.img_channels,), "targets").detach().to(next(G.parameters()))
-
-
-def _finite(distances, n):
-    if distances.shape != (n,):
-        raise ValueError(f"the distance gave {list(distances.shape)} for {n} images; it must give [{n}]")
-    if not distances.isfinite().all():
-        raise ValueError(f"the distance is NaN or infinite for {(~distances.isfinite()).sum()} of {n} images")
-    return distances

@@ -8,7 +8,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-
 # Normalisation and activation
 
 def pixel_norm(x, eps=1e-8):

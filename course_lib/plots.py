@@ -14,7 +14,7 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from .images import check
+from .images import check, from_uint8, grid, to_pil, to_uint8
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart, without its yellow.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -29,7 +29,7 @@ plt.style.use({
 
 
 def show(thing, alt: str) -> None:
-    """Display a figure, a PIL image or image tensors, with a sentence for readers who cannot see it."""
+    """Display a figure, a PIL image or images [N, 3, H, W], with alt text for readers who cannot see it. A figure is closed."""
     from IPython.display import display
     data, metadata = bundle(thing, alt)
     display(data, metadata=metadata, raw=True)
@@ -38,7 +38,8 @@ def show(thing, alt: str) -> None:
 
 
 def bundle(thing, alt: str) -> tuple[dict, dict]:
-    """The mime types of a picture and their metadata, as Jupyter stores them; the alt text is also the plain text."""
+    """A picture as Jupyter stores it: its content by mime type, and the metadata of each. The alt text is also the plain text.
+    Raises ValueError without an alt text."""
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("alt must be a sentence that tells what the picture shows")
     picture = to_image(thing)
@@ -62,7 +63,8 @@ def to_image(thing) -> Image.Image:
 
 
 def to_png(thing, level: int = 6) -> bytes:
-    """PNG bytes without date or software, so that equal pixels give equal bytes."""
+    """The PNG bytes of what `to_image` takes, without date or software, so that equal pixels give equal bytes. level: of
+    compression, 0 to 9."""
     buffer = io.BytesIO()
     to_image(thing).save(buffer, format="png", compress_level=level)
     return buffer.getvalue()
@@ -70,9 +72,11 @@ def to_png(thing, level: int = 6) -> bytes:
 
 def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | None = None, labels=None,
                titles=None) -> Image.Image:
-    """Images [N, C, H, W] with C 1 or 3, row by row, with `labels` left of the rows and `titles` above the columns.
+    """Images [N, 1 or 3, H, W] in [-1, 1] row by row, with `labels` left of the rows and `titles` above the columns.
 
-    Each pixel is drawn `scale` × `scale`; by default as large as keeps the grid within 640 pixels.
+    Each pixel is drawn `scale` × `scale`; by default as large as keeps the grid within AUTO_WIDTH pixels. columns: by default at
+    most 8. Raises ValueError for images as `images.check` does, and for other than one label for each row and one title for each
+    column.
     """
     check(images, (1, 3), shown=True)
     n, _, height, width = images.shape
@@ -86,28 +90,26 @@ def image_grid(images: torch.Tensor, columns: int | None = None, scale: int | No
     left = 12 + max(_text_width(str(t)) for t in labels) if labels is not None else 0
     top = 22 if titles is not None else 0
     sheet = Image.new("RGB", (left + columns * cell_w - GAP, top + rows * cell_h - GAP), "white")
-    pixels = ((images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte()
-    pixels = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-    for i in range(n):
-        tile = Image.fromarray(pixels[i]).resize((width * scale, height * scale), Image.NEAREST)
-        sheet.paste(tile, (left + i % columns * cell_w, top + i // columns * cell_h))
+    pixels = to_uint8(images.detach()).expand(-1, 3, -1, -1).repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    sheet.paste(to_pil(grid(pixels, columns, GAP)), (left, top))
     draw = ImageDraw.Draw(sheet)
     for row, text in enumerate(labels if labels is not None else ()):
-        draw.text((left - 6, top + row * cell_h + cell_h / 2), str(text), fill="black", font=_font(), anchor="rm")
+        draw.text((left - 6, top + row * cell_h + cell_h / 2), str(text), fill="black", font=font(), anchor="rm")
     for column, text in enumerate(titles if titles is not None else ()):
-        draw.text((left + (column + 0.5) * cell_w, 10), str(text), fill="black", font=_font(), anchor="mm")
+        draw.text((left + (column + 0.5) * cell_w, 10), str(text), fill="black", font=font(), anchor="mm")
     return sheet
 
 
 def tiles(picture, size: int) -> torch.Tensor:
-    """The square tiles of a sheet without gaps (a PIL image or a file), row by row → [N, 3, size, size] in [-1, 1]."""
+    """The square images of a grid without gaps (a PIL image or a file), row by row → [N, 3, size, size] in [-1, 1]."""
     picture = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
     pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(-1, size, picture.width // size, size, 3)
-    return pixels.permute(0, 2, 4, 1, 3).flatten(0, 1) / 127.5 - 1
+    return from_uint8(pixels.permute(0, 2, 4, 1, 3).flatten(0, 1))
 
 
 def before_and_after(file, prompts) -> Image.Image:
-    """The scoreboard's sheet of a method, for each prompt three portraits and their three edits, in pairs and with labels."""
+    """The scoreboard's stored picture of a method, three portraits and their three edits for each prompt, as a grid of pairs with
+    labels."""
     pairs = tiles(file, 64).unflatten(0, (len(prompts), 6))[:, [0, 3, 1, 4, 2, 5]].flatten(0, 1)
     return image_grid(pairs, columns=6, scale=2, labels=prompts, titles=["before", "after"] * 3)
 
@@ -117,7 +119,8 @@ def under_bars(images: torch.Tensor, values, top: float, height: int = 24) -> to
     width = images.shape[3]
     bars = torch.ones(3, height, len(images) * width)
     for i, value in enumerate(values):
-        bars[:, height - round((height - 2) * min(float(value) / max(float(top), 1e-9), 1)):, i * width + width // 8:(i + 1) * width - width // 8] = 0.2
+        bars[:, height - round((height - 2) * min(float(value) / max(float(top), 1e-9), 1)):,
+             i * width + width // 8:(i + 1) * width - width // 8] = 0.2
     return torch.cat([bars, torch.cat(list(images.detach().cpu()), dim=2)], dim=1)
 
 
@@ -126,7 +129,7 @@ def with_caption(picture, text: str) -> Image.Image:
     picture = to_image(picture)
     sheet = Image.new("RGB", (max(picture.width, _text_width(text) + 8), picture.height + 24), "white")
     sheet.paste(picture, (0, 0))
-    ImageDraw.Draw(sheet).text((4, picture.height + 13), text, fill="black", font=_font(), anchor="lm")
+    ImageDraw.Draw(sheet).text((4, picture.height + 13), text, fill="black", font=font(), anchor="lm")
     return sheet
 
 
@@ -169,9 +172,10 @@ def bars(values: dict, xlabel: str, digits: int = 2, reference: float | None = N
 
 
 @lru_cache
-def _font(size: int = 13):
+def font(size: int = 13):
+    """DejaVu Sans for text in PIL images, `size` pixels high."""
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), size)
 
 
 def _text_width(text: str) -> int:
-    return int(_font().getlength(text)) + 1
+    return int(font().getlength(text)) + 1

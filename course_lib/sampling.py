@@ -1,13 +1,13 @@
-"""What generators are sampled with: latents, and labels where a generator is class-conditional."""
+"""Latents, and labels of class-conditional generators, as every measurement draws them."""
 import torch
 import torch.nn.functional as F
 
 
 def labels(G, n, c=None, rng=None):
-    """Labels for n images of a class-conditional generator, [n, c_dim] on its device; None for any other generator.
+    """Labels of n images for a class-conditional generator, [n, c_dim] on its device; None for any other generator.
 
-    c: labels [n, c_dim], one row of them for all, or the number of a class. Without c every image gets a class of its own,
-    drawn uniformly by rng, a CPU generator. Raises ValueError for labels of another shape, an unknown class, and labels for a
+    c: labels [n, c_dim], one row for all images, or the number of a class. Without c, the class of each image is drawn uniformly
+    with rng, a torch.Generator on the CPU. Raises ValueError for labels of another shape, an unknown class, and labels for a
     generator that takes none.
     """
     size = getattr(G, "c_dim", 0)
@@ -30,8 +30,11 @@ def labels(G, n, c=None, rng=None):
 
 
 def draws(G, n, rng, c=None, batch=None):
-    """The first n latents of a seed, or the next of a CPU generator, in batches: yields z [b, z_dim] on G's device, and the
-    labels of `labels` as an argument for `G(z, **given)` or `G.mapping(z, **given)`."""
+    """The first n latents of a seed, or the next n of a torch.Generator on the CPU, in batches of `batch` (all at once without
+    one).
+
+    Yields z [b, z_dim] on G's device, and their labels (`labels`) as an argument for `G(z, **given)` or `G.mapping(z, **given)`.
+    """
     rng = rng if isinstance(rng, torch.Generator) else torch.Generator().manual_seed(int(rng))
     z = torch.randn(n, G.z_dim, generator=rng)
     c = labels(G, n, c, rng)
@@ -41,9 +44,10 @@ def draws(G, n, rng, c=None, batch=None):
 
 
 def given(c, rows=slice(None)):
-    """Some rows of labels as an argument: {"c": …}, or {} without labels."""
+    """Some rows of labels c [n, c_dim] as an argument, {"c": labels}; {} where c is None."""
     return {} if c is None else {"c": c[rows]}
 
 
 def device_of(network):
+    """The device of a network's parameters."""
     return next(network.parameters()).device

@@ -1,10 +1,10 @@
 """The comparisons of lessons 01 to 06, in the small setting: 32 px, half the width, 280 thousand images, two seeds.
 
     python experiments/compare.py growing      grown, at full size from the start, and grown with α switched at once
-    python experiments/compare.py ingredients  PGGAN without equalized learning rate, pixel norm, minibatch deviation
+    python experiments/compare.py ingredients  PGGAN without equalized learning rate, pixel norm, minibatch standard deviation
     python experiments/compare.py mixing       StyleGAN with and without mixing regularization
     python experiments/compare.py path_length  StyleGAN2 with and without path-length regularization
-    python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps, first each alone for its speed
+    python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps, after the speed of each
 
 Without a GPU, --laptop shrinks them to 16 px and 40 thousand images: each run takes some ten minutes of one core.
 
@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from course_lib import commands, judges, metrics, ops, portraits, zoo
-from course_lib.metrics import __main__ as command, claims, generators, smoothness
-from course_lib.networks import layers
+from course_lib import commands, metrics, ops, results, zoo
+from course_lib.metrics import generators, smoothness, style_analysis
+from course_lib.networks import classifiers, layers
 
 SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128", "--z-dim", "128", "--data-size", "50k",
          "--batch", "64", "--images", "280k", "--checkpoint-every", "20k", "--log-every", "2k"]
@@ -32,7 +32,7 @@ GROWING = [*SMALL, "--stable", "40k", "--fade", "40k"]
 FULL = [*GROWING, "--start", "32"]
 STYLES = ["--w-dim", "128"]
 BRISK = ["--r1-gamma", "1", "--lr", "4:0.003"]          # StyleGAN's own 10 and 0.001 are for many times as many images
-LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}     # for an option's value
+LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}  # for an option's value
 COMPARISONS = {
     "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],
                 "switched": ["pggan", *GROWING, "--fade", "0", "--stable", "80k"]},
@@ -57,7 +57,8 @@ def main(arguments=None):
     parser.add_argument("--parallel", type=commands.whole(1, 64), default=4, help="runs at a time")
     parser.add_argument("--samples", type=commands.whole(257), default="5k", help="images per measurement")
     parser.add_argument("--laptop", action="store_true", help="16 px and few images, for a machine without a GPU")
-    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="further options of course_lib.train, for a quick try")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[],
+                        help="further options of course_lib.train, for a quick try")
     args = parser.parse_args(arguments)
     with commands.sentences("python experiments/compare.py", "stopped; the same command goes on from the last checkpoints"):
         compare(args, ["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)])
@@ -69,7 +70,8 @@ def compare(args, command_line):
     device = commands.default_device()
     comparison = {name: [LAPTOP.get(word, word) if args.laptop else word for word in options]
                   for name, options in COMPARISONS[args.comparison].items()}
-    alone = args.comparison == "lazy" and speeds({name: [*options, *ALONE, *args.train] for name, options in comparison.items()}, args.runs)
+    alone = args.comparison == "lazy" and speeds({name: [*options, *ALONE, *args.train] for name, options in comparison.items()},
+                                                 args.runs)
     comparison = {name: [*options, *args.train] for name, options in comparison.items()}
     runs = {(name, seed): [*options, "--seed", str(seed),
                            "--out", str(args.runs / args.comparison / f"{name.replace(' ', '-')}-{seed}")]
@@ -77,7 +79,7 @@ def compare(args, command_line):
     train(list(runs.values()), args.parallel)
     oracle, judge = (zoo.load(f"{name}-portraits-64", device=device) for name in ("oracle", "judge"))
     measured = {}
-    result = {"command": " ".join(command_line), "world": portraits.VERSION, "seeds": args.seeds, "samples": args.samples,
+    result = {**results.header(" ".join(command_line), args.seeds), "samples": args.samples,
               "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
               "options": {name: " ".join(options) for name, options in comparison.items()}, "runs": measured}
     if alone:
@@ -85,7 +87,7 @@ def compare(args, command_line):
     for (name, seed), options in runs.items():
         measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
-        commands.write_json(out, command.rounded(result), replace=True)
+        commands.write_json(out, results.rounded(result), replace=True)
 
 
 def train(options, parallel):
@@ -140,7 +142,7 @@ def diverged(out):
 
 @torch.no_grad()
 def measure(out, oracle, judge, samples, device):
-    """The log's curves; frechet, recall, SWD, variety and activations of every snapshot, at the final resolution: what is
+    """The log's curves; frechet, recall, SWD, MS-SSIM and activations of every snapshot, at the final resolution: what is
     smaller is enlarged."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     settings = json.loads((out / "settings.json").read_text())
@@ -154,12 +156,12 @@ def measure(out, oracle, judge, samples, device):
         row = {"images": int(path.stem[2:]), "resolution": G.resolution}
         row |= generators.compare(of_reals, fakes, ["frechet", "precision_recall"])
         row["swd"] = metrics.sliced_wasserstein(reals.split(500), images.split(500))["mean"]
-        row["ms_ssim"] = metrics.variety(images)
-        row["entropy"] = claims.entropy(judges.read(judge, images[:2000]))
+        row["ms_ssim"] = metrics.mean_ms_ssim(images)
+        row["entropy"] = style_analysis.entropy(classifiers.predict(judge, images[:2000]))
         if settings["model"] != "stylegan2":
             row["activation"] = largest_activation(G)
         if settings["model"] == "stylegan":
-            mixed = [generators.features(oracle, [part]) for part in claims.mixed_images(G, samples)]
+            mixed = [generators.features(oracle, [part]) for part in style_analysis.mixed_images(G, samples)]
             row["frechet_mixed"] = generators.compare(of_reals, torch.cat(mixed), ["frechet"])["frechet"]
         curve.append(row)
     result = {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
@@ -170,27 +172,22 @@ def measure(out, oracle, judge, samples, device):
 def smooth(G, oracle, pairs, seed=2):
     """Path lengths, PPL and what inversion leaves, of a trained generator."""
     distance = metrics.oracle_distance(oracle)
-    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), pairs, seed, epsilon=0.01)
+    ppl = metrics.evaluate(G, oracle, ("ppl_z_full", "ppl_w_full", "ppl_w_end"), samples=pairs, seed=seed, epsilon=0.01)
     found = smoothness.invert(G, distance, seed=seed, **INVERSION)
-    return {"lengths": smoothness.spread(smoothness.lengths(G, seed=seed)), "ppl": {name: value["mean"] for name, value in ppl.items()},
+    return {"lengths": smoothness.spread(smoothness.lengths(G, seed=seed)),
+            "ppl": {name: value["mean"] for name, value in ppl.items()},
             "inversion": {name: {"distance": statistics.mean(kind.distance), "rmse": statistics.mean(kind.rmse)}
                           for name, kind in found.items()}}
 
 
 def largest_activation(G, n=64):
-    """The largest output of any convolution of the generator, before it is normalised."""
-    found, conv2d = [], layers.Equalized.conv2d
-
-    def watched(layer, x):
-        out = conv2d(layer, x)
-        found.append(out.abs().max().item())
-        return out
-
-    layers.Equalized.conv2d = watched
-    try:
-        G(torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(0)).to(next(G.parameters()).device))
-    finally:
-        layers.Equalized.conv2d = conv2d
+    """The largest output of any convolution of the generator, before its bias and before it is normalised."""
+    found = []
+    hooks = [module.register_forward_hook(lambda module, inputs, out: found.append(out.abs().max().item()))
+             for module in G.modules() if isinstance(module, layers.EqualizedConv2d)]
+    G(torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(0)).to(next(G.parameters()).device))
+    for hook in hooks:
+        hook.remove()
     return max(found)
 
 

@@ -17,29 +17,31 @@ from statistics import mean
 
 from PIL import Image, ImageDraw
 
-from course_lib import commands, plots, portraits, zoo
-from course_lib.metrics import edits
+from course_lib import commands, plots, results, zoo
+from course_lib.perception.edit_targets import EDIT_TARGETS
 
-METHODS, PROMPTS, PORTRAITS = ("optimization", "mapper", "global direction"), tuple(edits.WISHES), 3
+METHODS, PROMPTS, PORTRAITS = ("optimization", "mapper", "global direction"), tuple(EDIT_TARGETS), 3
 MAKER, SEED, PAIRS_A_SHEET = "python experiments/eye_labels.py", 11, 8
 TILE, SCALE = 64, 4
 QUESTIONS = {
-    "shows": "Does the right picture show what the sentence says? A trace does not count: a person must be able to name it without the "
-             "sentence.",
+    "shows": "Does the right picture show what the sentence says? A trace does not count: a person must be able to name it without "
+             "the sentence.",
     "clean": "Is the right picture clean: a portrait of this style that nobody would call broken? Smears, holes, patches of colour "
-             "that belong to nothing, half-drawn or doubled parts, and torn edges make it unclean. Being plain, odd-looking or bald "
-             "does not.",
+             "that belong to nothing, half-drawn or doubled parts, and torn edges make it unclean. Being plain, odd-looking or "
+             "bald does not.",
     "same": "Is the right picture the same person as the left one? Leave out what the sentence asks for, pose, expression, light, "
             "clothes, background and accessories; look at the face, skin, and hair (unless the sentence is about hair).",
 }
+SCORES = {"shows": "success", "clean": "clean", "same": "identity_preserved"}           # the questions' names in the result
 PROTOCOL = """Each numbered pair shows a portrait on the left, the same portrait after an edit on the right, and above them the \
-sentence that the edit should make true. The pictures are 64 pixels wide, enlarged four times, so coarse pixels and a slight blur are \
-no fault. Several pairs begin with the same portrait. Look at every pair by itself, decide quickly, and answer three questions with true or false:
+sentence that the edit should make true. The pictures are 64 pixels wide, enlarged four times, so coarse pixels and a slight blur \
+are no fault. Several pairs begin with the same portrait. Look at every pair by itself, decide quickly, and answer three questions \
+with true or false:
 
 {questions}
 
-Write one JSON file with an entry for every number: {{"1": {{"shows": true, "clean": false, "same": true}}, ...}}. Do not look at other \
-files, and do not talk to other raters.
+Write one JSON file with an entry for every number: {{"1": {{"shows": true, "clean": false, "same": true}}, ...}}. Do not look at \
+other files, and do not talk to other raters.
 """.format(questions="\n".join(f"- **{name}**: {text}" for name, text in QUESTIONS.items()))
 
 
@@ -59,7 +61,7 @@ def main(arguments=None):
             commands.own_json(args.out, MAKER)
             result = count([json.loads(path.read_text()) for path in args.answers])
             words = f"{MAKER} collect {shlex.join(path.name for path in args.answers)}"
-            result |= {"command": words, "world": portraits.VERSION, "seeds": [SEED]}
+            result |= results.header(words, [SEED])
             commands.write_json(args.out, result, replace=True)
 
 
@@ -90,7 +92,7 @@ def draw(folder):
         pen = ImageDraw.Draw(sheet)
         for place, (number, pair) in enumerate(pairs[start:start + PAIRS_A_SHEET]):
             x, y = gap + place % 2 * (2 * size + gap), gap // 2 + place // 2 * (size + head)
-            pen.text((x, y + head / 2), f"{number}   {pair[1]}", fill="black", font=plots._font(), anchor="lm")
+            pen.text((x, y + head / 2), f"{number}   {pair[1]}", fill="black", font=plots.font(), anchor="lm")
             for i, picture in enumerate(pictures(*pair)):
                 sheet.paste(picture.resize((size, size), Image.LANCZOS), (x + i * (size + 4), y + head))
         commands.write_image(folder / f"sheet-{start // PAIRS_A_SHEET + 1:02d}.png", sheet)
@@ -111,22 +113,22 @@ def count(answers):
         if wrong:
             raise ValueError(f"rater {rater} has no true or false to every question for the pairs {wrong}")
     numbers = [str(number) for number in range(1, len(pairs) + 1)]
-    given = {question: [[rater[number][question] for number in numbers] for rater in answers] for question in QUESTIONS}
-    votes = {question: [sum(one) * 2 > len(answers) for one in zip(*rows)] for question, rows in given.items()}
+    given = {score: [[rater[number][question] for number in numbers] for rater in answers] for question, score in SCORES.items()}
+    votes = {score: [sum(one) * 2 > len(answers) for one in zip(*rows)] for score, rows in given.items()}
     methods = {method: {"prompts": {}} for method in (*METHODS, "unedited")}
-    for number, (method, prompt, portrait) in sorted(enumerate(pairs), key=lambda item: item[1][2]):
-        row = methods[method]["prompts"].setdefault(prompt, {question: [] for question in QUESTIONS})
-        for question in QUESTIONS:
-            row[question].append(votes[question][number])
+    for number, (method, prompt, _) in sorted(enumerate(pairs), key=lambda item: item[1][2]):
+        row = methods[method]["prompts"].setdefault(prompt, {score: [] for score in votes})
+        for score in votes:
+            row[score].append(votes[score][number])
     for found in methods.values():
         rows = found["prompts"].values()
-        found |= {question: round(mean(vote for row in rows for vote in row[question]), 4) for question in QUESTIONS}
+        found |= {score: round(mean(vote for row in rows for vote in row[score]), 4) for score in votes}
         found["all three"] = round(mean(all(three) for row in rows for three in zip(*row.values())), 4)
     same = lambda a, b: mean(x == y for x, y in zip(a, b))
-    agreement = {question: [round(mean(same(mine, other) for j, other in enumerate(rows) if j != i), 4) if len(rows) > 1 else 1.0
-                            for i, mine in enumerate(rows)] for question, rows in given.items()}
+    agreement = {score: [round(mean(same(mine, other) for j, other in enumerate(rows) if j != i), 4) if len(rows) > 1 else 1.0
+                         for i, mine in enumerate(rows)] for score, rows in given.items()}
     return {"protocol": PROTOCOL, "raters": len(answers), "methods": methods, "agreement": agreement,
-            "answers": {question: ["".join("01"[one] for one in row) for row in rows] for question, rows in given.items()}}
+            "answers": {score: ["".join("01"[one] for one in row) for row in rows] for score, rows in given.items()}}
 
 
 if __name__ == "__main__":

@@ -2,16 +2,17 @@
 
     python experiments/mapper_steps.py
 
-For each of the course's mappers: the mean cosine between its steps for two portraits, and the success of two edits at strength 1, each
-portrait's own step and one step for everybody, the mean over other portraits. Portraits lack what the sentence asks for; the judge
-decides. Writes runs/results/steps-of-mappers.json, or --out; on two CPU cores it takes about two minutes.
+For each of the course's mappers: the mean cosine between its steps for two portraits, and the success of two edits at strength 1,
+each portrait's own step and one step for everybody, the mean over other portraits. Portraits lack what the sentence asks for; the
+judge decides. Writes runs/results/steps-of-mappers.json, or --out; on two CPU cores it takes about two minutes.
 """
 from pathlib import Path
 
 import torch
 
-from course_lib import commands, judges, ops, portraits, styleclip, zoo
-from course_lib.metrics import __main__ as command, edits
+from course_lib import commands, ops, results, styleclip, zoo
+from course_lib.networks import classifiers
+from course_lib.perception.edit_targets import EDIT_TARGETS
 
 GENERATOR, PSI, MAKER = "stylegan2-portraits-64", 0.7, "python experiments/mapper_steps.py"
 
@@ -31,8 +32,8 @@ def main(arguments=None):
         commands.own_json(args.out, MAKER)
         options = [f" --{name} {value}" for name, value in vars(args).items()
                    if name not in ("out", "device") and value != parser.get_default(name)]
-        result = {"command": MAKER + "".join(options), "world": portraits.VERSION, "seeds": [args.seed]} | measure(args)
-        commands.write_json(args.out, command.rounded(result), replace=True)
+        result = results.header(MAKER + "".join(options), [args.seed]) | measure(args)
+        commands.write_json(args.out, results.rounded(result), replace=True)
 
 
 def measure(args):
@@ -40,27 +41,28 @@ def measure(args):
     G, judge = (zoo.load(name, device=args.device) for name in (GENERATOR, "judge-portraits-64"))
     pool = {seed: drawn(G, judge, 4 * count, seed) for seed, count in ((args.seed, args.portraits), (args.seed + 1, args.others))}
     result = {"portraits": args.portraits, "psi": PSI, "prompts": {}}
-    for prompt, target in edits.WISHES.items():
+    for prompt, target in EDIT_TARGETS.items():
         mapper = zoo.load(styleclip.mapper.file_name(prompt), device=args.device)
-        lacking = {seed: ws[~target.shows(reading)] for seed, (ws, reading) in pool.items()}
+        lacking = {seed: ws[~target.success(predicted)] for seed, (ws, predicted) in pool.items()}
         ws, others = lacking[args.seed][:args.portraits], lacking[args.seed + 1][:args.others]
         steps = mapper.offsets(ws)
         moved = {"own": ws + steps, "mean": ws + mapper.offsets(others).mean(dim=0)}
-        success = {name: target.shows(read(G, judge, latents)).double().mean().item() for name, latents in moved.items()}
+        success = {name: target.success(predict(G, judge, latents)).double().mean().item() for name, latents in moved.items()}
         result["prompts"][prompt] = {"cosine": cosine_of_pairs(steps.flatten(1))} | success
         print(f"{prompt}: " + ", ".join(f"{name} {value:.2f}" for name, value in result["prompts"][prompt].items()), flush=True)
     return result
 
 
 def drawn(G, judge, count, seed):
-    """`count` latents of W+ and what the judge reads in their portraits."""
+    """`count` latents of W+ and the attributes that the judge predicts in their portraits."""
     z = torch.randn(count, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(next(G.parameters()).device)
     ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, PSI)
-    return ws, read(G, judge, ws)
+    return ws, predict(G, judge, ws)
 
 
-def read(G, judge, ws):
-    return judges.read(judge, torch.cat([G.synthesis(part, noise="const") for part in ws.split(64)]))
+def predict(G, judge, ws):
+    """The attributes that the judge predicts in the portraits of ws."""
+    return classifiers.predict(judge, torch.cat([G.synthesis(part, noise="const") for part in ws.split(64)]))
 
 
 def cosine_of_pairs(vectors):

@@ -1,8 +1,7 @@
 """Measurements of several models, a part at a time, in one JSON file: what smoothness.py and styles.py share."""
 from pathlib import Path
 
-from course_lib import commands, portraits, zoo
-from course_lib.metrics import __main__ as command
+from course_lib import commands, results, zoo
 
 
 def parser(description, parts, out):
@@ -18,7 +17,8 @@ def parser(description, parts, out):
 
 
 def run(script, parser, arguments, measure):
-    """Write what measure(part, model's name, G, oracle, judge, args) gives, a dict, part by part; what is not measured anew stays."""
+    """Write what measure(part, model's name, G, oracle, judge, args) gives, a dict, part by part; what is not measured anew
+    stays."""
     args = parser.parse_args(arguments)
     options = [f"--{name} {value}" for name, value in vars(args).items()
                if name not in ("models", "only", "out", "device") and value != parser.get_default(name)]
@@ -29,9 +29,9 @@ def run(script, parser, arguments, measure):
         networks = {Path(name).stem: zoo.load(name, device=args.device) for name in args.models}
         for stem, G in networks.items():
             for part in args.only:
-                figures = measure(part, stem, G, oracle, judge, args)
+                measured = measure(part, stem, G, oracle, judge, args)
                 result = commands.own_json(args.out, f"python experiments/{script}") or {"models": {}}
-                result["models"].setdefault(stem, {}).update(figures)
+                result["models"].setdefault(stem, {}).update(measured)
                 command_line = ["python", f"experiments/{script}", *sorted(result["models"]), *options]
-                result |= {"command": " ".join(command_line), "world": portraits.VERSION, "seeds": [args.seed]}
-                commands.write_json(args.out, command.rounded(result), replace=True)
+                result |= results.header(" ".join(command_line), [args.seed])
+                commands.write_json(args.out, results.rounded(result), replace=True)

@@ -1,6 +1,6 @@
 """The pictures of README.md that show networks: generated.png, mapper.png and, with a browser, lab.png.
 
-    python experiments/readme_pictures.py                    # portraits of the shipped StyleGAN2, and edits by its mappers
+    python experiments/readme_pictures.py                    # portraits of the course's StyleGAN2, and edits by its mappers
     python experiments/readme_pictures.py --lab chromium     # JupyterLab on lesson 00, in the browser of that name
 
 Nothing is selected: latents are the first of their seed, and mappers have their trained strength. No file is overwritten.
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from course_lib import commands, files, lessons, ops, plots, styleclip, zoo
+from course_lib import commands, files, notebook_copies, ops, plots, styleclip, zoo
 
 GENERATOR, SEED = "stylegan2-portraits-64", 1
 SENTENCES = ("a smiling person", "a person with glasses", "a person with curly hair")
@@ -58,13 +58,15 @@ def lab(browser):
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with tempfile.TemporaryDirectory() as home:
         (Path(home) / "learn").mkdir()
-        lessons.copy(lessons.NOTEBOOKS / "00_start_here.ipynb", Path(home) / "learn" / "00_start_here.ipynb")
+        notebook_copies.copy(notebook_copies.NOTEBOOKS / "00_start_here.ipynb", Path(home) / "learn" / "00_start_here.ipynb")
         for name, content in SETTINGS.items():
             (Path(home) / name).parent.mkdir(parents=True)
             (Path(home) / name).write_text(content)
         folders = {f"JUPYTER_{name}_DIR": home for name in ("CONFIG", "DATA", "RUNTIME")}
-        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser", "--ip=127.0.0.1",
-                                   f"--port={url.rsplit(':')[-1]}", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}/learn"],
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
+                                   "--ip=127.0.0.1",
+                                   f"--port={url.rsplit(':')[-1]}", "--IdentityProvider.token=",
+                                   f"--ServerApp.root_dir={home}/learn"],
                                   env={**os.environ, **folders, "JUPYTERLAB_WORKSPACES_DIR": home,
                                        "JUPYTERLAB_SETTINGS_DIR": f"{home}/settings", "COURSE_PROGRESS": f"{home}/progress.json"})
         try:
@@ -101,7 +103,8 @@ def wait_for(address, seconds=60):
 
 def main(arguments=None):
     parser = commands.Parser(prog="python experiments/readme_pictures.py", description=__doc__)
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs/readme"), help="folder for the PNG files; made if missing")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("runs/readme"),
+                        help="folder for the PNG files; made if missing")
     parser.add_argument("--lab", metavar="BROWSER", help="the name or path of Chromium: take lab.png instead")
     args = parser.parse_args(arguments)
     pictures = {"lab.png": lambda: lab(args.lab)} if args.lab else {"generated.png": generated, "mapper.png": mapped}

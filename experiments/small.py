@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from course_lib import commands, ops, portraits, zoo
-from course_lib.metrics import __main__ as command
+from course_lib import commands, ops, results, zoo
 from course_lib.metrics import generators
 from course_lib.networks import pggan
 from course_lib.portraits import palette
@@ -39,9 +38,8 @@ def measure(args, parser):
     measured = backgrounds(args.samples, *seeds) if args.measurement == "backgrounds" else fade(args.steps, seeds)
     changed = [f"--{name} {value}" for name, value in vars(args).items()
                if name in ("samples", "steps") and value != parser.get_default(name)]
-    result = {"command": " ".join(["python experiments/small.py", args.measurement, *changed]), "world": portraits.VERSION,
-              "seeds": seeds} | measured
-    commands.write_json(out, command.rounded(result), replace=True)
+    result = results.header(" ".join(["python experiments/small.py", args.measurement, *changed]), seeds) | measured
+    commands.write_json(out, results.rounded(result), replace=True)
 
 
 @torch.no_grad()
@@ -50,7 +48,7 @@ def backgrounds(samples, seed):
     G = zoo.load("stylegan2-portraits-64")
     share = lambda batches: (torch.cat([second_color(images) for images in batches]) >= SEVERAL).float().mean().item()
     of_psi = {f"{psi}": share(generators.generated(G, samples, seed, psi=psi)) for psi in PSI}
-    return {"samples": samples, "portraits of the world": share(generators.rendered(samples, generators.REFERENCE_SEED)),
+    return {"samples": samples, "portraits": share(generators.rendered(samples, generators.REFERENCE_SEED)),
             "several_colors": of_psi}
 
 
@@ -58,7 +56,7 @@ def second_color(images):
     """Images [N, 3, 64, 64] → the share of the frame in another background's colour than the commonest, [N].
 
     The frame is the outer 4 pixels at the top and at both sides, down to row 40, above every shoulder. A pixel belongs to the one
-    of the world's backgrounds whose blend from glow to edge comes nearest.
+    of the backgrounds of Portraits whose blend from glow to edge comes nearest.
     """
     x = (images.clamp(-1, 1) + 1) / 2
     frame = torch.cat([x[:, :, :BOTTOM, :FRAME].flatten(2), x[:, :, :BOTTOM, -FRAME:].flatten(2),

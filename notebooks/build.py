@@ -108,8 +108,8 @@ def _output_problems(output):
 
 
 def broken_blocks(text: str) -> list[str]:
-    """What re-wrapping leaves of blocks: ``` in the middle of a line or with text behind it (a language may follow the ``` that opens
-    code), and code, formulas and <details> that are not closed."""
+    """What re-wrapping leaves of blocks: ``` in the middle of a line or with text behind it (a language may follow the ``` that
+    opens code), and code, formulas and <details> that are not closed."""
     found, inside = [], False
     for line in text.splitlines():
         if "```" in line:
@@ -117,7 +117,8 @@ def broken_blocks(text: str) -> list[str]:
             found += [] if alone else [f"a code fence is joined with text: {line.strip()[:60]}"]
             inside = inside != bool(alone or line.count("```") % 2)
     prose = without_code(text)
-    pairs = {"code fence": inside, "formula": prose.count("$$") % 2, "<details>": prose.count("<details") != prose.count("</details>")}
+    pairs = {"code fence": inside, "formula": prose.count("$$") % 2,
+             "<details>": prose.count("<details") != prose.count("</details>")}
     return found + [f"a {name} is not closed" for name, broken in pairs.items() if broken]
 
 

@@ -5,7 +5,7 @@ A copy that exists is never touched; where its lesson has changed since, that is
 """
 import sys
 
-from course_lib.lessons import copy_missing, outdated
+from course_lib.notebook_copies import copy_missing, outdated
 
 
 def main():

@@ -27,22 +27,24 @@ import safetensors.torch as safetensors_torch
 import torch
 
 import official_files as files
-from course_lib import portraits, zoo, zoo_formats
+from course_lib import portraits, zoo
 from course_lib.networks import stylegan2
-from course_lib.zoo_formats import cli
+from course_lib.zoo import __main__, formats
 
-FORBIDDEN = {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "subprocess.Popen", "exec", "import",
-             "socket.connect", "shutil.rmtree", "ctypes.dlopen", "urllib.Request"}
-CALLS = ["os system", "posix system", "builtins eval", "builtins exec", "builtins getattr", "builtins __import__", "subprocess Popen",
-         "subprocess check_output", "builtins bytearray", "builtins bytes", "builtins open", "torch load", "torch.hub load", "numpy load",
-         "pickle loads", "pickle _loads", "functools partial", "operator attrgetter", "importlib import_module", "runpy run_path",
-         "torch Tensor", "torch zeros", "numpy zeros", "copyreg _reconstructor", "types FunctionType", "webbrowser open",
-         "dnnlib.util open_url", "torch_utils.persistence import_hook", "numpy.core.multiarray fromfile", "torch.storage _load_from_bytes.x",
-         "collections OrderedDict.__init__", "collections namedtuple", "torch._utils _rebuild_tensor", "site main", "timeit timeit"]
+FORBIDDEN = {"pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "subprocess.Popen", "exec",
+             "import", "socket.connect", "shutil.rmtree", "ctypes.dlopen", "urllib.Request"}
+CALLS = ["os system", "posix system", "builtins eval", "builtins exec", "builtins getattr", "builtins __import__",
+         "subprocess Popen", "subprocess check_output", "builtins bytearray", "builtins bytes", "builtins open", "torch load",
+         "torch.hub load", "numpy load", "pickle loads", "pickle _loads", "functools partial", "operator attrgetter",
+         "importlib import_module", "runpy run_path", "torch Tensor", "torch zeros", "numpy zeros", "copyreg _reconstructor",
+         "types FunctionType", "webbrowser open", "dnnlib.util open_url", "torch_utils.persistence import_hook",
+         "numpy.core.multiarray fromfile", "torch.storage _load_from_bytes.x", "collections OrderedDict.__init__",
+         "collections namedtuple", "torch._utils _rebuild_tensor", "site main", "timeit timeit"]
 
 
 def text(value):
-    return b"\x8c" + bytes([len(value)]) + value.encode() if len(value) < 256 else b"X" + struct.pack("<I", len(value)) + value.encode()
+    size = b"\x8c" + bytes([len(value)]) if len(value) < 256 else b"X" + struct.pack("<I", len(value))
+    return size + value.encode()
 
 
 def name(full):
@@ -61,8 +63,9 @@ def entry(key, value):
 
 def module(state, kind="Generator", source=files.SOURCE):
     meta = b"}(" + b"".join(text(key) + value for key, value in [
-        ("type", text("class")), ("version", b"K\x06"), ("module_src", text(source)), ("class_name", text(kind)), ("state", state)]) + b"u"
-    return call(zoo_formats.nvidia.MODULE, meta)
+        ("type", text("class")), ("version", b"K\x06"), ("module_src", text(source)), ("class_name", text(kind)),
+        ("state", state)]) + b"u"
+    return call(formats.nvidia_pytorch.MODULE, meta)
 
 
 def wrapped(rng, value):
@@ -100,8 +103,8 @@ def tensor(data, size, stride, offset=b"K\x00"):
 
 def stream(count=4, kind="FloatStorage", declared=None):
     out = io.BytesIO()
-    torch.save(torch.storage.TypedStorage(wrap_storage=torch.zeros(count).untyped_storage(), dtype=torch.float32, _internal=True), out,
-               _use_new_zipfile_serialization=False)
+    torch.save(torch.storage.TypedStorage(wrap_storage=torch.zeros(count).untyped_storage(), dtype=torch.float32, _internal=True),
+               out, _use_new_zipfile_serialization=False)
     data = out.getvalue().replace(b"FloatStorage", kind.encode())
     return data if declared is None else data[:-8 - 4 * count] + struct.pack("<q", declared) + data[-4 * count:]
 
@@ -126,16 +129,20 @@ def crafted(rng, canary):
         lambda: wrapped(rng, call(rng.choice(CALLS), rng.choice([command, b"J\x00\xca\x9a\x3b", b"}", text("os")]))),
         lambda: b"\x80\x02c" + rng.choice(CALLS).replace(" ", "\n").encode() + b"\n(" + command + b"tR.",
         lambda: wrapped(rng, b"(" + command + b"ios\nsystem\n"), lambda: wrapped(rng, b"(cos\nsystem\n" + command + b"o"),
-        lambda: wrapped(rng, rng.choice([b"\x82\x01", b"\x83\x01\x00", b"P1\n", b"K\x01Q", b"\x97", b"I1\n", b"S'a'\n", b"2", b"0"])),
-        lambda: b"\x80\x04\x95" + struct.pack("<Q", big) + b"N.", lambda: b"\x80\x04\x8e" + struct.pack("<Q", big) + b"x" * 100 + b".",
+        lambda: wrapped(rng,
+                        rng.choice([b"\x82\x01", b"\x83\x01\x00", b"P1\n", b"K\x01Q", b"\x97", b"I1\n", b"S'a'\n", b"2", b"0"])),
+        lambda: b"\x80\x04\x95" + struct.pack("<Q", big) + b"N.",
+        lambda: b"\x80\x04\x8e" + struct.pack("<Q", big) + b"x" * 100 + b".",
         lambda: b"\x80\x05\x96" + struct.pack("<Q", big) + b".", lambda: b"\x80\x04\x8d" + struct.pack("<Q", big) + b".",
         lambda: b"\x80\x04\x8b" + struct.pack("<i", 2 ** 31 - 1) + b".", lambda: b"\x80\x02Nr\xff\xff\xff\xff.",
         lambda: b"\x80\x02" + b"".join(b"Nr" + struct.pack("<I", rng.getrandbits(32)) for _ in range(many)) + b".",
         lambda: b"\x80\x04" + b"]" * many + b"a" * (many - 1) + b".", lambda: b"\x80\x04N" + b"\x85" * many + b".",
         lambda: b"\x80\x04" + b"(" * many + b"." + b"t" * many, lambda: b"\x80\x04" + b"}" * (10 * many) + b".",
         lambda: b"\x80\x04" + name("torch._utils _rebuild_parameter") * (many // 4) + b"N" + b"\x85R" * (many // 4) + b".",
-        lambda: b"\x80\x04}(" + b"".join(b"\x8a\x10" + (i * (2 ** 61 - 1)).to_bytes(16, "little") + b"N" for i in range(min(many, 90_000))) + b"u.",
-        lambda: b"\x80\x04" + module(b"}(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(min(many, 90_000))) + b"u\x94") + b".",
+        lambda: b"\x80\x04}("
+        + b"".join(b"\x8a\x10" + (i * (2 ** 61 - 1)).to_bytes(16, "little") + b"N" for i in range(min(many, 90_000))) + b"u.",
+        lambda: b"\x80\x04"
+        + module(b"}(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(min(many, 90_000))) + b"u\x94") + b".",
         lambda: b"\x80\x04" + module(entry("_init_kwargs", lists)) + b".",
         lambda: b"\x80\x04N" + (name("numpy dtype") + b"N\x85R") * many + b".",
         lambda: wrapped(rng, b"]\x94h\x00a"), lambda: wrapped(rng, b"}\x94" + text("a") + b"h\x00s"),
@@ -153,9 +160,11 @@ def crafted(rng, canary):
         lambda: wrapped(rng, tensor(stream(declared=rng.choice([big, -1, 0, 3])), [4], [1])),
         lambda: wrapped(rng, tensor(stream(kind=rng.choice(["LongStorage", "DoubleStorage", "UntypedStorage", "load"])), [4], [1])),
         lambda: wrapped(rng, tensor(pickle.dumps(Bomb(canary), 2) * 5, [4], [1])),
-        lambda: wrapped(rng, array([big])), lambda: wrapped(rng, array([4, 0, big])), lambda: wrapped(rng, array([4], rng.choice(["O", "O8", "V4", "f16", "U1", "c8"]))),
+        lambda: wrapped(rng, array([big])), lambda: wrapped(rng, array([4, 0, big])),
+        lambda: wrapped(rng, array([4], rng.choice(["O", "O8", "V4", "f16", "U1", "c8"]))),
         lambda: wrapped(rng, array([4] * 40)), lambda: wrapped(rng, array([-1, -4])),
-        lambda: rng.choice(nothing(many)), lambda: shared(many), lambda: bytes(rng.getrandbits(8) for _ in range(rng.choice([0, 1, 9, 100]))),
+        lambda: rng.choice(nothing(many)), lambda: shared(many),
+        lambda: bytes(rng.getrandbits(8) for _ in range(rng.choice([0, 1, 9, 100]))),
         lambda: b"\x80" + bytes([rng.randrange(256)]) + rng.randbytes(rng.randrange(400)),
         lambda: b"PK\3\4" + rng.randbytes(200), lambda: zipped(rng, canary), lambda: widths(rng)]
     return rng.choice(kinds)()
@@ -173,8 +182,10 @@ def nothing(many):
     """Networks, or modules, of thousands of parts that are made of thousands of parts, all empty."""
     levels, network = [], name("dnnlib.tflib.network Network") + b")\x81"
     for level in range(3):
-        items = b"(" + b"".join(b"\x8c\x05%05d" % i + (b"N" if level == 0 else b"h%c" % (level - 1)) for i in range(min(many, 50_000))) + b"u"
-        fields = text("variables") + b"]" + text("static_kwargs") + b"}" + text("components") + (b"}" if level == 0 else b"}" + items)
+        inner = b"N" if level == 0 else b"h%c" % (level - 1)
+        items = b"(" + b"".join(b"\x8c\x05%05d" % i + inner for i in range(min(many, 50_000))) + b"u"
+        parts = b"}" if level == 0 else b"}" + items
+        fields = text("variables") + b"]" + text("static_kwargs") + b"}" + text("components") + parts
         levels.append((network + b"}(" + fields + b"ub\x94", module(entry("_modules", b"}" + items)) + b"\x94"))
     return [b"\x80\x04" + b"".join(part) + b"." for part in zip(*levels)]
 
@@ -190,9 +201,12 @@ def shared(many):
 def zipped(rng, canary):
     """A .pt file with a hostile pickle, a compressed entry of many zeros, or a wrong count."""
     out = io.BytesIO()
-    bomb = rng.choice([pickle.dumps(Bomb(canary), 2), pickle.dumps({"g_ema": {}}, 2), b"\x80\x02cbuiltins\nbytearray\nJ\x00\xca\x9a\x3b\x85R.",
-                       b"\x80\x02}(X\x05\x00\x00\x00g_ema}X\x01\x00\x00\x00a" + b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
-                       b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ\x00\xca\x9a\x3btQK\x00(J\x00\xca\x9a\x3bt(K\x00tI00\n}tRsu."])
+    bomb = rng.choice([pickle.dumps(Bomb(canary), 2), pickle.dumps({"g_ema": {}}, 2),
+                       b"\x80\x02cbuiltins\nbytearray\nJ\x00\xca\x9a\x3b\x85R.",
+                       b"\x80\x02}(X\x05\x00\x00\x00g_ema}X\x01\x00\x00\x00a"
+                       b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\n"
+                       b"FloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ\x00\xca\x9a\x3btQK\x00"
+                       b"(J\x00\xca\x9a\x3bt(K\x00tI00\n}tRsu."])
     with zipfile.ZipFile(out, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
         archive.writestr("archive/data.pkl", bomb)
         archive.writestr("archive/data/0", bytes(rng.choice([16, 10_000_000])))
@@ -210,7 +224,7 @@ def crowded(many):
 
 def layers(n):
     """A rosinality file whose mapping has n layers, all on the same numbers."""
-    state, out = zoo_formats.layouts.write(GENERATOR, zoo_formats.layouts.rosinality_generator([4, 8], 2)), io.BytesIO()
+    state, out = formats.layouts.write(GENERATOR, formats.layouts.rosinality_generator([4, 8], 2)), io.BytesIO()
     state |= {f"style.{i}.{field}": state[f"style.2.{field}"] for i in range(3, n) for field in ("weight", "bias")}
     torch.save({"g_ema": state}, out)
     return out.getvalue()
@@ -251,7 +265,7 @@ def widths(rng):
     if rng.random() < 0.5:
         return files.dump(files.snapshot(state, DISCRIMINATOR), rng.choice([2, 3, 4, 5]))
     out = io.BytesIO()
-    torch.save({"g_ema": zoo_formats.layouts.write(GENERATOR, zoo_formats.layouts.rosinality_generator([4, 8], 2))
+    torch.save({"g_ema": formats.layouts.write(GENERATOR, formats.layouts.rosinality_generator([4, 8], 2))
                 | {"to_rgb1.bias": torch.zeros(1, rng.choice([1, 5]), 1, 1)}}, out)
     return out.getvalue()
 
@@ -271,9 +285,11 @@ def mutated(rng, data):
         elif kind == 3:
             data[at:at] = data[at:at + n]
         elif kind == 4:
-            data[at:at] = rng.choice([b"R", b"b", b"\x81", b"\x93", b"t", b"e", b"u", b"h\x00", b"N", b"0", b".", b"Q", b"}", b"]", b"("])
+            data[at:at] = rng.choice([b"R", b"b", b"\x81", b"\x93", b"t", b"e", b"u", b"h\x00", b"N", b"0", b".", b"Q", b"}", b"]",
+                                      b"("])
         elif kind == 5:
-            old = rng.choice([b"_rebuild_parameter", b"OrderedDict", b"_load_from_bytes", b"EasyDict", b"Network", b"scalar", b"FloatStorage"])
+            old = rng.choice([b"_rebuild_parameter", b"OrderedDict", b"_load_from_bytes", b"EasyDict", b"Network", b"scalar",
+                              b"FloatStorage"])
             data = data.replace(old, rng.choice([b"system", b"eval", b"IntStorage", b"x" * len(old)]), rng.choice([1, -1]))
         elif kind == 6:
             other = rng.randrange(len(data))
@@ -290,10 +306,10 @@ def seeds(folder):
     found = [files.dump(files.snapshot(GENERATOR, DISCRIMINATOR), protocol, core) for protocol, core in
              [(2, "numpy._core"), (3, "numpy.core"), (4, "numpy.core"), (5, "numpy._core")]]
     (folder / "seed").write_bytes(found[0])
-    contents = zoo_formats.read(folder / "seed")
+    contents = formats.read(folder / "seed")
     networks = {part: contents.read(part) for part in contents.parts}
     for target in ("tensorflow", "rosinality"):
-        zoo_formats.export(folder / target, networks, target)
+        formats.export(folder / target, networks, target)
         found.append((folder / target).read_bytes())
     torch.save(torch.load(folder / "rosinality", weights_only=True), folder / "legacy", _use_new_zipfile_serialization=False)
     kwargs = {"resolution": 8, "mapping_lrmul": 0.01}
@@ -310,7 +326,7 @@ def attempt(path, target="safetensors"):
             printed = io.StringIO()
             try:
                 with contextlib.redirect_stdout(printed):
-                    cli.main(arguments)
+                    __main__.main(arguments)
             except SystemExit as error:
                 refusals.append(str(error))
             if not printed.getvalue().replace("\n", "").isprintable() or printed.getvalue().count("\n") > 10:
@@ -344,7 +360,7 @@ def main(folder, count, seed=0):
     path = folder / "file.pkl"
     for data in sound:
         path.write_bytes(data)
-        for target in zoo_formats.TARGETS:
+        for target in formats.TARGETS:
             assert attempt(path, target) == "valid", zoo.contents(path)
             path.with_name(f"out.{target}").unlink(missing_ok=True)
     b"a".decode("cp437")                  # zipfile imports this codec for names in old zip files
@@ -364,7 +380,7 @@ def main(folder, count, seed=0):
         rng = random.Random(f"{seed} {number}")
         data = crafted(rng, canary) if number % 2 else mutated(rng, rng.choice(sound))
         path.write_bytes(data)
-        target = rng.choice(zoo_formats.TARGETS)
+        target = rng.choice(formats.TARGETS)
         start = time.process_time()
         signal.alarm(30)
         watching.append(True)

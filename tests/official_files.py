@@ -117,7 +117,8 @@ def official(state, conv_clamp=None, **kwargs):
         if leaf:
             value = state[name].clone()
             target = tree[".".join(path)].inner
-            target.__dict__["_buffers" if leaf in BUFFERS else "_parameters"][leaf] = value if leaf in BUFFERS else nn.Parameter(value)
+            kind, value = ("_buffers", value) if leaf in BUFFERS else ("_parameters", nn.Parameter(value))
+            target.__dict__[kind][leaf] = value
     return tree[""]
 
 
@@ -167,7 +168,8 @@ def tf_network(name, variables, static_kwargs, module="dnnlib.tflib.network", ve
         state = dict(version=version, name=name, static_kwargs=kwargs, build_module_src=Module.source, build_func_name="f",
                      variables=[(key, np.asarray(value)) for key, value in chosen.items()])
         return NAMES[module]["Network"](**state, **({"components": parts} if version > 2 else {}))
-    parts = {part: record(f"G_{part}", {key[len(part) + 1:]: value for key, value in variables.items() if key.startswith(part + "/")},
+    parts = {part: record(f"G_{part}",
+                          {key[len(part) + 1:]: value for key, value in variables.items() if key.startswith(part + "/")},
                           {}, {}) for part in components if any(key.startswith(part + "/") for key in variables)}
     own = {key: value for key, value in variables.items() if key.partition("/")[0] not in parts}
     return record(name, own, EasyDict(static_kwargs), EasyDict(parts))

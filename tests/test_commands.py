@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
-from course_lib import commands, zoo
-from course_lib.training import distributed, options
+from course_lib import commands, train, zoo
+from course_lib.training import distributed, growing, options, presets, stylegan2
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "experiments"), str(ROOT / "benchmarks")]
 MAINS = {"train": ("course_lib.train", []), "metrics": ("course_lib.metrics.__main__", []),
          "metrics report": ("course_lib.metrics.__main__", ["report"]),
-         "metrics blur": ("course_lib.metrics.__main__", ["blur"]), "zoo": ("course_lib.zoo_formats.cli", []),
-         "styleclip": ("course_lib.styleclip.__main__", []), "portraits": ("course_lib.portraits.__main__", [])}
+         "metrics blur": ("course_lib.metrics.__main__", ["blur"]), "zoo": ("course_lib.zoo.__main__", []),
+         "styleclip": ("course_lib.styleclip.__main__", []), "portraits": ("course_lib.portraits.__main__", []),
+         "dataset": ("course_lib.dataset", [])}
 MAINS |= {path.stem: (path.stem, []) for folder in ("experiments", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
           if path.stem not in ("measuring", "train_speed")} | {"train_speed": ("train_speed", None)}
 
@@ -39,7 +40,7 @@ def parsers():
     def stop(parser, *_):
         raise Found(parser)
 
-    found, before = {}, commands.Parser.parse_args
+    found = {}
     commands.Parser.parse_args = stop
     try:
         for name, (module, arguments) in MAINS.items():
@@ -48,7 +49,7 @@ def parsers():
                 main() if arguments is None else main(arguments)
             found[name] = parser.value.args[0]
     finally:
-        commands.Parser.parse_args = before
+        del commands.Parser.parse_args              # which its parent has
     below = {f"{name} {sub}": choice for name, parser in found.items() for action in parser._actions
              if isinstance(action, argparse._SubParsersAction) for sub, choice in action.choices.items()}
     return found | below
@@ -89,11 +90,14 @@ def test_help_of_every_command_shows_ranges_and_defaults(parsers):
     ("train", "stylegan2 --out x --batch 0"), ("train", "stylegan2 --out x --r1-gamma -5"),
     ("train", "stylegan2 --out x --mixing 2"), ("train", "pggan --out x --batch 4:8,4:9"), ("train", "oracle --steps nan"),
     ("train", "clip --adversarial 3"), ("train", "identity --lr 0"),
-    ("train", "mapper --prompt x --share 1"), ("train", "mapper --prompt x --device gpu"), ("train", "unknown"), ("train", ""),
+    ("train", "mapper --prompt x --top-fraction 1"), ("train", "mapper --prompt x --device gpu"), ("train", "unknown"),
+    ("train", ""),
     ("metrics", "stylegan2-portraits-64 kid --samples 0"), ("metrics report", "stylegan2-portraits-64 --out x --device tpu"),
     ("metrics blur", "--samples inf"), ("styleclip", "statistics --out x --images 0"), ("portraits", "--out x --seed -1"),
     ("compare", "growing --parallel 0"), ("scoreboard", "--portraits 0"), ("smoothness", "x --pairs 0"), ("styles", "x --images 1"),
-    ("ship", "x y --samples 1"), ("ship_file", "nowhere"), ("render_speed", "--resolution 48"), ("inference", "--batches 0"),
+    ("publish", "x y --samples 1"), ("publish_file", "nowhere"),
+    ("dataset", "pack a b --resolution 48"), ("dataset", "pack a b --fit stretch"), ("train", "pggan --out x --labels"),
+    ("render_speed", "--resolution 48"), ("inference", "--batches 0"),
     ("growing_speed", "pggan --repeats 0")])
 def test_an_option_that_cannot_work_is_refused_in_one_sentence(name, wrong, capsys):
     module, arguments = MAINS[name]
@@ -153,8 +157,10 @@ def test_devices_that_are_not_there_are_refused_and_what_mps_lacks_too(monkeypat
 # Sentences
 
 @pytest.mark.parametrize("error", [
-    ValueError("wrong"), OSError(errno.ENOSPC, "wrong", "file"), SafetensorError("wrong"), FloatingPointError("wrong"), BrokenPipeError(),
-    MemoryError(), torch.OutOfMemoryError("wrong"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ValueError("wrong"), OSError(errno.ENOSPC, "wrong", "file"), SafetensorError("wrong"), FloatingPointError("wrong"),
+    BrokenPipeError(),
+    MemoryError(), torch.OutOfMemoryError("wrong"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     RuntimeError("No CUDA GPUs are available")])
 def test_what_users_can_cause_ends_with_one_sentence(error, monkeypatch):
     monkeypatch.setattr(os, "dup2", lambda *_: None)
@@ -295,3 +301,26 @@ def test_a_place_that_cannot_be_written_is_refused_before_work_begins(tmp_path, 
 def test_a_picture_of_an_unknown_format_is_named(tmp_path):
     with pytest.raises(ValueError, match='a.bin: ".bin" is no format of pictures'):
         commands.write_image(tmp_path / "a.bin", Image.new("RGB", (2, 2)))
+
+
+PRESETS = [(model, name) for model, named in presets.PRESETS.items() for name in named]
+
+
+def settings_of(capsys, *arguments):
+    train.main([*arguments, "--dry-run"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("model, name", PRESETS, ids=map(" ".join, PRESETS))
+def test_what_is_typed_beside_a_preset_overrides_it_and_a_dry_run_makes_nothing(model, name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    required = ["--prompt", "a smiling person"] if model == "mapper" else ["--out", "run", "--dtype", "float32"]
+    given = [model, "--preset", name, *required]
+    named, other = settings_of(capsys, *given), settings_of(capsys, *given, "--seed", "5")
+    assert named["preset"] == name and other == named | {"seed": 5} | ({"command": other["command"]} if "command" in named else {})
+    assert named != settings_of(capsys, *(word for word in given if word not in ("--preset", name))) | {"preset": name}
+    assert not list(tmp_path.iterdir())
+    if model != "mapper":
+        build = stylegan2.build if model == "stylegan2" else growing.build
+        with torch.device("meta"):
+            assert build(named, torch.device("meta")).G.resolution == named["resolution"]

@@ -199,7 +199,8 @@ def test_every_model_of_openai_has_its_hash_in_its_address():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("behaviour", [["break"], ["too long"], ["break", "no ranges"]])
-def test_clip_of_openai_is_downloaded_once_and_loaded_with_its_own_activation(behaviour, openai, server, folder, monkeypatch, capsys):
+def test_clip_of_openai_is_downloaded_once_and_loaded_with_its_own_activation(behaviour, openai, server, folder, monkeypatch,
+                                                                              capsys):
     model, file = openai
     monkeypatch.setitem(open_clip.pretrained._PRETRAINED["ViT-B-32"]["openai"], "url", served(server, file)[0])
     server.behaviour = list(behaviour)
@@ -268,7 +269,8 @@ def test_inception_is_downloaded_once_when_asked_for(behaviour, server, folder, 
     for _ in range(2):
         assert inception.load_inception("download").state_dict()["weight"].tolist() == [0, 1, 2, 3, 4]
         server.behaviour = ["missing"]
-    assert server.behaviour == ["missing"] and (folder / "inception.pt").exists() and "inception.pt: Google's" in capsys.readouterr().err
+    assert server.behaviour == ["missing"] and (folder / "inception.pt").exists()
+    assert "inception.pt: Google's" in capsys.readouterr().err
 
 
 def test_wrong_bytes_and_no_net_say_which_weights_to_put_where(lpips, server, folder, monkeypatch):

@@ -7,16 +7,29 @@ import sys
 import threading
 import time
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from course_lib import exercises, losses, ops
-from course_lib.exercises import display, engine, explain, guard, probes, proof, records, translate
-from course_lib.exercises.engine import Exercise
-from course_lib.exercises.probes import Computed, Probe
+from course_lib.exercises.engine import (
+    Computed,
+    Exercise,
+    ModelCheck,
+    case,
+    cases,
+    curves,
+    display,
+    draw,
+    explain,
+    guard,
+    model_check,
+    progress,
+    translate,
+    verdict,
+    wrong,
+)
 from course_lib.networks import stylegan2
 
 ID = "05.demodulate"
@@ -310,7 +323,7 @@ def test_what_a_thread_cannot_stop_is_said():
     def work():
         return guard._in_thread(lambda: time.sleep(4), 0.1)
     _, error = in_a_thread(work)
-    message = exercises.engine.raised(error, right)
+    message = translate.raised(error, right)
     assert isinstance(error, guard.TimeLimit) and "runs in the background" in message
 
 
@@ -355,10 +368,10 @@ def test_a_changed_state_of_python_numpy_or_pytorch_is_wrong_and_undone(effect, 
         return [(part or str)(read()) for read, _, part, _ in guard.STATE.values()]
 
     before = state()
-    status, mistake, message, _ = way(lambda: engine.judge(exercises.EXERCISES[ID], then(effect)))
+    status, mistake, message, _ = way(lambda: verdict.judge(exercises.EXERCISES[ID], then(effect)))
     assert (status, mistake) == ("wrong", "side effect") and says in message and len(message) < 420
     assert state() == before
-    assert way(lambda: engine.judge(exercises.EXERCISES[ID], right))[0] == "right"
+    assert way(lambda: verdict.judge(exercises.EXERCISES[ID], right))[0] == "right"
 
 
 def penalty(slopes, before=lambda critic, reals, fakes: None, after=lambda critic, reals, fakes: None):
@@ -397,9 +410,9 @@ def by_backward_and_zeros(critic, x):
     (penalty(by_grad, after=lambda critic, reals, fakes: [p.data.mul_(2) for p in critic.parameters()]), "changes the parameters")],
     ids=range(7))
 def test_what_is_left_in_tensors_and_networks_is_wrong(answer, says):
-    status, mistake, message, _ = engine.judge(exercises.EXERCISES["02.gradient_penalty"], answer)
+    status, mistake, message, _ = verdict.judge(exercises.EXERCISES["02.gradient_penalty"], answer)
     assert (status, mistake) == ("wrong", "side effect") and says in message and len(message) < 420, message
-    assert engine.judge(exercises.EXERCISES["02.gradient_penalty"], penalty(by_grad))[0] == "right"
+    assert verdict.judge(exercises.EXERCISES["02.gradient_penalty"], penalty(by_grad))[0] == "right"
 
 
 @pytest.mark.parametrize("effect, says", [
@@ -407,35 +420,35 @@ def test_what_is_left_in_tensors_and_networks_is_wrong(answer, says):
     (lambda x: x.retain_grad() if x.requires_grad else None, "leaves retain_grad() on `weight`"),
     (lambda x: right(x).sum().backward() if x.requires_grad else None, "leaves a gradient in `weight`")], ids=range(3))
 def test_what_is_left_in_an_input_is_wrong(effect, says):
-    assert says in engine.judge(exercises.EXERCISES[ID], then(effect))[2]
+    assert says in verdict.judge(exercises.EXERCISES[ID], then(effect))[2]
 
 
 def test_progress_is_kept_and_what_was_right_stays_right(generator):
     count = len(exercises.names())
     assert f"0 of {count}" in repr(exercises.progress())
     exercises.check(ID, lambda weight, eps=1e-8: weight, generator)
-    assert records.read() == {ID: "wrong"}
+    assert progress.read() == {ID: "wrong"}
     exercises.check(ID, right, generator)
     exercises.check(ID, lambda weight, eps=1e-8: weight, generator)
     exercises.check("05.modulate", lambda *args: exercises.____, generator)
-    assert records.read() == {ID: "right"}
+    assert progress.read() == {ID: "right"}
     overview = exercises.progress()
     assert f"1 of {count} exercises are right" in repr(overview)
     assert f'aria-label="1 of {count} done"' in overview._repr_html_()
-    assert [p.name for p in records.path().parent.iterdir()] == ["progress.json"]
+    assert [p.name for p in progress.path().parent.iterdir()] == ["progress.json"]
 
 
 def test_the_librarys_own_function_is_no_progress(generator):
     assert exercises.check(ID, ops.demodulate, generator).status == "right"
-    assert records.read() == {}
+    assert progress.read() == {}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"05.demodulate": 3, "x": ["right"]}', "\xff\x00"])
 def test_a_damaged_progress_file_counts_as_empty(text, generator):
-    records.path().write_bytes(text.encode("latin-1"))
-    assert records.read() == {}
+    progress.path().write_bytes(text.encode("latin-1"))
+    assert progress.read() == {}
     exercises.check(ID, right, generator)
-    assert json.loads(records.path().read_text()) == {ID: "right"}
+    assert json.loads(progress.path().read_text()) == {ID: "right"}
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, generator):
@@ -449,14 +462,14 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path, monkeypatch, gene
 def test_progress_has_a_place_of_its_own_on_every_platform(platform, part, monkeypatch):
     monkeypatch.delenv("COURSE_PROGRESS")
     monkeypatch.setattr(sys, "platform", platform)
-    assert part in str(records.path()) and records.path().name == "progress.json"
+    assert part in str(progress.path()) and progress.path().name == "progress.json"
 
 
 def test_no_result_depends_on_the_progress(generator):
     def attempt():
         return exercises.check(ID, lambda weight, eps=1e-8: exercises.____, generator)
     first = attempt()
-    records.record(ID, "right")
+    progress.record(ID, "right")
     assert attempt() == first
 
 
@@ -508,37 +521,58 @@ def slope(y, x):
     return torch.autograd.grad(y.sum(), x, create_graph=True)[0]
 
 
-PROBE = Probe("a line", {"y": Computed(Line(), "x"), "x": torch.tensor([[1.0, 5.0]], dtype=torch.float64)})
+LINE = case("a line", y=Computed(Line(), "x"), x=torch.tensor([[1.0, 5.0]], dtype=torch.float64))
+
+
+def small(stub, production, *cases, **options):
+    """An exercise without a model check."""
+    return Exercise(f"99.{stub.split('(')[0]}", stub, conventions="", hints=(), production=production, cases=cases,
+                    **{"model_check": None} | options)
+
+
+def test_a_case_in_float32_is_the_same_in_its_tensors_lists_and_networks():
+    given = case("all", y=Computed(Line(), "x"), x=torch.ones(2).double(), xs=[torch.ones(3).double()], k=2, i=torch.arange(3))
+    single = given.float().inputs
+    assert [single["x"].dtype, single["xs"][0].dtype, single["y"].network.slope.dtype] == [torch.float32] * 3
+    assert (single["k"], single["i"].dtype, single["y"].source) == (2, torch.int64, "x")
+    assert given.inputs["y"].network.slope.dtype == torch.float64
+
+
+def test_wrong_answers_of_one_message_are_functions_and_names():
+    task = small("double(x)", lambda x: 2 * x, wrong=[wrong("Twice.", logistic, once=len), wrong("No.", visible=False, never=max)])
+    assert [(m.name, m.message, m.function, m.visible) for m in task.mistakes] == [
+        ("logistic", "Twice.", logistic, True), ("once", "Twice.", len, True), ("never", "No.", max, False)]
 
 
 def test_a_computed_input_is_differentiable_and_its_network_is_reached():
-    outcome = probes.run(slope, "names", PROBE, ["y", "x"])
+    outcome = cases.run(slope, "names", LINE, ["y", "x"])
     assert torch.equal(outcome.value, torch.tensor([[4.0, 30.0]], dtype=torch.float64)) and outcome.changed is None
-    weights = probes.normal(1, 2, seed=99)[0]
-    assert torch.allclose(outcome.gradients["x"], 2 * PROBE.inputs["y"].network.slope.detach() * weights)
-    assert torch.allclose(outcome.gradients["y.slope"], 2 * PROBE.inputs["x"] * weights)
-    assert PROBE.inputs["y"].network.slope.grad is None
-    assert probes.run(lambda y, x: slope(y, x) + 0 * y.mul_(2), "names", PROBE, ["y", "x"]).changed == "y"
+    weights = draw(1, 2, seed=99)[0]
+    assert torch.allclose(outcome.gradients["x"], 2 * LINE.inputs["y"].network.slope.detach() * weights)
+    assert torch.allclose(outcome.gradients["y.slope"], 2 * LINE.inputs["x"] * weights)
+    assert LINE.inputs["y"].network.slope.grad is None
+    assert cases.run(lambda y, x: slope(y, x) + 0 * y.mul_(2), "names", LINE, ["y", "x"]).changed == "y"
 
 
 def test_a_gradient_that_misses_the_network_is_told_in_words():
-    task = Exercise("99.slope", "slope(y, x)", "", slope, [PROBE], None, ())
+    task = small("slope(y, x)", slope, LINE)
     half = lambda y, x: torch.autograd.grad(y.sum(), x)[0] / x.detach() * x
-    assert engine.judge(task, half)[1:3] == (
+    assert verdict.judge(task, half)[1:3] == (
         "no gradient", "The values are right, but no gradient reaches the network behind `y`. Leave out detach(), .data, "
         "no_grad() and .item().")
 
 
-def test_a_fixed_tensor_is_asked_for_no_gradient_but_must_not_change():
-    probe = Probe("noise", {"x": torch.ones(3), "noise": torch.ones(3)}, fixed=("noise",))
-    outcome = probes.run(lambda x, noise: x * noise, "names", probe, ["x", "noise"])
+def test_a_tensor_without_gradient_must_not_change_either():
+    noisy = case("noise", x=torch.ones(3), noise=torch.ones(3))
+    outcome = cases.run(lambda x, noise: x * noise, "names", noisy, ["x", "noise"], without_gradient=("noise",))
     assert outcome.gradients.keys() == {"x"}
-    assert probes.run(lambda x, noise: x * noise.add_(1), "names", probe, ["x", "noise"]).changed == "noise"
+    changed = cases.run(lambda x, noise: x * noise.add_(1), "names", noisy, ["x", "noise"], without_gradient=("noise",))
+    assert changed.changed == "noise"
 
 
 @pytest.mark.parametrize("value", [[3, 1, 2], np.array([3, 1, 2])], ids=["list", "array"])
-def test_a_changed_list_or_array_is_seen_and_the_probe_stays_as_it_is(value):
-    outcome = probes.run(lambda x: x.sort() or 1.0, "names", Probe("labels", {"x": value}), ["x"], returns="numbers")
+def test_a_changed_list_or_array_is_seen_and_the_case_stays_as_it_is(value):
+    outcome = cases.run(lambda x: x.sort() or 1.0, "names", case("labels", x=value), ["x"], returns="numbers")
     assert outcome.changed == "x" and list(value) == [3, 1, 2]
 
 
@@ -550,20 +584,20 @@ def test_a_changed_list_or_array_is_seen_and_the_probe_stays_as_it_is(value):
     ("tensors", (torch.ones(2), None), None, "(a tensor [2], None)"),
     ("tensors", (torch.ones(2).long(),), None, "(a tensor [2] of type torch.int64)")], ids=str)
 def test_several_values_are_one_tensor_and_their_form_is_known(returns, value, numbers, form):
-    found, named = probes.one_tensor(value, returns)
+    found, named = cases.one_tensor(value, returns)
     assert named == form
     assert found is value if numbers is None else torch.equal(found, torch.tensor(numbers, dtype=found.dtype))
 
 
 def test_what_an_exercise_takes_as_numbers_or_as_state_is_told_by_its_form():
     lazy, penalty = exercises.EXERCISES["06.lazy_adam"], exercises.EXERCISES["06.path_length_penalty"]
-    assert engine.judge(lazy, lambda lr, betas, interval: (lr, betas[0]))[1:3] == (
+    assert verdict.judge(lazy, lambda lr, betas, interval: (lr, betas[0]))[1:3] == (
         "form", "Your function returns (a number, a number) instead of (a number, (a number, a number)), for: lr = 0.002, "
         "betas = (0.0, 0.99), interval = 16.")
     right = penalty.alternatives[0]
-    status, name, message, _ = engine.judge(penalty, lambda *args, **kwargs: (right(*args, **kwargs)[0], None))
+    status, name, message, _ = verdict.judge(penalty, lambda *args, **kwargs: (right(*args, **kwargs)[0], None))
     assert (status, name) == ("wrong", "form") and "(a tensor [3], None) instead of (a tensor [3], a tensor [])" in message
-    number = engine.judge(lazy, lambda lr, betas, interval: (lr, np.array(betas)))[2]
+    number = verdict.judge(lazy, lambda lr, betas, interval: (lr, np.array(betas)))[2]
     assert "(a number, an array)" in number and "`.item()` gives the number" in number
 
 
@@ -574,7 +608,7 @@ def test_the_state_of_a_loss_may_be_detached_but_the_loss_may_not():
     def detached(*which):
         return lambda *args, **kwargs: tuple(x.detach() if i in which else x for i, x in enumerate(right(*args, **kwargs)))
 
-    assert [engine.judge(task, detached(*which))[0] for which in ((), (1,), (0,), (0, 1))] == ["right", "right", "wrong", "wrong"]
+    assert [verdict.judge(task, detached(*which))[0] for which in ((), (1,), (0,), (0, 1))] == ["right", "right", "wrong", "wrong"]
 
 
 def test_the_state_of_a_loss_may_be_a_number():
@@ -584,8 +618,8 @@ def test_the_state_of_a_loss_may_be_a_number():
         return lambda *args, **kwargs: (lambda penalty, a: (penalty, state(a)))(*task.alternatives[0](*args, **kwargs))
 
     assert exercises.check(task.id, with_state(float)).status == "right"
-    assert engine.judge(task, with_state(lambda a: np.float32(a.item())))[0] == "right"
-    assert engine.judge(task, with_state(lambda a: 2 * a.item()))[0] == "wrong"
+    assert verdict.judge(task, with_state(lambda a: np.float32(a.item())))[0] == "right"
+    assert verdict.judge(task, with_state(lambda a: 2 * a.item()))[0] == "wrong"
 
 
 def contains_itself(lr, betas, interval):
@@ -619,19 +653,19 @@ def test_where_no_gradient_is_asked_for_an_answer_may_switch_it_on_or_off(id):
         return task.alternatives[0](*args, **kwargs)
 
     for answer in (switched_on, torch.no_grad()(task.alternatives[0])):
-        assert engine.judge(task, answer)[0] == "right"
+        assert verdict.judge(task, answer)[0] == "right"
 
 
 def test_a_tensor_in_place_of_a_number_is_told_how_to_get_one():
     task = exercises.EXERCISES["07.conditional_entropy"]
     answer = lambda y, x: torch.tensor(float(task.alternatives[0](y, x)), requires_grad=True)
-    assert engine.judge(task, answer)[1:3] == (
+    assert verdict.judge(task, answer)[1:3] == (
         "form", "Your function returns a tensor [] instead of a number, for: two hundred samples of two classes. `.item()` "
         "gives the number in a tensor or an array, `.tolist()` several.")
 
 
 @pytest.mark.parametrize("module, function", [(losses, "lazy_adam"), (guard.path_length, "trimmed_mean"),
-                                              (guard.separability, "linear_prediction")], ids=str)
+                                              (guard.linear_separability, "linear_prediction")], ids=str)
 def test_a_replaced_function_of_the_course_is_put_back(module, function):
     before = getattr(module, function)
 
@@ -645,44 +679,43 @@ def test_a_replaced_function_of_the_course_is_put_back(module, function):
 
 
 def test_a_tolerance_of_an_exercise_holds_for_float64():
-    loose = Exercise("99.double", "double(x)", "", lambda x: 2 * x, [Probe("numbers", {"x": torch.ones(3).double()})], None, (),
-                     tolerance=1e-3)
-    strict = Exercise("99.double", "double(x)", "", loose.production, loose.probes, None, ())
-    assert [engine.judge(task, lambda x: 2.001 * x)[0] for task in (loose, strict)] == ["right", "wrong"]
-    assert engine.judge(loose, lambda x: 2.01 * x)[0] == "wrong"
+    loose, strict = (small("double(x)", lambda x: 2 * x, case("numbers", x=torch.ones(3).double()), tolerance=tolerance)
+                     for tolerance in (1e-3, 1e-8))
+    assert [verdict.judge(task, lambda x: 2.001 * x)[0] for task in (loose, strict)] == ["right", "wrong"]
+    assert verdict.judge(loose, lambda x: 2.01 * x)[0] == "wrong"
 
 
-def test_the_first_probe_that_is_not_merely_close_is_reported():
-    task = Exercise("99.double", "double(x)", "", lambda x: 2 * x, [
-        Probe("ones", {"x": torch.ones(3).double()}), Probe("tens", {"x": torch.full((3,), 10.0).double()})], None, ())
-    _, mistake, message, _ = engine.judge(task, lambda x: 2.0001 * x.clamp(max=9))
+def test_the_first_case_that_is_not_merely_close_is_reported():
+    task = small("double(x)", lambda x: 2 * x, case("ones", x=torch.ones(3).double()),
+                 case("tens", x=torch.full((3,), 10.0).double()))
+    _, mistake, message, _ = verdict.judge(task, lambda x: 2.0001 * x.clamp(max=9))
     assert mistake is None and "It fails for: tens." in message
-    assert "do you round" in engine.judge(task, lambda x: 2.0001 * x)[2]
+    assert "do you round" in verdict.judge(task, lambda x: 2.0001 * x)[2]
 
 
 def test_a_wrong_answer_that_is_random_is_told_so_and_one_that_is_not_is_not():
     for id, answer in (("06.path_lengths", lambda images, ws, noise: ws.sum(dim=(1, 2)) * torch.rand(())),
                        ("07.path_terms", lambda render, distance, between, a, b, t, epsilon=1e-4: distance(
                            render(between(a, b, torch.rand_like(t))), render(a)))):
-        assert engine.judge(exercises.EXERCISES[id], answer)[:2] == ("wrong", "not a function")
-    assert engine.judge(exercises.EXERCISES["06.path_lengths"], lambda images, ws, noise: ws.sum(dim=(1, 2)))[1] is None
+        assert verdict.judge(exercises.EXERCISES[id], answer)[:2] == ("wrong", "not a function")
+    assert verdict.judge(exercises.EXERCISES["06.path_lengths"], lambda images, ws, noise: ws.sum(dim=(1, 2)))[1] is None
 
 
 def test_work_on_a_copy_is_the_advice_for_lists_and_arrays():
     def changes(y, x):
         y[0] += 1
         return 0.0
-    message = engine.judge(exercises.EXERCISES["07.conditional_entropy"], changes)[2]
+    message = verdict.judge(exercises.EXERCISES["07.conditional_entropy"], changes)[2]
     assert message == "Your function changes its input `y`. Work on a copy."
 
 
 @pytest.mark.parametrize("value, words", [(None, "None"), (np.ones(2), "an array"), (KeyError(), "a KeyError"),
                                           (OSError(), "an OSError")], ids=str)
 def test_a_type_has_the_right_article(value, words):
-    assert probes.kind(value) == words
+    assert cases.kind(value) == words
 
 
-def test_a_result_that_only_the_proof_cannot_use_is_told_in_words():
+def test_a_result_that_only_the_model_check_cannot_use_is_told_in_words():
     right = exercises.EXERCISES["07.conditional_entropy"].alternatives[0]
     result = exercises.check("07.conditional_entropy", lambda y, x: right(y, x) if len(y) < 1000 else "0.5")
     assert result.message == "Right on small inputs, but not in the experiment. It returned a str."
@@ -693,19 +726,19 @@ def test_backward_is_told_that_the_inputs_are_no_leaves():
     def answer(logits, reals):
         logits.sum().backward(create_graph=True)
         return reals.grad.square().sum(dim=(1, 2, 3))
-    assert "so their .grad is None: use torch.autograd.grad" in engine.judge(exercises.EXERCISES["06.r1_penalty"], answer)[2]
+    assert "so their .grad is None: use torch.autograd.grad" in verdict.judge(exercises.EXERCISES["06.r1_penalty"], answer)[2]
 
 
 def test_a_distance_says_that_it_compares_images():
     answer = lambda render, distance, between, a, b, t, epsilon=1e-4: distance(between(a, b, t), between(a, b, t + epsilon))
-    message = engine.judge(exercises.EXERCISES["07.path_terms"], answer)[2]
+    message = verdict.judge(exercises.EXERCISES["07.path_terms"], answer)[2]
     assert "ValueError: distance compares images [N, 3, H, W]; it got [3, 5]" in message
 
 
-def test_parameters_of_other_names_get_the_defaults_that_a_probe_omits():
+def test_parameters_of_other_names_get_the_defaults_that_a_case_omits():
     task = exercises.EXERCISES["05.modulated_conv2d"]
     renamed = lambda maps, kernel, s, normalise=True, border=0: task.alternatives[0](maps, kernel, s, normalise, border)
-    assert engine.judge(task, renamed)[0] == "right"
+    assert verdict.judge(task, renamed)[0] == "right"
 
 
 def test_a_blank_can_be_unpacked_and_used_in_numpy():
@@ -714,7 +747,7 @@ def test_a_blank_can_be_unpacked_and_used_in_numpy():
     assert {type(x) for x in (a, b, c, first, np.log(a), np.ones(3) * b, np.float64(2) / c)} == {type(exercises.____)}
     assert list(exercises.____) == []
     task = exercises.EXERCISES["06.path_length_penalty"]
-    assert engine.judge(task, lambda images, ws, noise, mean, decay=0.01: (images, exercises.____))[0] == "not attempted"
+    assert verdict.judge(task, lambda images, ws, noise, mean, decay=0.01: (images, exercises.____))[0] == "not attempted"
 
 
 def test_a_result_that_cannot_be_drawn_is_no_traceback():
@@ -735,24 +768,23 @@ def logistic_as_a_square(x):
 
 
 def chaos(steps):
-    """An exercise whose proof iterates a map that doubles every error."""
+    """An exercise whose model check iterates a map that doubles every error."""
     def orbit(network):
         x = torch.linspace(0.1, 0.4, 4)
         for _ in range(steps):
-            x = owner.logistic(x)
+            x = logistic(x)
         return x[None]
 
-    owner = SimpleNamespace(logistic=logistic)
-    return Exercise("99.logistic", "logistic(x)", "", logistic, [Probe("numbers", {"x": torch.linspace(0, 1, 5).double()})],
-                    proof.Proof("logistic", orbit, owner=owner, model=None, who="An Orbit",
-                                draw=proof.lines(range(4), "start", "x")), (), alternatives=[logistic_in_another_order])
+    return small("logistic(x)", logistic, case("numbers", x=torch.linspace(0, 1, 5).double()),
+                 alternatives=[logistic_in_another_order],
+                 model_check=ModelCheck(orbit, model=None, who="An Orbit", plot=curves(range(4), "start", "x")))
 
 
-def test_a_proof_that_magnifies_rounding_allows_what_right_answers_differ_by(monkeypatch):
+def test_a_model_check_that_magnifies_rounding_allows_what_right_answers_differ_by(monkeypatch):
     task = chaos(steps=15)
     monkeypatch.setitem(exercises.EXERCISES, task.id, task)
-    images, calls = task.proof.images(logistic_as_a_square, None)
-    shown = proof.Shown(task.proof.reference(None), images, calls)
+    images, calls = task.model_check.images(logistic_as_a_square, None)
+    shown = model_check.Shown(task.model_check.reference(None), images, calls)
     assert not shown.same
     assert exercises.check(task.id, logistic_as_a_square).status == "right"
     wrong = exercises.check(task.id, lambda x: 4 * x * (1 - x) * (1 - 1e-3 * (x.dtype == torch.float32)))
@@ -764,26 +796,25 @@ def test_a_proof_that_magnifies_rounding_allows_what_right_answers_differ_by(mon
     ("00.truncate", lambda x: x + 0.5 * (x.shape[-1] == 256), "of 4 pictures differ, most of all number "),
     ("10.thresholded", lambda x: x * (1 + (len(x) == 12 and not torch.is_grad_enabled())),
      "“β = 0” differs first at “0”, 0.188 instead of 0.0938, and the largest difference is ")], ids=["pictures", "bars"])
-def test_what_the_proof_shows_is_said(id, change, says):
+def test_what_the_model_check_shows_is_said(id, change, says):
     task = exercises.EXERCISES[id]
     result = exercises.check(id, lambda *args, **kwargs: change(task.as_declared(task.alternatives[0])(*args, **kwargs)))
     assert result.status == "wrong" and says in result.message and len(result.message) < 420, result.message
 
 
 def test_a_slow_machine_gives_an_answer_more_time(monkeypatch):
-    task = Exercise("99.slow", "slow(x)", "", lambda x: time.sleep(0.3) or 2 * x,
-                    [Probe("ones", {"x": torch.ones(2).double()})], None, ())
+    task = small("slow(x)", lambda x: time.sleep(0.3) or 2 * x, case("ones", x=torch.ones(2).double()))
     monkeypatch.setattr(guard, "SECONDS", 0.2)
     slower = lambda x: time.sleep(0.5) or 2 * x
-    assert engine.judge(task, slower)[0] == "right" and task.limit >= 20 * 0.3
+    assert verdict.judge(task, slower)[0] == "right" and task.limit >= 20 * 0.3
     monkeypatch.setattr(guard, "TIMES", 1)
-    assert "did not finish in 0 seconds" in engine.judge(task, slower)[2]
+    assert "did not finish in 0 seconds" in verdict.judge(task, slower)[2]
 
 
-def test_in_the_proof_too_the_time_is_relative_to_the_librarys(monkeypatch):
+def test_in_the_model_check_too_the_time_is_relative_to_the_librarys(monkeypatch):
     task = chaos(steps=2)
     monkeypatch.setitem(exercises.EXERCISES, task.id, task)
-    monkeypatch.setattr(exercises, "_reference", lambda task: (task.proof.reference(None), 0.05))
+    monkeypatch.setattr(exercises, "_reference", lambda task: (task.model_check.reference(None), 0.05))
     slow_in_float32 = lambda x: time.sleep(0.15 * (x.dtype == torch.float32)) or logistic_as_a_square(x)
     monkeypatch.setattr(guard, "SECONDS", 0.1)
     assert exercises.check(task.id, slow_in_float32).status == "right"
@@ -793,13 +824,12 @@ def test_in_the_proof_too_the_time_is_relative_to_the_librarys(monkeypatch):
 
 
 def test_a_wrong_value_comes_with_the_smallest_input_and_both_results():
-    task = Exercise("99.double", "double(x, by=2)", "", lambda x, by=2: by * x, [
-        Probe("many", {"x": torch.arange(40.0).double()}),
-        Probe("two", {"x": torch.tensor([0.12345, 3.0]).double(), "by": 2.5})], None, ())
-    assert engine.judge(task, lambda x, by=2: x + by)[2] == (
+    task = small("double(x, by=2)", lambda x, by=2: by * x, case("many", x=torch.arange(40.0).double()),
+                 case("two", x=torch.tensor([0.12345, 3.0]).double(), by=2.5))
+    assert verdict.judge(task, lambda x, by=2: x + by)[2] == (
         "The values are not right. It fails for: two. With `x = [0.123, 3], by = 2.5` it should be `[0.309, 7.5]`, and yours is "
         "`[2.62, 5.5]`.")
-    assert "With `x = 40 numbers` the result at `[39]` should be `78`, and yours is `3`." in engine.judge(
+    assert "With `x = 40 numbers` the result at `[39]` should be `78`, and yours is `3`." in verdict.judge(
         task, lambda x, by=2: by * x.clamp(max=1.5) if len(x) > 2 else by * x)[2]
 
 
@@ -838,7 +868,8 @@ def differentiated_twice():
 
 
 RAW = [
-    (lambda: torch.ones(2, 3) + torch.ones(2, 4), "dimension 1 has 3 entries in one and 4 in the other. Give that dimension size 1"),
+    (lambda: torch.ones(2, 3) + torch.ones(2, 4),
+     "dimension 1 has 3 entries in one and 4 in the other. Give that dimension size 1"),
     (lambda: torch.ones(2, 3).expand(2, 4), "`expand` cannot make 4 entries of 3 in dimension 1"),
     (lambda: np.ones((2, 3)) + np.ones(2), "The shapes (2,3) and (2,) do not fit"),
     (lambda: torch.ones(2, 3).reshape(2, 4), "There are 6 numbers, which do not fill the shape [2, 4]"),
@@ -888,7 +919,7 @@ RAW = [
 def test_a_usual_error_says_what_to_do(mistake, says):
     with pytest.raises(Exception) as raised:
         mistake()
-    message = engine.raised(raised.value, mistake)
+    message = translate.raised(raised.value, mistake)
     assert says in message and type(raised.value).__name__ in message and len(message) < 420, message
 
 

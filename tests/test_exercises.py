@@ -1,4 +1,4 @@
-"""Every exercise, from its declaration: right answers, named mistakes, stubs, the proof in a generator, help."""
+"""Every exercise, from its declaration: right answers, named mistakes, stubs, the check in a generator, help."""
 import inspect
 import sys
 from functools import lru_cache
@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 
 from course_lib import exercises, ops, zoo
-from course_lib.exercises import engine, probes, proof
+from course_lib.exercises.engine import cases, exercise, guard, model_check, verdict
 from course_lib.networks import pggan, stylegan, stylegan2
 
 TASKS = list(exercises.EXERCISES.values())
 MISTAKES = [pytest.param(task, mistake, id=f"{task.id}-{mistake.name}") for task in TASKS for mistake in task.mistakes]
-# Where the proof calls the function itself, so that no network could leave it out.
+# Where the model check calls the function itself, so that no network could leave it out.
 EXPERIMENTS = {"01.fade_reals", "01.growing", "02.equalized_scale", "02.minibatch_stddev", "02.gradient_penalty",
                "03.mix_styles", "03.update_w_avg", "04.pixel_deviation",
                "06.path_lengths", "06.path_length_penalty", "06.r1_penalty", "06.lazy_adam", "07.slerp", "07.path_terms",
@@ -23,7 +23,7 @@ EXPERIMENTS = {"01.fade_reals", "01.growing", "02.equalized_scale", "02.minibatc
                "09.mapper_loss", "10.direction_between", "10.mean_change", "10.thresholded", "10.shifted"}
 NUMBERS = {"01.growing", "02.equalized_scale", "06.lazy_adam", "07.conditional_entropy"}            # take and return no tensors
 MEASURES = NUMBERS | {"01.fade_reals", "03.update_w_avg", "04.pixel_deviation", "07.slerp", "07.path_terms",
-                      "10.direction_between", "10.mean_change", "10.thresholded", "10.shifted"}         # are not asked for a gradient
+                      "10.direction_between", "10.mean_change", "10.thresholded", "10.shifted"}  # are not asked for a gradient
 SINGLE = {"06.path_lengths", "06.path_length_penalty", "06.r1_penalty"}      # the library squares in float32
 # What a result without a gradient is called, where that has a cause of its own.
 WITHOUT_GRADIENT = {"02.gradient_penalty": "no_create_graph", "06.path_lengths": "no_create_graph",
@@ -50,28 +50,28 @@ def untrained(model, part):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = {
-            (proof.STYLEGAN2, "G"): lambda: stylegan2.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
-            (proof.STYLEGAN, "G"): lambda: stylegan.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
-            (proof.PGGAN, "G"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
-            (proof.PGGAN, "32"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
-            (proof.PGGAN, "D"): lambda: pggan.Discriminator(16, channels={4: 12, 8: 8, 16: 6}),
+            (model_check.STYLEGAN2, "G"): lambda: stylegan2.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (model_check.STYLEGAN, "G"): lambda: stylegan.Generator(16, z_dim=16, w_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (model_check.PGGAN, "G"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (model_check.PGGAN, "32"): lambda: pggan.Generator(16, z_dim=16, channels={4: 12, 8: 8, 16: 6}),
+            (model_check.PGGAN, "D"): lambda: pggan.Discriminator(16, channels={4: 12, 8: 8, 16: 6}),
         }[model, part]().eval().requires_grad_(False)
         for name, value in network.named_buffers():
             if name.endswith("w_avg"):
                 value.normal_()
         for name, value in network.named_parameters():
-            if name.endswith("noise_strength") or (part == "32" or model == proof.STYLEGAN) and name.endswith("bias"):
+            if name.endswith("noise_strength") or (part == "32" or model == model_check.STYLEGAN) and name.endswith("bias"):
                 value.normal_()
     return network
 
 
 def network_of(task):
-    return task.proof.model and untrained(task.proof.model, task.proof.part)
+    return task.model_check.model and untrained(task.model_check.model, task.model_check.part)
 
 
 @lru_cache(None)
 def reference_of(task):
-    return task.proof.reference(network_of(task))
+    return task.model_check.reference(network_of(task))
 
 
 def mapped(change, value):
@@ -82,16 +82,16 @@ def mapped(change, value):
 
 
 def far_apart(a, b):
-    return any(max(probes.distance(x, y), probes.distance(y, x)) >= 100 for x, y in zip(a, b))
+    return any(max(cases.distance(x, y), cases.distance(y, x)) >= 100 for x, y in zip(a, b))
 
 
 @each
 def test_the_librarys_function_is_right(task):
     result = exercises.check(task.id, task.production, network_of(task))
     assert (result.status, result.mistake) == ("right", None)
-    copy = exercises.guard.copy_of(task.production)
+    copy = guard.copy_of(task.production)
     result = exercises.check(task.id, copy, network_of(task))
-    assert result.status == "right" and task.proof.what in result.message
+    assert result.status == "right" and task.model_check.what in result.message
 
 
 @each
@@ -104,21 +104,21 @@ def test_every_alternative_is_right(task):
 
 @lru_cache(None)
 def diagnosis(task, mistake):
-    """What a mistake is told, and what the proof showed of it; None where it could not be drawn."""
+    """What a mistake is told, and what the model check showed of it; None where it could not be drawn."""
     shown = []
 
-    def keep(*args, make=proof.Shown):
+    def keep(*args, make=model_check.Shown):
         shown.append(make(*args))
         return shown[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proof, "Shown", keep)
+        patch.setattr(model_check, "Shown", keep)
         return exercises.check(task.id, mistake.function, network_of(task)), shown[-1] if shown else None
 
 
 @lru_cache(None)
 def picture_of_the_same(task):
-    return task.proof.picture(proof.Shown(reference_of(task), reference_of(task), 1)).tobytes()
+    return task.model_check.picture(model_check.Shown(reference_of(task), reference_of(task), 1)).tobytes()
 
 
 @pytest.mark.parametrize("task, mistake", MISTAKES)
@@ -139,7 +139,7 @@ def test_every_two_mistakes_are_far_apart_or_share_a_diagnosis(task):
 
 
 @each
-def test_every_mistake_gives_a_value_for_some_probe(task):
+def test_every_mistake_gives_a_value_for_some_case(task):
     for mistake, outcomes in zip(task.mistakes, task.mistaken):
         assert any(o.error is None for o in outcomes), mistake.name
 
@@ -148,8 +148,8 @@ def test_every_mistake_gives_a_value_for_some_probe(task):
 def test_a_wrong_operation_changes_the_picture_and_an_invisible_one_does_not(task, mistake):
     result, shown = diagnosis(task, mistake)
     if shown is None:
-        with pytest.raises(Exception):
-            task.proof.images(task.as_declared(mistake.function), network_of(task), reference_of(task).shape)
+        with pytest.raises(Exception):           # noqa: B017 (a wrong operation may raise whatever it will)
+            task.model_check.images(task.as_declared(mistake.function), network_of(task), reference_of(task).shape)
         return
     assert shown.calls > 0
     same = picture_of_the_same(task) == result.picture.tobytes()
@@ -168,17 +168,17 @@ def test_at_least_six_mistakes_show_in_the_picture(task):
 
 
 @each
-def test_the_proof_counts_calls_and_puts_the_librarys_function_back(task):
-    before = dict(vars(task.proof.owner))
-    images, calls = task.proof.images(task.as_declared(exercises.guard.copy_of(task.production)), network_of(task))
-    assert calls > 0 and proof.Shown(task.proof.reference(network_of(task)), images, calls).same
+def test_the_model_check_counts_calls_and_puts_the_librarys_function_back(task):
+    before = dict(vars(task.model_check.owner))
+    images, calls = task.model_check.images(task.as_declared(guard.copy_of(task.production)), network_of(task))
+    assert calls > 0 and model_check.Shown(task.model_check.reference(network_of(task)), images, calls).same
     with pytest.raises(ZeroDivisionError):
-        task.proof.images(lambda *args, **kwargs: 1 / 0, network_of(task))
-    assert dict(vars(task.proof.owner)) == before
+        task.model_check.images(lambda *args, **kwargs: 1 / 0, network_of(task))
+    assert dict(vars(task.model_check.owner)) == before
 
 
 @all_but(EXPERIMENTS)
-def test_an_answer_that_the_generator_never_calls_is_no_proof(task):
+def test_an_answer_that_the_generator_never_calls_is_not_accepted(task):
     class Still(torch.nn.Module):
         z_dim, num_ws = network_of(task).z_dim, getattr(network_of(task), "num_ws", 0)
 
@@ -194,7 +194,7 @@ def test_an_answer_that_is_right_only_on_small_inputs_is_wrong(task):
     def changed(value):
         return -value if task.id == "07.slerp" else mapped(lambda x: 2 * x, value)      # G takes only the direction of z
 
-    largest = max(value.numel() for probe in task.probes for value in probe.tensors().values())
+    largest = max(value.numel() for case in task.cases for value in case.tensors().values())
 
     def only_small(*args, **kwargs):
         value = task.as_declared(task.alternatives[0])(*args, **kwargs)
@@ -203,7 +203,7 @@ def test_an_answer_that_is_right_only_on_small_inputs_is_wrong(task):
 
     result = exercises.check(task.id, only_small, network_of(task))
     assert result.status == "wrong" and "gives something else" in result.message
-    assert ("differs" if task.proof.draw is None else "they differ") in result.alt
+    assert ("differs" if task.model_check.plot is None else "they differ") in result.alt
 
 
 @each
@@ -223,7 +223,7 @@ def test_the_stub_has_the_signature_of_the_reference(task):
 @each
 def test_the_lesson_holds_the_stub_and_its_check(task):
     if task.id not in exercises.names():
-        pytest.skip(f"the lesson waits for {task.needs or task.proof.model}")
+        pytest.skip(f"the lesson waits for {task.needs or task.model_check.model}")
     source, = (ROOT / "notebooks/py").glob(f"{task.id[:2]}_*.py")
     text = source.read_text(encoding="utf-8")
     assert exercises.stub(task.id) in text
@@ -232,13 +232,13 @@ def test_the_lesson_holds_the_stub_and_its_check(task):
 
 @each
 def test_a_half_written_answer_is_not_attempted(task):
-    blank = exercises.____
+    placeholder = exercises.____
 
     def half(*args, **kwargs):
         if task.id in MEASURES:
-            first, (second, _) = 2 * blank, (args[0] * blank, blank)
+            first, (second, _) = 2 * placeholder, (args[0] * placeholder, placeholder)
             return second - np.log(first)
-        return (args[0] * blank + args[1].sum()).sqrt()[None] if len(args) > 1 else (2 - args[0] / blank).sum(dim=1)
+        return (args[0] * placeholder + args[1].sum()).sqrt()[None] if len(args) > 1 else (2 - args[0] / placeholder).sum(dim=1)
 
     assert exercises.check(task.id, half, network_of(task)).status == "not attempted"
 
@@ -268,7 +268,7 @@ def test_an_answer_in_single_precision_is_told_so(task):
 def test_an_answer_that_goes_through_float32_is_nearly_right():
     task = exercises.EXERCISES["03.adain"]          # among its cases are results of 0, to which nothing but 0 is near
     answer = lambda *inputs, eps=1e-8: task.alternatives[0](*(x.float() for x in inputs), eps).to(inputs[0].dtype)
-    assert engine.judge(task, answer)[:2] == ("wrong", "nearly")
+    assert verdict.judge(task, answer)[:2] == ("wrong", "nearly")
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in SINGLE], ids=lambda task: task.id)
@@ -277,7 +277,7 @@ def test_where_single_precision_is_enough_both_are_right_and_half_is_told_so(tas
     function = task.as_declared(task.alternatives[0])
     in_type = lambda dtype: lambda *args: mapped(lambda x: x.to(dtype), function(*args))
     assert exercises.check(task.id, in_type(dtype), network_of(task)).status == "right"
-    assert engine.judge(task, in_type(torch.float16))[1] == "dtype"
+    assert verdict.judge(task, in_type(torch.float16))[1] == "dtype"
 
 
 @each
@@ -302,8 +302,8 @@ def test_gradients_are_checked_where_a_lesson_has_switched_them_off(task):
 @each
 def test_the_librarys_function_is_switched_off_under_every_name(task, monkeypatch):
     direct, production = task.production, task.production.__name__
-    module, images, in_the_proof = sys.modules[direct.__module__], proof.Proof.images, []
-    monkeypatch.setattr(proof.Proof, "images", lambda *args: in_the_proof.append(True) or images(*args))
+    module, images, in_the_model = sys.modules[direct.__module__], model_check.ModelCheck.images, []
+    monkeypatch.setattr(model_check.ModelCheck, "images", lambda *args: in_the_model.append(True) or images(*args))
 
     def by_another_name(*args, **kwargs):
         return direct(*args, **kwargs)
@@ -311,15 +311,15 @@ def test_the_librarys_function_is_switched_off_under_every_name(task, monkeypatc
     def by_its_name(*args, **kwargs):
         return getattr(module, production)(*args, **kwargs)
 
-    def only_in_the_proof(*args, **kwargs):
-        return (getattr(module, production) if in_the_proof else task.alternatives[0])(*args, **kwargs)
+    def only_in_the_model(*args, **kwargs):
+        return (getattr(module, production) if in_the_model else task.alternatives[0])(*args, **kwargs)
 
-    for answer in (by_another_name, by_its_name, only_in_the_proof):
-        in_the_proof.clear()
+    for answer in (by_another_name, by_its_name, only_in_the_model):
+        in_the_model.clear()
         result = exercises.check(task.id, answer, network_of(task))
         assert result.status == "error" and "the function you are writing" in result.message
     assert torch.isfinite(task.expected[0].value).all() and task.production is getattr(module, production)
-    engine.Exercise.outcomes(task, task.reference)          # runs again
+    exercise.Exercise.outcomes(task, task.reference)          # runs again
 
 
 @each
@@ -333,11 +333,11 @@ def test_help_comes_in_stages_and_ends_with_the_librarys_source(task, monkeypatc
 
 
 @all_but(NUMBERS)
-def test_probes_vary_shape_type_and_content(task):
-    tensors = [value for probe in task.probes for value in probe.tensors().values()]
+def test_cases_vary_shape_type_and_content(task):
+    tensors = [value for case in task.cases for value in case.tensors().values()]
     assert {torch.float32, torch.float64} == {t.dtype for t in tensors}
-    assert any(len(next(iter(probe.tensors().values()))) == 3 or probe.tensors()["style"].shape[0] == 3
-               for probe in task.probes)
+    assert any(len(next(iter(case.tensors().values()))) == 3 or case.tensors()["style"].shape[0] == 3
+               for case in task.cases)
     assert len({tuple(t.shape) for t in tensors}) >= 6
     for outcome in task.expected:
         assert outcome.error is None and torch.isfinite(outcome.value).all() and not outcome.changed and not outcome.shared
@@ -357,30 +357,36 @@ CHANGES = {
         ("cutoff is None", "cutoff is None or psi == 0"), ("psi * (", "min(psi, 1) * (")],
     "01.fade_in": [
         ("low), high", "high), low"), ("upscale2d(low)", "low"), ("upscale2d(low)", "low.repeat(1, 1, 2, 2)"),
-        ("upscale2d(low)", "upscale2d(low, 4)"), ("), high, alpha", "), high, 1 - alpha"), ("), high, alpha", "), high, alpha ** 2"),
-        ("), high, alpha", "), high, 0.3"), ("), high, alpha", "), high, float(alpha > 0)"), ("), high, alpha", "), high.abs(), alpha"),
-        ("), high, alpha", "), high.flip(0), alpha"), ("), high, alpha", "), high.detach(), alpha"), ("upscale2d(low)", "upscale2d(low.detach())"),
-        ("upscale2d(low)", "upscale2d(low.mT).mT.roll(1, 2)"), ("upscale2d(low)", "upscale2d(low.float())"),
-        ("), high, alpha)", "), high, alpha).clamp(-1, 1)"), ("), high, alpha", "), high, round(float(alpha), 1)"), ("return ", "return 2 * "),
+        ("upscale2d(low)", "upscale2d(low, 4)"), ("), high, alpha", "), high, 1 - alpha"),
+        ("), high, alpha", "), high, alpha ** 2"), ("), high, alpha", "), high, 0.3"),
+        ("), high, alpha", "), high, float(alpha > 0)"), ("), high, alpha", "), high.abs(), alpha"),
+        ("), high, alpha", "), high.flip(0), alpha"), ("), high, alpha", "), high.detach(), alpha"),
+        ("upscale2d(low)", "upscale2d(low.detach())"), ("upscale2d(low)", "upscale2d(low.mT).mT.roll(1, 2)"),
+        ("upscale2d(low)", "upscale2d(low.float())"), ("), high, alpha)", "), high, alpha).clamp(-1, 1)"),
+        ("), high, alpha", "), high, round(float(alpha), 1)"), ("return ", "return 2 * "),
         ("torch.lerp(upscale2d(low), high, alpha)", "high.lerp_(upscale2d(low), 1 - alpha)"),
         ("), high, alpha", "), high, float(alpha > 0.5) if abs(alpha - 0.5) > 0.45 else alpha")],
     "01.fade_reals": [
-        ("downscale2d(x), x", "x, downscale2d(x)"), ("downscale2d(x)", "x[:, :, ::2, ::2]"), ("downscale2d(x)", "downscale2d(x, 4)"),
-        ("downscale2d(x)", "F.max_pool2d(x, 2)"), ("downscale2d(x)", "-F.max_pool2d(-x, 2)"), ("), x, alpha)", "), x, 1 - alpha)"),
-        ("), x, alpha)", "), x, 0.3)"), ("), x, alpha)", "), x, 0)"), ("), x, alpha)", "), x, 1)"), ("), x, alpha)", "), x, alpha ** 2)"),
-        ("downscale2d(x)", "downscale2d(x).flip(3)"), ("downscale2d(x)", "downscale2d(x).mean(dim=1, keepdim=True)"),
-        ("downscale2d(x)", "downscale2d(x).round(decimals=2)"), ("fade_in(downscale2d(x), x, alpha)", "x"),
+        ("downscale2d(x), x", "x, downscale2d(x)"), ("downscale2d(x)", "x[:, :, ::2, ::2]"),
+        ("downscale2d(x)", "downscale2d(x, 4)"), ("downscale2d(x)", "F.max_pool2d(x, 2)"),
+        ("downscale2d(x)", "-F.max_pool2d(-x, 2)"), ("), x, alpha)", "), x, 1 - alpha)"),
+        ("), x, alpha)", "), x, 0.3)"), ("), x, alpha)", "), x, 0)"), ("), x, alpha)", "), x, 1)"),
+        ("), x, alpha)", "), x, alpha ** 2)"), ("downscale2d(x)", "downscale2d(x).flip(3)"),
+        ("downscale2d(x)", "downscale2d(x).mean(dim=1, keepdim=True)"), ("downscale2d(x)", "downscale2d(x).round(decimals=2)"),
+        ("fade_in(downscale2d(x), x, alpha)", "x"),
         ("fade_in(downscale2d(x), x, alpha)", "x.lerp_(upscale2d(downscale2d(x)), 1 - alpha)"), ("return ", "return 2 * ")],
     "01.growing": [
         ("stable + fade)", "stable)"), ("stable + fade)", "2 * stable)"), (">= resolution", "> resolution"),
         (">= resolution", ">= resolution // 2"), ("return resolution, 1.0", "return resolution, 0.0"),
         ("return resolution, 1.0", "return start, 1.0"), ("grown + 1, (", "grown, ("), ("grown + 1, (", "grown + 2, ("),
-        ("within - stable) / fade", "within) / fade"), ("/ fade", "/ stable"), ("/ fade", "// fade"), ("/ fade", "/ (stable + fade)"),
-        ("/ fade", "/ 600_000"), ("within > stable", "within > fade"), ("within > stable", "within < stable"),
-        ("within > stable", "within > 600_000"), ("start << grown, 1.0", "start << grown, 0.0"), ("(within - stable) / fade", "1.0"),
+        ("within - stable) / fade", "within) / fade"), ("/ fade", "/ stable"), ("/ fade", "// fade"),
+        ("/ fade", "/ (stable + fade)"), ("/ fade", "/ 600_000"), ("within > stable", "within > fade"),
+        ("within > stable", "within < stable"), ("within > stable", "within > 600_000"),
+        ("start << grown, 1.0", "start << grown, 0.0"), ("(within - stable) / fade", "1.0"),
         ("start << grown >=", "4 << grown >="), ("return start << grown, 1.0", "return 1.0, start << grown"),
-        ("(within - stable) / fade", "max((within - stable) / fade, 0.05)"), ("(within - stable) / fade", "min((within - stable) / fade, 0.95)"),
-        ("start << grown, 1.0", "start * 2.0 ** grown, 1.0"), ("return resolution, 1.0", "return float(resolution), 1.0")],
+        ("(within - stable) / fade", "max((within - stable) / fade, 0.05)"),
+        ("(within - stable) / fade", "min((within - stable) / fade, 0.95)"), ("start << grown, 1.0", "start * 2.0 ** grown, 1.0"),
+        ("return resolution, 1.0", "return float(resolution), 1.0")],
     "02.equalized_scale": [
         ("shape[1:]", "shape"), ("shape[1:]", "shape[:1]"), ("shape[1:]", "shape[2:]"), ("shape[1:]", "shape[1:2]"),
         ("shape[1:]", "shape[1:3]"), ("shape[1:]", "shape[:-1]"), ("shape[1:]", "shape[-1:]"), ("math.prod(", "sum("),
@@ -397,11 +403,13 @@ CHANGES = {
         ("dim=1", "dim=1 if len(x) > 1 else None")],
     "02.minibatch_stddev": [
         ("x.reshape(size, n // size", "x.reshape(n // size, size"),
-        ("min(group_size, n)", "group_size"), ("min(group_size, n)", "min(4, n)"), ("min(group_size, n)", "min(group_size, 4, n)"), ("min(group_size, n)", "n"),
-        ("min(group_size, n)", "n // min(group_size, n)"), ("unbiased=False", "unbiased=True"), ("dim=0", "dim=1"),
-        ("+ 1e-8", ""), ("+ 1e-8", "+ 1e-6"), ("groups.var(dim=0, unbiased=False)", "groups.square().mean(dim=0)"),
-        (".sqrt().mean(dim=(2, 3, 4))", ".mean(dim=(2, 3, 4)).sqrt()"), (".sqrt()", ""), (".mean(dim=(2, 3, 4))", ".sum(dim=(2, 3, 4))"),
-        (".mean(dim=(2, 3, 4))", ".amax(dim=(2, 3, 4))"), ("[x, std", "[x.detach(), std"), ("std.to(x.dtype)", "std.detach()"),
+        ("min(group_size, n)", "group_size"), ("min(group_size, n)", "min(4, n)"), ("min(group_size, n)", "min(group_size, 4, n)"),
+        ("min(group_size, n)", "n"), ("min(group_size, n)", "n // min(group_size, n)"), ("unbiased=False", "unbiased=True"),
+        ("dim=0", "dim=1"), ("+ 1e-8", ""), ("+ 1e-8", "+ 1e-6"),
+        ("groups.var(dim=0, unbiased=False)", "groups.square().mean(dim=0)"),
+        (".sqrt().mean(dim=(2, 3, 4))", ".mean(dim=(2, 3, 4)).sqrt()"), (".sqrt()", ""),
+        (".mean(dim=(2, 3, 4))", ".sum(dim=(2, 3, 4))"), (".mean(dim=(2, 3, 4))", ".amax(dim=(2, 3, 4))"),
+        ("[x, std", "[x.detach(), std"), ("std.to(x.dtype)", "std.detach()"),
         ("std.to(x.dtype).repeat(size, 1)", "std.repeat_interleave(size, 0)"), ("[x, std", "[x.relu(), std"),
         ("std.to(x.dtype)", "(1 / std)"), ("std.to(x.dtype)", "std.mean(dim=0, keepdim=True).expand_as(std)")],
     "02.gradient_penalty": [
@@ -430,41 +438,48 @@ CHANGES = {
         ("+ eps", "- eps"), ("+ eps", "+ 1e-8"), ("+ eps", ""), ("x * scale[:, :, None, None]", "x / scale[:, :, None, None]"),
         ("x * scale[:, :, None, None]", "x * scale.flip(0)[:, :, None, None]"), ("+ bias[:, :, None, None]", ""),
         ("+ bias[:, :, None, None]", "+ bias.flip(1)[:, :, None, None]"), ("+ bias[", "+ bias.detach()["),
-        ("x * scale[", "x * scale.detach()["), ("x - x.mean(dim=(2, 3), keepdim=True)", "x.sub_(x.mean(dim=(2, 3), keepdim=True))")],
+        ("x * scale[", "x * scale.detach()["),
+        ("x - x.mean(dim=(2, 3), keepdim=True)", "x.sub_(x.mean(dim=(2, 3), keepdim=True))")],
     "03.split_style": [
         ("dim=1", "dim=0"), ("y_s + 1", "y_s"), ("y_s + 1", "y_s - 1"), ("y_s + 1", "1.0001 + y_s"), ("y_s + 1", "y_s.add_(1)"),
-        ("y_s + 1", "2 * y_s + 1"), ("y_s + 1", "y_s.detach() + 1"), ("y_s + 1, y_b", "y_b, y_s + 1"), ("y_s + 1, y_b", "y_s + 1, -y_b"),
-        ("y_s + 1, y_b", "y_s + 1, y_b.detach()"), ("y_s + 1, y_b", "y_s + 1, y_b + 1"), ("y_s + 1, y_b", "torch.stack([y_s + 1, y_b])"),
-        ("y_s + 1, y_b", "torch.cat([y_s + 1, y_b], dim=1)"), ("y_s + 1, y_b", "y_s + 1"), ("y_s, y_b = y", "y_b, y_s = y"),
+        ("y_s + 1", "2 * y_s + 1"), ("y_s + 1", "y_s.detach() + 1"), ("y_s + 1, y_b", "y_b, y_s + 1"),
+        ("y_s + 1, y_b", "y_s + 1, -y_b"), ("y_s + 1, y_b", "y_s + 1, y_b.detach()"), ("y_s + 1, y_b", "y_s + 1, y_b + 1"),
+        ("y_s + 1, y_b", "torch.stack([y_s + 1, y_b])"), ("y_s + 1, y_b", "torch.cat([y_s + 1, y_b], dim=1)"),
+        ("y_s + 1, y_b", "y_s + 1"), ("y_s, y_b = y", "y_b, y_s = y"),
         ("y_s + 1, y_b", "y_s + 1, y_b, y"), ("y_s + 1", "(y_s + 1).relu()")],
     "03.mix_styles": [
-        ("<", "<="), ("<", ">"), ("<", ">="), ("<", "=="), ("layer < cutoff", "layer < cutoff - 1"), ("layer < cutoff", "layer < 2"),
-        ("layer < cutoff", "cutoff"), ("ws1, ws2)", "ws2, ws1)"), ("ws1, ws2)", "ws1, ws1)"), ("ws1, ws2)", "ws1, 0 * ws2)"),
-        ("ws1, ws2)", "ws1.detach(), ws2)"), ("ws1, ws2)", "ws1, ws2.detach())"), ("ws1, ws2)", "ws1, ws2.flip(0))"),
-        ("ws1, ws2)", "ws1, ws2.flip(1))"), ("[None, :, None]", "[None, None, :]"), ("[None, :, None]", "[:, None, None]"),
-        ("ws1.shape[1]", "ws1.shape[2]"), ("torch.where(layer < cutoff, ws1, ws2)", "ws1.copy_(torch.where(layer < cutoff, ws1, ws2))")],
+        ("<", "<="), ("<", ">"), ("<", ">="), ("<", "=="), ("layer < cutoff", "layer < cutoff - 1"),
+        ("layer < cutoff", "layer < 2"), ("layer < cutoff", "cutoff"), ("ws1, ws2)", "ws2, ws1)"), ("ws1, ws2)", "ws1, ws1)"),
+        ("ws1, ws2)", "ws1, 0 * ws2)"), ("ws1, ws2)", "ws1.detach(), ws2)"), ("ws1, ws2)", "ws1, ws2.detach())"),
+        ("ws1, ws2)", "ws1, ws2.flip(0))"), ("ws1, ws2)", "ws1, ws2.flip(1))"), ("[None, :, None]", "[None, None, :]"),
+        ("[None, :, None]", "[:, None, None]"), ("ws1.shape[1]", "ws1.shape[2]"),
+        ("torch.where(layer < cutoff, ws1, ws2)", "ws1.copy_(torch.where(layer < cutoff, ws1, ws2))")],
     "03.update_w_avg": [
-        ("dim=0", "dim=1"), ("dim=0", "dim=0, keepdim=True"), ("w.mean(dim=0)", "w.mean()"), ("w.mean(dim=0)", "w"), ("w.mean(dim=0)", "w[0]"),
-        ("w.mean(dim=0)", "w.sum(dim=0)"), ("w.mean(dim=0)", "w.abs().mean(dim=0)"), ("w_avg, decay)", "w_avg, 1 - decay)"),
-        ("w_avg, decay)", "w_avg, 0.995)"), ("w_avg, decay)", "w_avg, decay ** 2)"), ("w_avg, decay)", "0 * w_avg, decay)"),
+        ("dim=0", "dim=1"), ("dim=0", "dim=0, keepdim=True"), ("w.mean(dim=0)", "w.mean()"), ("w.mean(dim=0)", "w"),
+        ("w.mean(dim=0)", "w[0]"), ("w.mean(dim=0)", "w.sum(dim=0)"), ("w.mean(dim=0)", "w.abs().mean(dim=0)"),
+        ("w_avg, decay)", "w_avg, 1 - decay)"), ("w_avg, decay)", "w_avg, 0.995)"), ("w_avg, decay)", "w_avg, decay ** 2)"),
+        ("w_avg, decay)", "0 * w_avg, decay)"),
         ("w_avg, decay)", "w_avg.round(), decay)"), ("w_avg, decay)", "w_avg, min(decay, 0.9))"),
         ("torch.lerp(w.mean(dim=0), w_avg, decay)", "w_avg.lerp_(w.mean(dim=0), 1 - decay)"), ("return ", "return 1.0001 * "),
         ("torch.lerp(w.mean(dim=0), w_avg, decay)", "w_avg")],
     "04.add_noise": [
-        ("x + noise", "x - noise"), ("x + noise", "x * noise"), ("x + noise", "x + noise.abs()"), ("x + noise", "x.detach() + noise"),
-        ("x + noise", "x + noise.flip(0)"), ("x + noise", "x + noise.mT.reshape(noise.shape)"), ("x + noise", "x + torch.randn_like(noise)"),
-        ("x + noise", "x + noise.round(decimals=3)"), ("(strength.view", "(strength.detach().view"), ("view(-1, 1, 1)", "view(1, -1, 1)"),
+        ("x + noise", "x - noise"), ("x + noise", "x * noise"), ("x + noise", "x + noise.abs()"),
+        ("x + noise", "x.detach() + noise"), ("x + noise", "x + noise.flip(0)"), ("x + noise", "x + noise.mT.reshape(noise.shape)"),
+        ("x + noise", "x + torch.randn_like(noise)"), ("x + noise", "x + noise.round(decimals=3)"),
+        ("(strength.view", "(strength.detach().view"), ("view(-1, 1, 1)", "view(1, -1, 1)"),
         ("view(-1, 1, 1)", "view(-1)"), ("view(-1, 1, 1)", "view(-1, 1, 1, 1)"), ("view(-1, 1, 1)", "view(-1, 1, 1).flip(0)"),
-        ("else strength)", "else 1)"), ("else strength)", "else 2 * strength)"), ("dtype=x.dtype)", "dtype=torch.half).to(x.dtype)"),
-        ("(strength.view(-1, 1, 1) if strength.ndim else strength)", "strength"), ("return x + noise", "return x.add_(1e-9) + noise"),
-        ("return x + noise", "return x + noise[:1]")],
+        ("else strength)", "else 1)"), ("else strength)", "else 2 * strength)"),
+        ("dtype=x.dtype)", "dtype=torch.half).to(x.dtype)"),
+        ("(strength.view(-1, 1, 1) if strength.ndim else strength)", "strength"),
+        ("return x + noise", "return x.add_(1e-9) + noise"), ("return x + noise", "return x + noise[:1]")],
     "04.pixel_deviation": [
-        ("var(dim=0)", "var(dim=1)"), ("var(dim=0)", "var(dim=2)"), ("var(dim=0)", "var(dim=0, unbiased=False)"), ("var(dim=0)", "std(dim=0)"),
-        ("var(dim=0)", "var(dim=(0, 1))"), ("var(dim=0)", "var(dim=0, correction=2)"), ("images.var", "images[:3].var"),
-        ("images.var", "images.abs().var"), ("images.var", "images.round(decimals=3).var"), ("images.var(dim=0)", "images.mean(dim=0)"),
-        ("mean(dim=1)", "mean(dim=0)"), ("mean(dim=1)", "sum(dim=1)"), ("mean(dim=1)", "amax(dim=1)"), ("mean(dim=1)", "mean()"),
-        ("mean(dim=1)", "mean(dim=1, keepdim=True)"), ("mean(dim=1).sqrt()", "sqrt().mean(dim=1)"), (".sqrt()", ""),
-        (".sqrt()", ".add(1e-8).sqrt()"), ("images.var(dim=0)", "images.sub_(images[0]).var(dim=0)")],
+        ("var(dim=0)", "var(dim=1)"), ("var(dim=0)", "var(dim=2)"), ("var(dim=0)", "var(dim=0, unbiased=False)"),
+        ("var(dim=0)", "std(dim=0)"), ("var(dim=0)", "var(dim=(0, 1))"), ("var(dim=0)", "var(dim=0, correction=2)"),
+        ("images.var", "images[:3].var"), ("images.var", "images.abs().var"), ("images.var", "images.round(decimals=3).var"),
+        ("images.var(dim=0)", "images.mean(dim=0)"), ("mean(dim=1)", "mean(dim=0)"), ("mean(dim=1)", "sum(dim=1)"),
+        ("mean(dim=1)", "amax(dim=1)"), ("mean(dim=1)", "mean()"), ("mean(dim=1)", "mean(dim=1, keepdim=True)"),
+        ("mean(dim=1).sqrt()", "sqrt().mean(dim=1)"), (".sqrt()", ""), (".sqrt()", ".add(1e-8).sqrt()"),
+        ("images.var(dim=0)", "images.sub_(images[0]).var(dim=0)")],
     "05.modulate": [
         ("weight[None] *", "weight[None].detach() *"), ("* style[", "* style.detach()["), ("* style[", "* style.float()["),
         ("style[:, None, :, None, None]", "style[:, :, None, None, None]"),
@@ -506,15 +521,16 @@ CHANGES = {
         ("up, down, padding, mirror=up > 1", "up, down, 1"),
         ("up, down, padding, mirror=up > 1", "up, down, padding, mirror=True"),
         ("x = x * (energy", "x = x.detach() * (energy"),
-        ("style.square() @ weight.square().sum(dim=(2, 3)).t()", "(style[:, None, :, None, None] * weight).square().sum(dim=(2, 3, 4))")],
+        ("style.square() @ weight.square().sum(dim=(2, 3)).t()",
+         "(style[:, None, :, None, None] * weight).square().sum(dim=(2, 3, 4))")],
     "06.path_lengths": [
         ("noise /", "noise *"), ("images.shape[2] * images.shape[3]", "images.shape[2]"),
         ("images.shape[2] * images.shape[3]", "images.shape[2] ** 2"), ("** 0.5", "** 0.25"), ("** 0.5", "** 1"),
         ("images * y", "images * y.abs()"), ("images * y", "images.square() * y"), ("images * y", "images * noise"),
         (".sum(), ws", ".mean(), ws"), ("create_graph=True", "retain_graph=True"), (".square()", ".abs()"),
         ("sum(dim=2)", "sum(dim=0)"), ("sum(dim=2)", "amax(dim=2)"), ("sum(dim=2).mean(dim=1)", "sum(dim=1).mean(dim=1)"),
-        (".mean(dim=1)", ".amax(dim=1)"), (".mean(dim=1).sqrt()", ".sqrt().mean(dim=1)"), (".sqrt()", ""), (".sqrt()", ".add(1e-4).sqrt()"),
-        ("grads.float()", "grads.detach()"), ("(images * y).sum()", "(images * y)[0].sum()"),
+        (".mean(dim=1)", ".amax(dim=1)"), (".mean(dim=1).sqrt()", ".sqrt().mean(dim=1)"), (".sqrt()", ""),
+        (".sqrt()", ".add(1e-4).sqrt()"), ("grads.float()", "grads.detach()"), ("(images * y).sum()", "(images * y)[0].sum()"),
         ("(images * y).sum()", "(images * y).mul_(y).sum()"), ("y = noise", "noise.requires_grad_(); y = noise"),
         ("grads, = torch.autograd.grad((images * y).sum(), ws, create_graph=True)",
          "ws.retain_grad(); (images * y).sum().backward(create_graph=True); grads = ws.grad")],
@@ -559,7 +575,8 @@ CHANGES = {
         ("t + epsilon", "t * epsilon"), ("a, b, t)), render", "a, b, 0 * t)), render"),
         ("a, b, t)), render", "a, b, t + epsilon)), render"),
         ("between(a, b, t)", "between(b, a, t)"), ("between(a, b, t)", "a"), ("between(", "torch.lerp("),
-        ("return distance(", "return 2 * distance("), ("return distance(", "return -distance("), ("epsilon ** 2", "1e-4 ** 2"), ("t + epsilon", "t + 1e-4")],
+        ("return distance(", "return 2 * distance("), ("return distance(", "return -distance("), ("epsilon ** 2", "1e-4 ** 2"),
+        ("t + epsilon", "t + 1e-4")],
     "07.conditional_entropy": [
         ("np.log(", "np.log2("), ("np.log(", "np.log1p("), ("-(table", "(table"), ("max(0.0, ", "(lambda x: abs(x) + 0.1)("),
         ("axis=1", "axis=0"), (" / table.sum(axis=1, keepdims=True)", ""), (" / table.sum(axis=1", " * table.sum(axis=1"),
@@ -569,70 +586,85 @@ CHANGES = {
         ("for labels in (y, x)", "for labels in (x, y)"), ("x.max() + 1, y.max() + 1", "2, 2"),
         ("np.unique(labels, return_inverse=True)[1]", "np.asarray(labels)")],
     "08.clip_distance": [
-        ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "2 - ("), ("1 - (", "-("), ("F.normalize(image_features, dim=-1)", "image_features"),
-        ("F.normalize(text_features, dim=-1)", "text_features"), ("image_features, dim=-1", "image_features, dim=0"),
-        ("text_features, dim=-1", "text_features, dim=0"), ("image_features, dim=-1", "image_features, p=1, dim=-1"),
-        (".sum(dim=-1)", ".mean(dim=-1)"), (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"), (".sum(dim=-1)", ".amax(dim=-1)"),
-        (".sum(dim=-1)", ".sum(dim=-1, keepdim=True)"), (".sum(dim=-1)", ".sum(dim=-1).abs()"), ("text_features, dim", "text_features[:1], dim"),
-        ("image_features, dim", "image_features.detach(), dim"), ("text_features, dim", "text_features.detach(), dim"),
-        (".sum(dim=-1)", ".sum(dim=-1).mean()"), ("1 - (", "1.001 - (")],
+        ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "2 - ("), ("1 - (", "-("),
+        ("F.normalize(image_features, dim=-1)", "image_features"), ("F.normalize(text_features, dim=-1)", "text_features"),
+        ("image_features, dim=-1", "image_features, dim=0"), ("text_features, dim=-1", "text_features, dim=0"),
+        ("image_features, dim=-1", "image_features, p=1, dim=-1"), (".sum(dim=-1)", ".mean(dim=-1)"),
+        (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"), (".sum(dim=-1)", ".amax(dim=-1)"),
+        (".sum(dim=-1)", ".sum(dim=-1, keepdim=True)"), (".sum(dim=-1)", ".sum(dim=-1).abs()"),
+        ("text_features, dim", "text_features[:1], dim"), ("image_features, dim", "image_features.detach(), dim"),
+        ("text_features, dim", "text_features.detach(), dim"), (".sum(dim=-1)", ".sum(dim=-1).mean()"), ("1 - (", "1.001 - (")],
     "08.identity_loss": [
         ("1 - (", "("), ("1 - (", "1 + ("), ("1 - (", "-("), ("F.normalize(features, dim=-1)", "features"),
         ("F.normalize(source_features, dim=-1)", "source_features"), ("(features, dim=-1", "(features, dim=0"),
         ("(source_features, dim=-1", "(source_features, dim=0"), ("(features, dim=-1)", "(features, dim=-1, eps=2)"),
-        (".sum(dim=-1)", ".mean(dim=-1)"), (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"), (".sum(dim=-1)", ".sum(dim=-1)[:1]"),
-        (".sum(dim=-1)", ".sum(dim=-1).square()"), (".sum(dim=-1)", ".sum(dim=-1).clamp(min=0)"), ("source_features, dim", "source_features.flip(0), dim"),
-        ("(features, dim", "(features.detach(), dim"), ("(features, dim", "(features.abs(), dim"), (".sum(dim=-1)", ".sum(dim=-1).mean()")],
+        (".sum(dim=-1)", ".mean(dim=-1)"), (".sum(dim=-1)", ".sum(dim=0)"), (".sum(dim=-1)", ".sum()"),
+        (".sum(dim=-1)", ".sum(dim=-1)[:1]"), (".sum(dim=-1)", ".sum(dim=-1).square()"),
+        (".sum(dim=-1)", ".sum(dim=-1).clamp(min=0)"), ("source_features, dim", "source_features.flip(0), dim"),
+        ("(features, dim", "(features.detach(), dim"), ("(features, dim", "(features.abs(), dim"),
+        (".sum(dim=-1)", ".sum(dim=-1).mean()")],
     "08.optimization_loss": [
-        ("clip_term +", "clip_term -"), ("clip_term +", "2 * clip_term +"), ("clip_term +", "clip_term.detach() +"), ("clip_term +", "clip_term.mean() +"),
-        ("l2 * latent", "latent"), ("l2 * latent", "l2 ** 2 * latent"), ("l2 * latent", "0.008 * latent"), ("l2 * latent", "abs(l2 - 0.008) * latent"),
+        ("clip_term +", "clip_term -"), ("clip_term +", "2 * clip_term +"), ("clip_term +", "clip_term.detach() +"),
+        ("clip_term +", "clip_term.mean() +"), ("l2 * latent", "latent"), ("l2 * latent", "l2 ** 2 * latent"),
+        ("l2 * latent", "0.008 * latent"), ("l2 * latent", "abs(l2 - 0.008) * latent"),
         ("(latents, sources) +", "(latents, sources).sqrt() +"), ("(latents, sources) +", "(latents, 0 * sources) +"),
         ("(latents, sources) +", "(latents[:, 1:], sources[:, 1:]) +"), ("(latents, sources) +", "(latents.detach(), sources) +"),
         ("(latents, sources) +", "(latents, sources).mean() +"),
         ("(latents, sources) +", "(latents, sources) / latents[0].numel() +"), ("id_weight * ", ""), ("id_weight * ", "l2 * "),
         ("+ id_weight", "- id_weight"), ("id_weight * identity_term", "id_weight"), ("id_weight * identity_term", "0")],
     "09.split_levels": [
-        ("ws[:, LEVELS", "ws[LEVELS"), ("ws[:, LEVELS", "ws[:, :, LEVELS"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mean(dim=1)"),
-        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(1)"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(0)"),
-        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].detach()"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].float()"),
-        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :4]"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :-1]"),
-        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mT"), ("ws[:, LEVELS[level]]", "ws.sub_(1)[:, LEVELS[level]] + 1"),
-        ("for level in levels}", "for level in LEVELS}"), ("for level in levels}", "for level in levels[:1]}"),
-        ("{level: ws", "{level.title(): ws"), ("{level: ws", "{len(level): ws"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS['coarse']]")],
+        ("ws[:, LEVELS", "ws[LEVELS"), ("ws[:, LEVELS", "ws[:, :, LEVELS"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mean(dim=1)"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(1)"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].flip(0)"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].detach()"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].float()"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :4]"),
+        ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]][:, :-1]"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS[level]].mT"),
+        ("ws[:, LEVELS[level]]", "ws.sub_(1)[:, LEVELS[level]] + 1"), ("for level in levels}", "for level in LEVELS}"),
+        ("for level in levels}", "for level in levels[:1]}"), ("{level: ws", "{level.title(): ws"),
+        ("{level: ws", "{len(level): ws"), ("ws[:, LEVELS[level]]", "ws[:, LEVELS['coarse']]")],
     "09.mapper_loss": [
-        ("clip_weight * clip_term", "clip_term"), ("clip_weight * clip_term", "clip_weight"), ("clip_weight * clip_term", "clip_weight * clip_term.detach()"),
-        ("l2 * off", "off"), ("l2 * off", "0.8 * off"), ("l2 * off", "l2 ** 2 * off"), (".square()", ".abs()"), (".square()", ".pow(4)"),
+        ("clip_weight * clip_term", "clip_term"), ("clip_weight * clip_term", "clip_weight"),
+        ("clip_weight * clip_term", "clip_weight * clip_term.detach()"), ("l2 * off", "off"), ("l2 * off", "0.8 * off"),
+        ("l2 * off", "l2 ** 2 * off"), (".square()", ".abs()"), (".square()", ".pow(4)"),
         (".mean(dim=(1, 2))", ".sum(dim=(1, 2))"), (".mean(dim=(1, 2))", ".mean()"), (".mean(dim=(1, 2))", ".mean(dim=(0, 1))"),
-        (".mean(dim=(1, 2))", ".mean(dim=2).amax(dim=1)"), (".mean(dim=(1, 2))", ".mean(dim=(1, 2)).sqrt()"), ("offsets.square", "offsets.detach().square"),
-        ("offsets.square", "offsets.relu().square"), ("id_weight * ", ""), ("id_weight * ", "0.1 * "), ("+ id_weight", "- id_weight"),
-        ("id_weight * identity_term", "0"), ("+ l2", "- l2")],
+        (".mean(dim=(1, 2))", ".mean(dim=2).amax(dim=1)"), (".mean(dim=(1, 2))", ".mean(dim=(1, 2)).sqrt()"),
+        ("offsets.square", "offsets.detach().square"), ("offsets.square", "offsets.relu().square"), ("id_weight * ", ""),
+        ("id_weight * ", "0.1 * "), ("+ id_weight", "- id_weight"), ("id_weight * identity_term", "0"), ("+ l2", "- l2")],
     "10.direction_between": [
         ("after - before", "before - after"), ("after - before", "after + before"), ("after - before", "after"),
-        ("F.normalize(after - before, dim=0)", "after - before"), ("F.normalize(x, dim=-1).mean", "x.mean"), ("F.normalize(x, dim=-1)", "F.normalize(x, dim=0)"),
-        ("F.normalize(x, dim=-1)", "F.normalize(x, p=1, dim=-1)"), (".mean(dim=0)", ".mean(dim=1)"), (".mean(dim=0)", ".amax(dim=0)"),
-        (".mean(dim=0)", "[0]"), (".mean(dim=0)", ".mean()"), ("F.normalize(F.normalize(x, dim=-1).mean(dim=0), dim=0)", "F.normalize(x, dim=-1).mean(dim=0)"),
-        ("(neutral, target))", "(target, neutral))"), ("(neutral, target))", "(neutral, neutral))"), ("after - before, dim=0", "after - before, p=1, dim=0"),
-        ("(after - before", "((after - before).abs()"), ("(after - before", "((after - before).float()"), ("(neutral, target))", "(neutral.abs(), target))")],
+        ("F.normalize(after - before, dim=0)", "after - before"), ("F.normalize(x, dim=-1).mean", "x.mean"),
+        ("F.normalize(x, dim=-1)", "F.normalize(x, dim=0)"), ("F.normalize(x, dim=-1)", "F.normalize(x, p=1, dim=-1)"),
+        (".mean(dim=0)", ".mean(dim=1)"), (".mean(dim=0)", ".amax(dim=0)"), (".mean(dim=0)", "[0]"), (".mean(dim=0)", ".mean()"),
+        ("F.normalize(F.normalize(x, dim=-1).mean(dim=0), dim=0)", "F.normalize(x, dim=-1).mean(dim=0)"),
+        ("(neutral, target))", "(target, neutral))"), ("(neutral, target))", "(neutral, neutral))"),
+        ("after - before, dim=0", "after - before, p=1, dim=0"), ("(after - before", "((after - before).abs()"),
+        ("(after - before", "((after - before).float()"), ("(neutral, target))", "(neutral.abs(), target))")],
     "10.mean_change": [
-        ("after - before", "before - after"), ("after - before", "after + before"), ("after - before", "after"), ("after - before", "(after - before).abs()"),
-        ("F.normalize(changes, dim=-1).mean", "changes.mean"), ("F.normalize(changes, dim=-1)", "F.normalize(changes, dim=0)"),
-        (".mean(dim=0), dim=-1)", ".mean(dim=1), dim=-1)"), (".mean(dim=0), dim=-1)", ".mean(dim=0), dim=0)"), (".mean(dim=0), dim=-1)", "[0], dim=-1)"),
+        ("after - before", "before - after"), ("after - before", "after + before"), ("after - before", "after"),
+        ("after - before", "(after - before).abs()"), ("F.normalize(changes, dim=-1).mean", "changes.mean"),
+        ("F.normalize(changes, dim=-1)", "F.normalize(changes, dim=0)"), (".mean(dim=0), dim=-1)", ".mean(dim=1), dim=-1)"),
+        (".mean(dim=0), dim=-1)", ".mean(dim=0), dim=0)"), (".mean(dim=0), dim=-1)", "[0], dim=-1)"),
         ("F.normalize(F.normalize(changes, dim=-1).mean(dim=0), dim=-1)", "F.normalize(changes, dim=-1).mean(dim=0)"),
-        ("mean * (", "mean + 0 * ("), ("> ROUNDING", "<= ROUNDING"), ("> ROUNDING", "> 10 * ROUNDING"), ("> ROUNDING", "> ROUNDING / 10"), ("> ROUNDING", "> 0"),
-        ("norm(dim=-1).mean", "norm(dim=-1).amin"), ("norm(dim=-1).mean", "norm(dim=-1).sum"), ("changes.norm(dim=-1).mean(dim=0)", "changes.mean(dim=0).norm(dim=-1)"),
+        ("mean * (", "mean + 0 * ("), ("> ROUNDING", "<= ROUNDING"), ("> ROUNDING", "> 10 * ROUNDING"),
+        ("> ROUNDING", "> ROUNDING / 10"), ("> ROUNDING", "> 0"), ("norm(dim=-1).mean", "norm(dim=-1).amin"),
+        ("norm(dim=-1).mean", "norm(dim=-1).sum"), ("changes.norm(dim=-1).mean(dim=0)", "changes.mean(dim=0).norm(dim=-1)"),
         ("norm(dim=-1)", "norm(dim=0)"), ("[..., None]", "")],
     "10.thresholded": [
-        (">= beta", "> beta"), (">= beta", "< beta"), (">= beta", ">= 0.1"), (">= beta", ">= 0"), ("relevances.abs() >=", "relevances >="),
-        ("relevances.abs() >=", "relevances.square() >="), (">= beta, relevances", ">= beta, relevances.abs()"), (">= beta, relevances, 0)", ">= beta, relevances, beta)"),
-        (">= beta, relevances", ">= beta, relevances.sign()"), ("/ largest", ""), ("/ largest", "* largest"), ("* sigma", ""), ("* sigma", "/ sigma"),
-        ("* sigma", "* sigma.square()"), ("* sigma", "* sigma.mean()"), ("* sigma", "* sigma / sigma.max()"), ("abs().max()", "max()"), ("abs().max()", "abs().mean()"),
-        ("abs().max()", "norm()"), ("else largest", "else 1"), ("else largest", "else relevances.abs().max()"), ("relevances.abs() >=", "(relevances / largest).abs() >=")],
+        (">= beta", "> beta"), (">= beta", "< beta"), (">= beta", ">= 0.1"), (">= beta", ">= 0"),
+        ("relevances.abs() >=", "relevances >="), ("relevances.abs() >=", "relevances.square() >="),
+        (">= beta, relevances", ">= beta, relevances.abs()"), (">= beta, relevances, 0)", ">= beta, relevances, beta)"),
+        (">= beta, relevances", ">= beta, relevances.sign()"), ("/ largest", ""), ("/ largest", "* largest"), ("* sigma", ""),
+        ("* sigma", "/ sigma"), ("* sigma", "* sigma.square()"), ("* sigma", "* sigma.mean()"),
+        ("* sigma", "* sigma / sigma.max()"), ("abs().max()", "max()"), ("abs().max()", "abs().mean()"),
+        ("abs().max()", "norm()"), ("else largest", "else 1"), ("else largest", "else relevances.abs().max()"),
+        ("relevances.abs() >=", "(relevances / largest).abs() >=")],
     "10.shifted": [
-        ("s + alpha", "s - alpha"), ("s + alpha", "alpha"), ("s + alpha * d", "s + d"), ("s + alpha * d", "s * alpha + d"), ("s + alpha * d", "s * (1 + alpha * d)"),
-        ("alpha * d", "alpha * d.abs()"), ("alpha * d", "alpha ** 2 * d"), ("alpha * d", "alpha * d.mean()"), ("alpha * d", "alpha * d.flip(0)"),
-        ("alpha * d", "alpha * (d - s)"), ("alpha[:, None]", "alpha"), ("alpha[:, None]", "alpha[None]"), ("alpha[:, None]", "alpha[0]"),
-        ("alpha[:, None]", "alpha.flip(0)[:, None]"), (" and alpha.ndim", ""), ("s + alpha * d", "s.add_(alpha * d)"), ("[s + alpha * d for", "[s.float() + alpha * d for"),
-        ("(styles, direction, strict=True)", "(styles[:1], direction)"), ("(styles, direction, strict=True)", "(styles[::-1], direction[::-1])")],
+        ("s + alpha", "s - alpha"), ("s + alpha", "alpha"), ("s + alpha * d", "s + d"), ("s + alpha * d", "s * alpha + d"),
+        ("s + alpha * d", "s * (1 + alpha * d)"), ("alpha * d", "alpha * d.abs()"), ("alpha * d", "alpha ** 2 * d"),
+        ("alpha * d", "alpha * d.mean()"), ("alpha * d", "alpha * d.flip(0)"), ("alpha * d", "alpha * (d - s)"),
+        ("alpha[:, None]", "alpha"), ("alpha[:, None]", "alpha[None]"), ("alpha[:, None]", "alpha[0]"),
+        ("alpha[:, None]", "alpha.flip(0)[:, None]"), (" and alpha.ndim", ""), ("s + alpha * d", "s.add_(alpha * d)"),
+        ("[s + alpha * d for", "[s.float() + alpha * d for"), ("(styles, direction, strict=True)", "(styles[:1], direction)"),
+        ("(styles, direction, strict=True)", "(styles[::-1], direction[::-1])")],
 }
 
 
@@ -644,13 +676,13 @@ def test_a_small_change_of_the_librarys_function_is_refused(name, old, new):
     assert changed != source
     if new.endswith("mul_(("):
         changed = changed.rstrip() + ")\n"
-    status, _, message, _ = engine.judge(task, defined(task, changed))
+    status, _, message, _ = verdict.judge(task, defined(task, changed))
     assert status in ("wrong", "error") and len(message) < 420
 
 
 @each
 def test_an_unchanged_copy_of_the_librarys_source_is_right(task):
-    assert engine.judge(task, defined(task, inspect.getsource(task.production)))[0] == "right"
+    assert verdict.judge(task, defined(task, inspect.getsource(task.production)))[0] == "right"
 
 
 def defined(task, source):
@@ -687,9 +719,10 @@ def scaled_by(energy):
     lambda weight, style: ops.modulate(weight, style).square().sum(dim=(2, 3, 4)),
     lambda weight, style: torch.stack([(weight * s[:, None, None]).square().sum(dim=(1, 2, 3)) for s in style]),
     lambda weight, style: torch.vmap(lambda s: torch.linalg.vector_norm(weight * s[:, None, None], dim=(1, 2, 3)).square())(style),
-    lambda weight, style: torch.einsum("ni,oikl,ni,oikl->no", style, weight, style, weight)], ids=("all", "one by one", "vmap", "einsum"))
+    lambda weight, style: torch.einsum("ni,oikl,ni,oikl->no", style, weight, style, weight)],
+    ids=("all", "one by one", "vmap", "einsum"))
 def test_sigma_may_not_come_from_weights_of_each_image(energy):
-    status, mistake, message, _ = engine.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))
+    status, mistake, message, _ = verdict.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))
     assert (status, mistake) == ("wrong", "weights for each image") and "Σ_i s_i² · Σ_k w_ijk²" in message
 
 
@@ -697,25 +730,25 @@ def test_sigma_may_not_come_from_weights_of_each_image(energy):
     lambda weight, style: F.linear(style ** 2, (weight ** 2).sum(dim=(2, 3))),
     lambda weight, style: torch.einsum("ni,oikl->no", style.square(), weight.square()),
     lambda weight, style: (style.square()[:, None] * weight.flatten(2).norm(dim=2).square()).sum(dim=2),
-    lambda weight, style: F.conv2d(style.square()[:, :, None, None].expand(-1, -1, *weight.shape[2:]), weight.square())[:, :, 0, 0]],
+    lambda weight, style: F.conv2d(style.square()[..., None, None].expand(-1, -1, *weight.shape[2:]), weight.square())[:, :, 0, 0]],
     ids=("linear", "einsum", "broadcast", "convolution"))
 def test_sigma_may_come_from_the_shared_weight_in_any_way(energy):
-    assert engine.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))[0] == "right"
+    assert verdict.judge(exercises.EXERCISES["05.modulated_conv2d_activations"], scaled_by(energy))[0] == "right"
 
 
-def test_without_the_model_the_check_says_that_the_proof_did_not_run(monkeypatch):
+def test_without_the_model_the_check_says_that_the_model_check_did_not_run(monkeypatch):
     monkeypatch.setattr(zoo, "cards", dict)
     exercises._model.cache_clear(), exercises._reference.cache_clear()
     task = TASKS[0]
     result = exercises.check(task.id, task.alternatives[0])
     assert result.status == "right" and "could not be loaded" in result.message and result.picture is None
-    assert exercises.names() == [name for name, task in exercises.EXERCISES.items() if task.proof.model is task.needs is None]
+    assert exercises.names() == [name for name, task in exercises.EXERCISES.items() if task.model_check.model is task.needs is None]
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)
 def test_the_trained_generator_draws_the_same_with_a_right_answer_and_something_else_with_a_wrong_one(task):
     right = exercises.check(task.id, task.alternatives[0])
-    assert right.status == "right" and task.proof.what in right.message
+    assert right.status == "right" and task.model_check.what in right.message
     wrong = exercises.check(task.id, next(m.function for m in task.mistakes if m.visible and m.name != "scales_the_outputs"))
     assert wrong.status == "wrong" and "differ" in wrong.alt
     assert wrong.picture.tobytes() != right.picture.tobytes()
@@ -724,7 +757,7 @@ def test_the_trained_generator_draws_the_same_with_a_right_answer_and_something_
 @pytest.mark.slow
 @pytest.mark.parametrize("task", [task for task in TASKS if task.id in exercises.names()], ids=lambda task: task.id)
 def test_in_the_trained_generator_right_answers_differ_by_a_tenth_of_what_is_allowed_at_most(task):
-    network, (reference, _) = exercises._network(task.proof), exercises._reference(task)
+    network, (reference, _) = exercises._network(task.model_check), exercises._reference(task)
     for function in task.alternatives[1:]:                  # the first is checked above
-        images, calls = task.proof.images(task.as_declared(function), network, reference.shape)
-        assert calls and proof.Shown(reference, images, calls).difference < proof.SAME / 10, function.__name__
+        images, calls = task.model_check.images(task.as_declared(function), network, reference.shape)
+        assert calls and model_check.Shown(reference, images, calls).difference < model_check.SAME / 10, function.__name__

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 
-from course_lib import face_recognition, styleclip
-from course_lib.networks import stylegan2
+from course_lib import styleclip
+from course_lib.networks import face_recognition, stylegan2
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -59,7 +59,8 @@ def test_it_guides_an_edit_and_judges_who_is_the_same(file):
     assert gradient.abs().max() > 0
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
-    clip = SimpleNamespace(encode_images=lambda x: F.normalize(x.mean(dim=(2, 3)), dim=1), encode_texts=lambda _: torch.tensor([[1.0, 0, 0]]))
+    clip = SimpleNamespace(encode_images=lambda x: F.normalize(x.mean(dim=(2, 3)), dim=1),
+                           encode_texts=lambda _: torch.tensor([[1.0, 0, 0]]))
     edit = styleclip.optimize(G, clip, "red", G.mapping(torch.randn(2, 8)), steps=3, views=1, identity=identity, id_weight=1.0)
     assert (edit.losses["identity"][-1] > 0).all()
     with pytest.raises(ValueError, match="no threshold; pass the cosine"):
@@ -69,7 +70,8 @@ def test_it_guides_an_edit_and_judges_who_is_the_same(file):
 def test_files_and_options_that_cannot_work_are_named(file, tmp_path):
     (tmp_path / "text.pt").write_text("no network")
     torch.jit.script(nn.Conv2d(3, 2, 1)).save(tmp_path / "maps.pt")
-    for path, options, message in ((tmp_path / "none.pt", {}, "none.pt is missing"), (tmp_path / "text.pt", {}, "is no TorchScript network"),
+    for path, options, message in ((tmp_path / "none.pt", {}, "none.pt is missing"),
+                                   (tmp_path / "text.pt", {}, "is no TorchScript network"),
                                    (file, {}, "faces.pt is no network that makes vectors of images of 112 px"),
                                    (tmp_path / "maps.pt", {}, r"gives \[2, 2, 112, 112\] for 2 images"),
                                    (file, {"size": 24, "crop": (0.5, 0, 0.2, 1)}, "as shares of the image")):

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib import fast, losses, ops, zoo
+from course_lib import fused, losses, ops, zoo
 from course_lib.networks import layers
 from course_lib.training import schedule
 from golden_data import assert_golden, fill, load, rule_input
@@ -23,6 +23,7 @@ def discriminator(info):
 def test_the_fill_rule_reproduces_the_stored_weights():
     info, _ = load("sg2_tiny16")
     from safetensors.torch import load_file
+
     from golden_data import AVX2, FOLDER
     stored = load_file(FOLDER / "sg2_tiny16_state.safetensors")
     for prefix, seed in (("G", "G_seed"), ("D", "D_seed")):
@@ -30,9 +31,10 @@ def test_the_fill_rule_reproduces_the_stored_weights():
             assert torch.allclose(tensor, stored[f"{prefix}.{name}"], rtol=0, atol=0 if AVX2 else 3e-4), name
 
 
-@pytest.mark.parametrize("plain, frozen", [(True, False), (False, False), (False, True)], ids=["plain", "fast", "frozen"])
+@pytest.mark.parametrize("impl, frozen", [("reference", False), ("fused", False), ("fused", True)],
+                         ids=["reference", "fused", "frozen"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_generator_matches_the_official_one(name, plain, frozen):
+def test_generator_matches_the_official_one(name, impl, frozen):
     info, golden = load(name)
     G, c = generator(info).requires_grad_(not frozen), golden.get("c")
     assert G.num_ws == info["config"]["num_ws"] and G.resolution == info["config"]["img_resolution"]
@@ -47,10 +49,10 @@ def test_generator_matches_the_official_one(name, plain, frozen):
                                     (golden["ws_plus"], "const", "img_wplus_const"),
                                     (golden["ws_plus"], "none", "img_wplus_none")]:
             if key in golden:
-                assert_golden(G.synthesis(latents, noise=noise, plain=plain), golden[key], E, what=key)
+                assert_golden(G.synthesis(latents, noise=noise, impl=impl), golden[key], E, what=key)
         noises = [layer.noise_const for _, layer, _ in G.synthesis.style_layers() if hasattr(layer, "noise_const")]
-        assert_golden(G.synthesis(golden["ws_plus"], noise=noises, plain=plain), golden["img_wplus_const"], E)
-        whole = G(golden["z"], c, psi=0.7, cutoff=info["config"]["truncation_cutoff"], noise="const", plain=plain)
+        assert_golden(G.synthesis(golden["ws_plus"], noise=noises, impl=impl), golden["img_wplus_const"], E)
+        whole = G(golden["z"], c, psi=0.7, cutoff=info["config"]["truncation_cutoff"], noise="const", impl=impl)
         assert_golden(whole, golden["img_psi07_cut_const"], E)
 
 
@@ -78,12 +80,10 @@ def test_intermediate_features_match():
         getattr(D, f"b{r}").register_forward_hook(lambda m, a, out, r=r: features.__setitem__(f"d_tap.b{r}.x", out[:2]))
     D.b4.conv.register_forward_pre_hook(lambda m, a: features.__setitem__("d_tap.mbstd_channel", a[0][:, -1:]))
     with torch.no_grad():
-        parts = []
-        G.synthesis(golden["ws_plus"], noise="const", parts=parts)
-        image = parts[0]
-        features["tap.b4.img"] = image
-        for r, part in zip((8, 16), parts[1:]):
-            image = features[f"tap.b{r}.img"] = ops.upsample2d(image, G.synthesis.kernel) + part
+        _, rgbs = G.synthesis(golden["ws_plus"], noise="const", return_rgb=True)
+        image = features["tap.b4.img"] = rgbs[0]
+        for r, rgb in zip((8, 16), rgbs[1:]):
+            image = features[f"tap.b{r}.img"] = ops.upsample2d(image, G.synthesis.kernel) + rgb
         D(golden["d_img"])
     for key, value in features.items():
         assert_golden(value.reshape(golden[key].shape), golden[key], E, what=key)
@@ -97,32 +97,32 @@ def test_w_avg_is_updated_as_in_the_official_mapping():
     assert_golden(G.w_avg, golden["w_avg_after_update"], E)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("impl", ["reference", "fused"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_discriminator_matches_the_official_one(name, plain):
+def test_discriminator_matches_the_official_one(name, impl):
     info, golden = load(name)
     D, c = discriminator(info), golden.get("d_c")
     images = golden["d_img"] if "d_img" in golden else rule_input(info["rule_inputs"]["d_img"])
     with torch.no_grad():
         for key in [key for key in golden if key.startswith("d_logits_n")]:
             n = int(key.removeprefix("d_logits_n"))
-            logits = D(images[:n], None if c is None else c[:n], plain=plain)
+            logits = D(images[:n], None if c is None else c[:n], impl=impl)
             assert_golden(logits[:, None], golden[key], E, absolute=1e-6, what=key)
         order = info["d_permutation"]
-        logits = D(images[order], None if c is None else c[order], plain=plain)
+        logits = D(images[order], None if c is None else c[order], impl=impl)
         assert_golden(logits[:, None], golden["d_logits_perm"], E, absolute=1e-6)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("impl", ["reference", "fused"])
 @pytest.mark.parametrize("name,networks", [("reg_tiny16", "sg2_tiny16"), ("reg_mid64", "sg2_mid64")])
-def test_path_length_matches_with_its_parameter_gradients(name, networks, plain):
+def test_path_length_matches_with_its_parameter_gradients(name, networks, impl):
     info, golden = load(name)
     G = generator(load(networks)[0]).requires_grad_(True)
     noise = golden.get("pl_noise_raw")
     noise = rule_input(info["rule_inputs"]["pl_noise_raw"]) if noise is None else noise
     for decay, suffix in [(info["pl_decay"], ""), (info["pl_decay2"], "_decay2")]:
         ws = G.mapping(golden["z"])[:, None].repeat(1, G.num_ws, 1)
-        images = G.synthesis(ws, noise="const", plain=plain)
+        images = G.synthesis(ws, noise="const", impl=impl)
         if not suffix and "pl.grads" in golden:
             y = noise / (images.shape[2] * images.shape[3]) ** 0.5
             assert_golden(torch.autograd.grad((images * y).sum(), ws, retain_graph=True)[0], golden["pl.grads"], 1e-4)
@@ -135,16 +135,16 @@ def test_path_length_matches_with_its_parameter_gradients(name, networks, plain)
         G.zero_grad()
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("impl", ["reference", "fused"])
 @pytest.mark.parametrize("name,networks", [("reg_tiny16", "sg2_tiny16"), ("reg_mid64", "sg2_mid64")])
-def test_r1_and_logistic_losses_match_with_their_parameter_gradients(name, networks, plain):
+def test_r1_and_logistic_losses_match_with_their_parameter_gradients(name, networks, impl):
     info, golden = load(name)
     G = generator(load(networks)[0]).requires_grad_(True)
     D = discriminator(load(networks)[0]).requires_grad_(True)
     reals = golden["real"] if "real" in golden else rule_input(info["rule_inputs"]["real"])
 
     images = reals.clone().requires_grad_()
-    logits = D(images, plain=plain)
+    logits = D(images, impl=impl)
     assert_golden(logits[:, None], golden["r1.logits"].reshape(-1, 1), 1e-4, absolute=1e-6)
     penalty = losses.r1_penalty(logits, images)
     assert_golden(penalty, golden["r1.penalty"], 1e-4)
@@ -154,8 +154,8 @@ def test_r1_and_logistic_losses_match_with_their_parameter_gradients(name, netwo
     assert_parameter_gradients(D, golden, "r1.param_grad.")
     D.zero_grad()
 
-    fakes = G(golden["z"], noise="const", plain=plain)
-    logits = D(fakes, plain=plain)
+    fakes = G(golden["z"], noise="const", impl=impl)
+    logits = D(fakes, impl=impl)
     assert_golden(logits[:, None], golden["gmain.fake_logits"].reshape(-1, 1), 1e-4, absolute=1e-6)
     loss = losses.generator_loss(logits)
     assert_golden(loss, golden["gmain.loss_per_sample"].reshape(-1), 1e-4)
@@ -164,7 +164,7 @@ def test_r1_and_logistic_losses_match_with_their_parameter_gradients(name, netwo
     D.zero_grad()
 
     n = info["n_dmain"]
-    real_logits, fake_logits = D(reals[:n], plain=plain), D(fakes.detach(), plain=plain)
+    real_logits, fake_logits = D(reals[:n], impl=impl), D(fakes.detach(), impl=impl)
     stored = golden["dmain.loss_per_sample"].reshape(-1)
     if len(fake_logits) == n:
         loss = losses.discriminator_loss(real_logits, fake_logits)
@@ -208,7 +208,7 @@ def test_minibatch_stddev_matches(name):
     assert_golden(out[:, -args["num_channels"]:], OPS[f"{name}/out"], 1e-5)
 
 
-@pytest.mark.parametrize("convolve", [ops.modulated_conv2d, fast.modulated_conv2d], ids=["plain", "fast"])
+@pytest.mark.parametrize("convolve", [ops.modulated_conv2d, fused.modulated_conv2d], ids=["reference", "fused"])
 @pytest.mark.parametrize("name", names("modconv"))
 def test_modulated_convolution_matches(name, convolve):
     case, tensors = CASES[name], inputs(CASES[name])
@@ -237,7 +237,7 @@ def test_upfirdn2d_matches(name):
     assert_golden(ops.upfirdn2d(tensors["x"], tensors.get("filter"), **args), OPS[f"{name}/out"], 1e-5)
 
 
-@pytest.mark.parametrize("function", [ops.upsample2d, fast.upsample2d], ids=["plain", "fast"])
+@pytest.mark.parametrize("function", [ops.upsample2d, fused.upsample2d], ids=["reference", "fused"])
 def test_upsample2d_matches(function):
     tensors = inputs(CASES["upfirdn/upsample2d"])
     assert_golden(function(tensors["x"], tensors["filter"]), OPS["upfirdn/upsample2d/out"], 1e-5)
@@ -259,7 +259,7 @@ def test_resampling_convolution_matches(name):
     out = ops.conv2d_resample(tensors["x"], tensors["w"], kernel, **shared, groups=args["groups"], mirror=mirror)
     assert_golden(out, OPS[f"{name}/out"], 1e-5)
     if args["groups"] == 1 and isinstance(shared["padding"], int):
-        out = fast.conv2d_resample(tensors["x"], tensors["w"], kernel, **shared, mirror=mirror)
+        out = fused.conv2d_resample(tensors["x"], tensors["w"], kernel, **shared, mirror=mirror)
         assert_golden(out, OPS[f"{name}/out"], 1e-5)
 
 
@@ -272,14 +272,14 @@ def test_dense_layer_matches(name):
     assert_golden(layer(tensors["x"]), OPS[f"{name}/out"], 1e-5)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("impl", ["reference", "fused"])
 @pytest.mark.parametrize("name", [n for n in names("conv/") if "up" not in CASES[n]["args"]])
-def test_convolution_layer_matches(name, plain):
+def test_convolution_layer_matches(name, impl):
     tensors, args = inputs(CASES[name]), CASES[name]["args"]
     layer = layers.Conv2d(args["in_channels"], args["out_channels"], args["kernel_size"], down=args.get("down", 1),
                           bias=args["bias"], activate=args.get("activation") == "lrelu", clamp=args.get("conv_clamp"))
     layer.load_state_dict({key: tensors[key] for key in ("weight", "bias") if key in tensors})
-    assert_golden(layer(tensors["x"], gain=args["call_gain"], plain=plain), OPS[f"{name}/out"], 1e-5)
+    assert_golden(layer(tensors["x"], gain=args["call_gain"], impl=impl), OPS[f"{name}/out"], 1e-5)
 
 
 @pytest.mark.parametrize("name", [n for n in names("bias_act") if CASES[n]["args"].get("act") == "lrelu"
@@ -301,6 +301,7 @@ def test_logistic_losses_match():
 
 def test_lazy_adam_constants_match():
     import json
+
     from golden_data import FOLDER
     for row in json.loads((FOLDER / "schedule.json").read_text())["stylegan2_lazy_regularisation"]["rows"]:
         lr, betas = losses.lazy_adam(row["lr"], row["betas"], row["interval"])
@@ -309,6 +310,7 @@ def test_lazy_adam_constants_match():
 
 def test_ema_decay_matches():
     import json
+
     from golden_data import FOLDER
     for row in json.loads((FOLDER / "schedule.json").read_text())["stylegan2_ema_beta"]["rows"]:
         beta = schedule.ema_decay(row["cur_nimg"], row["batch"], row["ema_kimg"], row["rampup"])

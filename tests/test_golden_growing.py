@@ -4,18 +4,18 @@ import json
 import pytest
 import torch
 
-from course_lib import fast, losses, ops
+from course_lib import fused, losses, ops
 from course_lib.networks import layers
 from course_lib.training import schedule
-from course_lib.zoo_formats import growing
+from course_lib.zoo.formats import growing_layouts
 from golden_data import FOLDER, assert_golden, fill, load, rule_input
 
 INFO, GOLDEN = load("progan_stylegan1")
 CASES = {case["name"]: case for case in INFO["cases"]}
 EXACT, E = 1e-9, 2e-5
-BUILD = {"progan_fused": (growing.pggan_generator, growing.pggan_discriminator),
-         "progan_unfused": (growing.pggan_generator, growing.pggan_discriminator),
-         "stylegan1": (growing.stylegan_generator, growing.stylegan_discriminator)}
+BUILD = {"progan_fused": (growing_layouts.pggan_generator, growing_layouts.pggan_discriminator),
+         "progan_unfused": (growing_layouts.pggan_generator, growing_layouts.pggan_discriminator),
+         "stylegan1": (growing_layouts.stylegan_generator, growing_layouts.stylegan_discriminator)}
 
 
 def networks(name, dtype=torch.float32):
@@ -39,22 +39,22 @@ def growth(lod, resolution=16):
     return resolution >> whole, 1 - (lod - whole)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+@pytest.mark.parametrize("impl", ["reference", "fused"])
 @pytest.mark.parametrize("name", ["progan_fused", "progan_unfused"])
-def test_pggan_matches_at_every_level_of_growth(name, plain):
+def test_pggan_matches_at_every_level_of_growth(name, impl):
     G, D = networks(name)
     reals = rule_input(CASES[name]["args"]["d_images"])
     for lod in CASES[name]["args"]["lods"]:
         resolution, alpha = growth(lod)
         with torch.no_grad():
-            images = G(GOLDEN[f"{name}/z"], resolution=resolution, alpha=alpha, plain=plain)
+            images = G(GOLDEN[f"{name}/z"], resolution=resolution, alpha=alpha, impl=impl)
             assert_golden(enlarged(images, 16), GOLDEN[f"{name}/img_lod{lod}"], E, what=lod)
-            logits = D(ops.downscale2d(reals, 16 // resolution), alpha=alpha, plain=plain)
+            logits = D(ops.downscale2d(reals, 16 // resolution), alpha=alpha, impl=impl)
             assert_golden(logits[:, None], GOLDEN[f"{name}/scores_lod{lod}"], E, absolute=1e-6, what=lod)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
-def test_stylegan_matches_at_every_level_of_growth(plain):
+@pytest.mark.parametrize("impl", ["reference", "fused"])
+def test_stylegan_matches_at_every_level_of_growth(impl):
     G, D = networks("stylegan1")
     args = CASES["stylegan1"]["args"]
     reals = rule_input(args["d_images"])
@@ -64,18 +64,18 @@ def test_stylegan_matches_at_every_level_of_growth(plain):
         ws = ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, args["truncation_psi"], args["truncation_cutoff"])
         assert_golden(ws, GOLDEN["stylegan1/dlatents_truncated"], E)
         images = G(GOLDEN["stylegan1/z"], psi=args["truncation_psi"], cutoff=args["truncation_cutoff"], noise="const",
-                   plain=plain)
+                   impl=impl)
         assert_golden(images, GOLDEN["stylegan1/img_truncated_lod0.0"], E)
         for lod in args["lods"]:
             resolution, alpha = growth(lod)
-            images = G.synthesis(GOLDEN["stylegan1/w_plus"], noise="const", resolution=resolution, alpha=alpha, plain=plain)
+            images = G.synthesis(GOLDEN["stylegan1/w_plus"], noise="const", resolution=resolution, alpha=alpha, impl=impl)
             assert_golden(enlarged(images, 16), GOLDEN[f"stylegan1/img_wplus_lod{lod}"], E, what=lod)
-            logits = D(ops.downscale2d(reals, 16 // resolution), alpha=alpha, plain=plain)
+            logits = D(ops.downscale2d(reals, 16 // resolution), alpha=alpha, impl=impl)
             assert_golden(logits[:, None], GOLDEN[f"stylegan1/scores_lod{lod}"], E, absolute=1e-6, what=lod)
 
 
-@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
-def test_every_layer_of_stylegan_matches(plain):
+@pytest.mark.parametrize("impl", ["reference", "fused"])
+def test_every_layer_of_stylegan_matches(impl):
     G, _ = networks("stylegan1")
     names = {"b4.conv0": "4x4/Const", "b4.conv1": "4x4/Conv", "b8.conv0": "8x8/Conv0_up", "b8.conv1": "8x8/Conv1",
              "b16.conv0": "16x16/Conv0_up", "b16.conv1": "16x16/Conv1"}
@@ -83,8 +83,8 @@ def test_every_layer_of_stylegan_matches(plain):
     for name, layer, _ in G.synthesis.style_layers():
         layer.register_forward_hook(lambda module, inputs, out, name=name: seen.__setitem__(name, out))
     with torch.no_grad():
-        G.synthesis(GOLDEN["stylegan1/w_plus"], noise="const", plain=plain)
-        images = G.synthesis(styles=G.styles(GOLDEN["stylegan1/w_plus"]), noise="const", plain=plain)
+        G.synthesis(GOLDEN["stylegan1/w_plus"], noise="const", impl=impl)
+        images = G.synthesis(styles=G.styles(GOLDEN["stylegan1/w_plus"]), noise="const", impl=impl)
     for name, official in names.items():
         assert_golden(seen[name][:1], GOLDEN[f"stylegan1/tap_wplus/{official}"], E, what=name)
     assert_golden(images, GOLDEN["stylegan1/img_wplus_lod0.0"], E)
@@ -110,7 +110,8 @@ def test_equalized_scales_match():
         fused = row["fan_in_override"] is not None                 # stored [k, k, out, in]
         official = [shape[2], *shape[:2], shape[3]] if fused else [shape[-1], *shape[:-1]]
         assert ops.equalized_scale(official, row["gain"]) == pytest.approx(row["he_std"], rel=1e-12)
-        layer = layers.Equalized(*official, gain=row["gain"], lr_mult=row["lrmul"])
+        layer = (layers.EqualizedDense(*official[::-1], gain=row["gain"], lr_mult=row["lrmul"]) if len(official) == 2 else
+                 layers.Equalized(*official, gain=row["gain"]))
         assert layer.scale == pytest.approx(row["runtime_coefficient"], rel=1e-12)
         if layer.weight.numel() > 10_000:
             assert layer.weight.std().item() == pytest.approx(row["init_std"], rel=0.02)
@@ -120,10 +121,11 @@ def test_equalized_layers_match():
     for name, gain in [("conv_equalized", 2 ** 0.5), ("dense_equalized", 1.0), ("dense_lrmul", 2 ** 0.5)]:
         x, out = case(name)
         weight = x["w"].permute(3, 2, 0, 1) if x["w"].ndim == 4 else x["w"].t()
-        layer = layers.Equalized(*weight.shape, gain=gain, lr_mult=CASES[name]["args"].get("lrmul", 1)).double()
+        o, i = weight.shape[:2]
+        layer = (layers.EqualizedConv2d(i, o, gain=gain) if weight.ndim == 4 else
+                 layers.EqualizedDense(i, o, gain=gain, lr_mult=CASES[name]["args"].get("lrmul", 1))).double()
         layer.weight.data.copy_(weight)
-        result = layer.conv2d(x["x"]) if weight.ndim == 4 else layer.linear(x["x"].flatten(1))
-        assert_golden(result, out["out"], EXACT, what=name)
+        assert_golden(layer(x["x"] if weight.ndim == 4 else x["x"].flatten(1)), out["out"], EXACT, what=name)
 
 
 def test_resampling_matches():
@@ -137,7 +139,7 @@ def test_resampling_matches():
     assert_golden(ops.blur2d(x["x"], ops.resample_kernel((1, 2, 1))), out["out"], EXACT)
 
 
-@pytest.mark.parametrize("form", [ops, fast], ids=["plain", "fast"])
+@pytest.mark.parametrize("form", [ops, fused], ids=["reference", "fused"])
 def test_resampling_convolutions_match(form):
     up, down = form.upscale2d_conv2d, form.conv2d_downscale2d
     x, out = case("progan_fused_upscale_conv")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from course_lib import ops, train, zoo
 from course_lib.networks import layers, pggan, stylegan
-from course_lib.training import checkpoint, growing, schedule
+from course_lib.training import checkpoint, data, schedule
 
 TINY = ["--resolution", "16", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--batch", "8", "--device", "cpu",
         "--dtype", "float32", "--data-size", "32", "--stable", "80", "--fade", "80", "--log-every", "8",
@@ -89,7 +89,8 @@ def test_every_stage_leaves_a_generator_that_knows_how_far_it_has_grown(model, t
     assert torch.allclose(G(z, alpha=0.0, noise="none"), ops.upscale2d(G(z, alpha=0.0, noise="none")[:, :, ::2, ::2]))
     assert not torch.allclose(low, high[:, :, ::2, ::2])
     stable = zoo.load(tmp_path / "stages" / "G-0008.safetensors")
-    assert (stable.reached, stable.resolution) == (8, 8) and torch.equal(stable(z, noise="none"), stable(z, noise="none", alpha=1.0))
+    assert (stable.reached, stable.resolution) == (8, 8)
+    assert torch.equal(stable(z, noise="none"), stable(z, noise="none", alpha=1.0))
     run(model, tmp_path / "half", folder, "--images", "128")
     half = zoo.load(checkpoint.folders(tmp_path / "half")[-1] / "G_ema.safetensors")
     assert torch.equal(half(z, noise="none"), half(z, noise="none", alpha=0.2))
@@ -142,7 +143,7 @@ def test_a_later_stage_is_not_reached_yet_and_another_stages_weights_do_not_fit(
         D(torch.randn(4, 3, 16, 16))
     smaller = stylegan.Generator(8, 8, 8, 64, 8)
     with pytest.raises(ValueError, match=r"of a network grown to 8 px; this one goes to 16 px"):
-        layers.fill(stylegan.Generator(16, 8, 8, 64, 8), smaller.state_dict())
+        layers.load_strictly(stylegan.Generator(16, 8, 8, 64, 8), smaller.state_dict())
     with pytest.raises(ValueError, match="has no truncation"):
         G(torch.randn(1, 8), psi=0.7)
     with pytest.raises(ValueError, match="noise is .*loud"):
@@ -156,7 +157,8 @@ def test_a_network_survives_its_file(model, tmp_path):
     torch.manual_seed(0)
     G, D, config = ((pggan.Generator(16, 8, 64, 8, pixel_norm=False, equalized=False), pggan.Discriminator(16, 64, 8),
                      {"pixel_norm": False, "equalized": False}) if model == "pggan" else
-                    (stylegan.Generator(16, 8, 8, 64, 8, mapping_layers=3, mapping_width=5), stylegan.discriminator(16, channel_base=64, channel_max=8), {}))
+                    (stylegan.Generator(16, 8, 8, 64, 8, mapping_layers=3, mapping_width=5),
+                     stylegan.discriminator(16, channel_base=64, channel_max=8), {}))
     zoo.save(tmp_path / "G.safetensors", G.state_dict(), f"{model}-G", config=config)
     zoo.save(tmp_path / "D.safetensors", D.state_dict(), f"{model}-D")
     z = torch.randn(4, 8)
@@ -187,27 +189,26 @@ def test_an_alpha_that_is_no_share_is_named(alpha):
 def test_alpha_is_not_looked_at_where_that_would_wait():
     G = pggan.Generator(8, 8, 64, 8).to("meta")
     assert G(torch.randn(2, 8, device="meta"), alpha=torch.tensor(0.5, device="meta")).shape == (2, 3, 8, 8)
-    grow = torch.compile(lambda alpha: pggan.check_growth(G, 8, alpha)[1] + 0, backend="eager", fullgraph=True)
-    assert grow(torch.tensor(1.5)) == 1.5
 
 
 def test_reals_are_averaged_to_the_resolution():
     reals = torch.randint(0, 256, [5, 3, 16, 16], dtype=torch.uint8)
-    small = growing.at_resolution(reals, 4, chunk=2)
+    small = data.downscaled(reals, 4, chunk=2)
     assert small.dtype == torch.uint8 and small.shape == (5, 3, 4, 4)
     assert small[4, 1, 2, 3].item() == round(reals[4, 1, 8:12, 12:16].float().mean().item())
 
 
-def test_the_fast_forms_have_the_gradients_of_the_plain_ones():
+def test_the_fused_forms_have_the_gradients_of_the_reference():
     torch.manual_seed(0)
-    G, D = (network.double() for network in (stylegan.Generator(16, 8, 8, 64, 8), stylegan.discriminator(16, channel_base=64, channel_max=8)))
+    G, D = (network.double()
+            for network in (stylegan.Generator(16, 8, 8, 64, 8), stylegan.discriminator(16, channel_base=64, channel_max=8)))
     reals = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     grads = []
-    for plain in (True, False):
-        images = G.synthesis(torch.ones(4, G.num_ws, 8, dtype=torch.float64), noise="none", plain=plain)
+    for impl in ("reference", "fused"):
+        images = G.synthesis(torch.ones(4, G.num_ws, 8, dtype=torch.float64), noise="none", impl=impl)
         x = (images + reals).requires_grad_()
-        penalty = torch.autograd.grad(D(x, plain=plain).sum(), x, create_graph=True)[0].square().sum()
+        penalty = torch.autograd.grad(D(x, impl=impl).sum(), x, create_graph=True)[0].square().sum()
         grads.append(torch.autograd.grad(penalty, [*D.parameters(), *G.synthesis.parameters()], allow_unused=True))
     assert any(g is not None and g.abs().max() > 0 for g in grads[0])
-    for plain, fast in zip(*grads):
-        assert (plain is None) == (fast is None) and (plain is None or torch.allclose(plain, fast, rtol=1e-9, atol=1e-12))
+    for exact, fused in zip(*grads):
+        assert (exact is None) == (fused is None) and (exact is None or torch.allclose(exact, fused, rtol=1e-9, atol=1e-12))

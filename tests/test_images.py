@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageCms
+from torchvision.utils import make_grid
 
-from course_lib import clip, images, inversion, judges, plots, zoo
+from course_lib import clip, images, inversion, plots, zoo
 from course_lib.metrics import generators, perceptual, ssim
-from course_lib.networks import stylegan2
+from course_lib.networks import classifiers, stylegan2
 from course_lib.training import data
 
 RAMP = np.tile(np.linspace(0, 1, 16), (16, 1))                # black left, white right
@@ -42,10 +43,12 @@ def test_pictures_stand_upright_by_their_exif_tag(suffix, orientation, corner, t
 
 
 @pytest.mark.parametrize("name,values", [
-    ("a.png", (RAMP * 65535).astype(np.uint16)), ("a.pgm", (RAMP * 65535).astype(np.uint16)), ("a.tif", (RAMP * 65535).astype(np.uint16)),
-    ("big.tif", (RAMP * 65535).astype(">u2")), ("a.jp2", (RAMP * 65535).astype(np.uint16)), ("int8.tif", (RAMP * 255).astype(np.int32)),
-    ("int16.tif", (RAMP * 65535).astype(np.int32)), ("int32.tif", (RAMP * (2 ** 31 - 1)).astype(np.int32)), ("unit.tif", RAMP.astype(np.float32)),
-    ("bytes.tif", (RAMP * 255).astype(np.float32)), ("words.tif", (RAMP * 65535).astype(np.float32)), ("signed.tif", (2 * RAMP - 1).astype(np.float32)),
+    ("a.png", (RAMP * 65535).astype(np.uint16)), ("a.pgm", (RAMP * 65535).astype(np.uint16)),
+    ("a.tif", (RAMP * 65535).astype(np.uint16)), ("big.tif", (RAMP * 65535).astype(">u2")),
+    ("a.jp2", (RAMP * 65535).astype(np.uint16)), ("int8.tif", (RAMP * 255).astype(np.int32)),
+    ("int16.tif", (RAMP * 65535).astype(np.int32)), ("int32.tif", (RAMP * (2 ** 31 - 1)).astype(np.int32)),
+    ("unit.tif", RAMP.astype(np.float32)), ("bytes.tif", (RAMP * 255).astype(np.float32)),
+    ("words.tif", (RAMP * 65535).astype(np.float32)), ("signed.tif", (2 * RAMP - 1).astype(np.float32)),
     ("unit.pfm", RAMP.astype(np.float32)), ("holes.tif", np.where(RAMP == 0, np.nan, RAMP).astype(np.float32))])
 def test_greys_of_16_and_32_bits_keep_their_shades(name, values, tmp_path):
     Image.fromarray(values).save(tmp_path / name)
@@ -60,7 +63,8 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path):
 def test_transparency_lies_on_white_in_every_mode(tmp_path):
     half = 255 - (255 - 255 * RAMP[..., None]) * 128 / 255
     for name, image, wanted, options in (
-            ("rgba.png", GREY.convert("RGB"), half, {}), ("la.png", GREY.copy(), half, {}), ("rgba.webp", GREY.convert("RGB"), half, {"lossless": True}),
+            ("rgba.png", GREY.convert("RGB"), half, {}), ("la.png", GREY.copy(), half, {}),
+            ("rgba.webp", GREY.convert("RGB"), half, {"lossless": True}),
             ("rgba.tga", GREY.convert("RGB"), half, {}), ("la.tif", GREY.copy(), half, {})):
         image.putalpha(128)
         image.save(tmp_path / name, **options)
@@ -70,12 +74,14 @@ def test_transparency_lies_on_white_in_every_mode(tmp_path):
     GREY.save(tmp_path / "l.png", transparency=0)
     GREY.quantize(16).save(tmp_path / "p.png", transparency=bytes([0] * 16))
     Image.fromarray((RAMP * 65535).astype(np.uint16)).save(tmp_path / "i16.png", transparency=0)
-    assert all(near(shown(tmp_path / f"{name}.png"), clear) for name in ("rgb", "l", "i16")) and near(shown(tmp_path / "p.png"), 255)
+    assert all(near(shown(tmp_path / f"{name}.png"), clear) for name in ("rgb", "l", "i16"))
+    assert near(shown(tmp_path / "p.png"), 255)
 
 
 def test_other_modes_and_formats_show_the_same_picture(tmp_path):
-    for name, mode in (("a.tif", "CMYK"), ("a.jpg", "CMYK"), ("y.tif", "YCbCr"), ("a.jfif", "L"), ("a.jpe", "L"), ("a.gif", "L"), ("a.bmp", "L"),
-                       ("a.ppm", "RGB"), ("a.tga", "L"), ("a.jp2", "RGB"), ("a.avif", "RGB"), ("a.dib", "RGB"), ("a.webp", "RGB")):
+    for name, mode in (("a.tif", "CMYK"), ("a.jpg", "CMYK"), ("y.tif", "YCbCr"), ("a.jfif", "L"), ("a.jpe", "L"), ("a.gif", "L"),
+                       ("a.bmp", "L"), ("a.ppm", "RGB"), ("a.tga", "L"), ("a.jp2", "RGB"), ("a.avif", "RGB"), ("a.dib", "RGB"),
+                       ("a.webp", "RGB")):
         GREY.convert("RGB").convert(mode).save(tmp_path / name)
         assert near(shown(tmp_path / name), 255 * RAMP[..., None], 12), name
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -119,7 +125,8 @@ def test_what_is_no_whole_picture_is_refused_with_its_name(tmp_path):
         with pytest.raises(ValueError, match=f"a.{suffix} cannot be read"):
             images.read(path)
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    bomb = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    bomb = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0))
+    bomb += chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
     for name, content, message in (("empty.png", b"", "no picture in a format"), ("page.jpg", b"<html>", "no picture in a format"),
                                    ("bomb.png", b"\x89PNG\r\n\x1a\n" + bomb, "decompression bomb"),
                                    ("phone.jpg", b"\0\0\0\x18ftypheic" + bytes(99), "pip install pillow-heif, or save it as JPEG")):
@@ -139,8 +146,10 @@ def folder(tmp_path):
     for value, kind in ((0, "cats"), (255, "dogs")):
         (top / kind).mkdir(parents=True)
         for i in range(10):
-            Image.new("L", (8, 8), value).save(top / kind / f"{i:02d}.{('png', 'JPG', 'tif', 'gif', 'jfif')[i % 5]}", format=None if i % 5 != 4 else "jpeg")
-    for name in (".hidden.png", ".thumbnails/a.png", "__MACOSX/a.png", "run/samples/0001.png", "cats/readme.txt", "more.zip", "noname"):
+            Image.new("L", (8, 8), value).save(top / kind / f"{i:02d}.{('png', 'JPG', 'tif', 'gif', 'jfif')[i % 5]}",
+                                               format=None if i % 5 != 4 else "jpeg")
+    for name in (".hidden.png", ".thumbnails/a.png", "__MACOSX/a.png", "run/samples/0001.png", "cats/readme.txt", "more.zip",
+                 "noname"):
         (top / name).parent.mkdir(exist_ok=True, parents=True)
         Image.new("L", (8, 8)).save(top / name, format="png")
     for name in ("settings.json", "log.jsonl"):
@@ -150,10 +159,12 @@ def folder(tmp_path):
 
 def test_a_folders_pictures_are_those_that_people_put_there(folder, tmp_path):
     found = images.find(folder)
-    assert len(found.files) == 20 and found.files == sorted(found.files) and all(path.parent.name in ("cats", "dogs") for path in found.files)
+    assert len(found.files) == 20 and found.files == sorted(found.files)
+    assert all(path.parent.name in ("cats", "dogs") for path in found.files)
     assert found.left_out == {".txt": 1, ".zip (unpack it)": 1, "folder of a training run": 1, "hidden": 3, "without suffix": 1}
     assert str(data.select(folder, 12, 3)).endswith(
-        "pictures, drawn by seed 3 (--data-size); left out: 1 .txt, 1 .zip (unpack it), 1 folder of a training run, 3 hidden, 1 without suffix")
+        "pictures, drawn by seed 3 (--data-size); left out: 1 .txt, 1 .zip (unpack it), 1 folder of a training run, 3 hidden, "
+        "1 without suffix")
     assert len(images.find(folder / "run").files) == 0 and len(images.find(folder / "run" / "samples").files) == 1
     (folder / "settings.json").write_text("{}")
     (folder / "run.json").write_text("{}")                     # --out is --data: its own pictures stay, the samples do not count
@@ -173,9 +184,10 @@ def test_linked_folders_are_followed_once_and_loops_end(folder, tmp_path):
     assert len(found.files) == 21 and found.left_out["broken link"] == 1 and found.left_out["linked twice"] == 1
 
 
-@pytest.mark.parametrize("name,message", [("none", "there is no folder"), ("a.zip", "is an archive; unpack it"), ("a.png", "is a file; pass a folder")])
+@pytest.mark.parametrize("name,message", [("none", "there is no folder"), ("a.tar", "is an archive; unpack it"),
+                                          ("a.zip", "no zip, or a damaged one"), ("a.png", "is a file; pass a folder")])
 def test_what_is_no_folder_is_named(name, message, tmp_path):
-    for file in ("a.zip", "a.png"):
+    for file in ("a.tar", "a.zip", "a.png"):
         (tmp_path / file).write_bytes(b"")
     with pytest.raises((ValueError, OSError), match=message):
         data.load(tmp_path / name, 8, 10, 0, "cpu")
@@ -196,7 +208,8 @@ def test_all_bad_pictures_are_named_at_once(folder):
         (folder / name).write_bytes(b"nothing")
     Image.new("L", (64, 64)).save(folder / "half.bmp")
     (folder / "half.bmp").write_bytes((folder / "half.bmp").read_bytes()[:3000])
-    with pytest.raises(ValueError, match="3 of 23 pictures cannot be read; repair or remove them: .*bad.png, .*worse.webp .no picture.*half.bmp .image file is truncated"):
+    with pytest.raises(ValueError, match="3 of 23 pictures cannot be read; repair or remove them: .*bad.png, .*worse.webp .no "
+                                         "picture.*half.bmp .image file is truncated"):
         data.load(folder, 8, 100, 0, "cpu")
 
 
@@ -209,6 +222,30 @@ def test_images_that_do_not_fit_are_refused_before_they_are_made_with_the_number
 
 
 # Tensors
+
+def test_bytes_survive_the_way_to_floats_and_back_and_floats_go_to_the_nearest_byte():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    assert images.from_uint8(pixels).aminmax() == (-1, 1) and torch.equal(images.to_uint8(images.from_uint8(pixels)), pixels)
+    values = torch.linspace(-2, 2, 9973)
+    assert (images.to_uint8(values) - (values.clamp(-1, 1) + 1) * 127.5).abs().max() <= 0.5
+    assert torch.equal(images.quantized(values.expand(1, 1, 1, -1)), images.from_uint8(images.to_uint8(values.expand(1, 1, 1, -1))))
+
+
+@pytest.mark.parametrize("n, columns, gap", [(6, 3, 0), (6, 3, 2), (5, 3, 2), (7, 2, 0)])
+def test_a_grid_is_torchvisions_without_its_border(n, columns, gap):
+    pictures = torch.rand(n, 3, 4, 5) * 2 - 1
+    expected = make_grid(pictures, columns, padding=gap, pad_value=1)
+    expected = expected[:, gap:expected.shape[1] - gap, gap:expected.shape[2] - gap]
+    assert torch.equal(images.grid(pictures, columns, gap), expected)
+    as_bytes = images.grid(images.to_uint8(pictures), columns, gap)
+    assert torch.equal(as_bytes, images.to_uint8(expected))
+
+
+def test_a_row_that_is_not_full_is_white_to_its_end(tmp_path):
+    images.save_grid(tmp_path / "a.png", -torch.ones(1, 1, 4, 4), columns=3)
+    pixels = np.asarray(Image.open(tmp_path / "a.png"))
+    assert pixels.shape == (4, 12, 3) and (pixels[:, :4] == 0).all() and (pixels[:, 4:] == 255).all()
+
 
 @pytest.fixture(scope="module")
 def people():
@@ -236,16 +273,18 @@ def test_images_of_another_range_or_type_are_refused_with_the_formula_that_conve
 
 def test_every_place_where_images_enter_has_the_check(people):
     identity, judge, oracle = (zoo.load(f"{name}-portraits-64") for name in ("identity", "judge", "oracle"))
-    G, reader, distance = stylegan2.Generator(64, 8, 8, channel_base=64, channel_max=4, mapping_layers=1), clip.load("clip-portraits"), perceptual.oracle_distance(oracle)
-    entrances = [identity, judge, oracle, oracle.features, oracle.maps, reader.encode_images, lambda x: judges.read(judge, x),
-                 lambda x: identity.same_person(x, people), lambda x: generators.frechet(x, oracle, samples=300),
-                 lambda x: generators.features(oracle, [x]), lambda x: distance(x, people), lambda x: distance(people, x),
-                 lambda x: ssim.ms_ssim(x, x), lambda x: inversion.project(G, x, distance, steps=1)]
-    for i, entrance in enumerate(entrances):
+    G = stylegan2.Generator(64, 8, 8, channel_base=64, channel_max=4, mapping_layers=1)
+    clip_network, distance = clip.load("clip-portraits"), perceptual.oracle_distance(oracle)
+    entries = [identity, judge, oracle, oracle.features, oracle.maps, clip_network.encode_images,
+               lambda x: classifiers.predict(judge, x),
+               lambda x: identity.same_person(x, people), lambda x: generators.frechet(x, oracle, samples=300),
+               lambda x: generators.features(oracle, [x]), lambda x: distance(x, people), lambda x: distance(people, x),
+               lambda x: ssim.ms_ssim(x, x), lambda x: inversion.project(G, x, distance, steps=1)]
+    for i, entry in enumerate(entries):
         for name, change, message in WRONG[:3]:
             with pytest.raises(ValueError, match=message.replace("images", "(images|targets)").split(".*")[0]):
-                print(i, name, entrance(change(people)))
-    for name, change, message in WRONG[:2]:                     # what is shown may be bright
+                print(i, name, entry(change(people)))
+    for _, change, message in WRONG[:2]:                        # what is shown may be bright
         with pytest.raises(ValueError, match=message):
             plots.image_grid(change(people))
     for odd in ((people.clamp(-1, 1) + 1) / 2, people * 1e30, people * float("nan")):
@@ -255,8 +294,8 @@ def test_every_place_where_images_enter_has_the_check(people):
 def test_what_may_be_meant_passes_the_check(people):
     outlier = people.clone()
     outlier[0, :, 9, 9] = 90
-    for fine in (3 * people, outlier, -torch.ones(1, 3, 8, 8), torch.ones(2, 3, 8, 8), torch.zeros(1, 3, 8, 8), torch.zeros(0, 3, 8, 8), people.double(), people.half(),
-                 0.01 * people):
+    for fine in (3 * people, outlier, -torch.ones(1, 3, 8, 8), torch.ones(2, 3, 8, 8), torch.zeros(1, 3, 8, 8),
+                 torch.zeros(0, 3, 8, 8), people.double(), people.half(), 0.01 * people):
         images.check(fine)
     bright = people.clamp(0, 1)
     with images.unchecked():

@@ -4,8 +4,9 @@ import copy
 import pytest
 import torch
 
-from course_lib import inversion, ops
+from course_lib import inversion
 from course_lib.networks import pggan, stylegan, stylegan2
+from course_lib.training import schedule
 
 
 def squares(a, b):
@@ -42,7 +43,7 @@ def test_generated_images_come_back(space):
     G = generator(0.0)
     w = G.mapping(torch.randn(3, 8, generator=torch.Generator().manual_seed(4)))
     targets = G.synthesis(w)
-    found = inversion.project(G, targets, squares, space, steps=250)
+    found = inversion.project(G, targets, squares, space=space, steps=250)
     assert found.ws.shape == (3, G.num_ws, 8) and [x.shape[1:] for x in found.noise] == [(1, s, s) for s in (4, 8, 8, 16, 16)]
     assert found.distances.shape == (251, 3) and found.distance == "squares"
     assert (found.distances[-1] < (1e-5 if space == "w" else 2e-2) * found.distances[0]).all()
@@ -77,7 +78,7 @@ def test_a_stylegan_is_inverted_too_and_a_generator_without_w_is_named():
     options = dict(z_dim=8, channel_base=128, channel_max=8)
     G = stylegan.Generator(16, w_dim=8, mapping_layers=2, **options).eval().requires_grad_(False)
     target = G(torch.randn(1, 8))
-    found = inversion.project(G, target, squares, "w+", steps=80)
+    found = inversion.project(G, target, squares, space="w+", steps=80)
     assert len(found.noise) == G.num_ws == found.ws.shape[1]
     assert found.distances[-1] < 0.2 * found.distances[0]
     with pytest.raises(ValueError, match="there is no W"):
@@ -124,34 +125,32 @@ def test_an_image_that_is_close_enough_stops_and_the_others_go_on(G, targets):
     assert len(easy.distances) == 2 and torch.equal(easy.ws[0], easy.ws[2])
 
 
-def test_the_steps_of_a_projection_come_one_by_one_and_end_when_told(G, targets):
+def test_every_step_of_a_projection_holds_its_latent_noise_and_images_and_it_can_be_left_at_any(G, targets):
     whole = inversion.project(G, targets, squares, steps=6)
-    walk, seen = inversion.projecting(G, targets, squares, steps=6), []
-    for step, distances, images in walk:
-        seen.append(distances)
-        assert step == len(seen) - 1 and images.shape == targets.shape and not images.requires_grad
-    assert torch.equal(torch.stack(seen), whole.distances[:-1])
-    walk = inversion.projecting(G, targets, squares, steps=6)
-    next(walk)
-    with pytest.raises(StopIteration) as end:
-        walk.send(True)
-    assert len(end.value.value[0].distances) == 2
+    steps = list(inversion.project_steps(G, targets, squares, steps=6, w_noise=0.0))
+    assert [now.step for now in steps] == list(range(7))
+    for now in steps:
+        assert torch.allclose(G.synthesis(now.ws, noise=now.noise), now.images, atol=1e-5) and not now.images.requires_grad
+        assert torch.allclose(squares(now.images, targets), now.distances, rtol=1e-4)
+    assert not torch.equal(steps[3].ws, steps[6].ws) and not torch.equal(steps[3].noise[0], steps[6].noise[0])
+    for now in inversion.project_steps(G, targets, squares, steps=6):
+        assert torch.equal(now.distances, whole.distances[now.step])
+        if now.step == 3:
+            break
 
 
-def test_frames_show_the_whole_way_and_a_callback_ends_it(G, targets):
-    seen = []
-    found = inversion.project(G, targets, squares, steps=10, frame_every=3,
-                              callback=lambda step, distances, images: seen.append((step, distances, images)) or step == 7)
-    assert [step for step, _, _ in seen] == list(range(8)) and len(found.distances) == 9
-    assert len(found.frames) == 4 and torch.equal(found.frames[1], seen[3][2])
-    assert torch.allclose(found.frames[-1], rendered(G, found))
-    assert torch.equal(torch.stack([distances for _, distances, _ in seen]), found.distances[:-1])
+def test_frames_show_the_whole_way(G, targets):
+    steps = list(inversion.project_steps(G, targets, squares, steps=10))
+    for every, kept in ((3, (0, 3, 6, 9, 10)), (5, (0, 5, 10))):
+        found = inversion.project(G, targets, squares, steps=10, frame_every=every)
+        assert len(found.frames) == len(kept) and all(map(torch.equal, found.frames, [steps[i].images for i in kept]))
+        assert torch.allclose(found.frames[-1], rendered(G, found), atol=1e-5)
     with torch.no_grad():
         assert inversion.project(G, targets, squares, steps=2).frames == []
 
 
 def test_the_schedules_are_the_published_ones():
-    ramp = [inversion.learning_rate_ramp(t) for t in (0, 0.025, 0.05, 0.5, 0.75, 0.875, 1)]
+    ramp = [schedule.learning_rate_ramp(t) for t in (0, 0.025, 0.05, 0.5, 0.75, 0.875, 1)]
     assert ramp == pytest.approx([0, 0.5, 1, 1, 1, 0.5, 0])
 
 

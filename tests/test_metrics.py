@@ -3,12 +3,12 @@ import json
 
 import pytest
 import torch
-from golden_data import assert_golden, load
 from PIL import Image
 
-from course_lib import judges, metrics, portraits, styleclip, zoo
+from course_lib import metrics, portraits, styleclip, zoo
 from course_lib.metrics import __main__ as cli
-from course_lib.networks import stylegan2
+from course_lib.networks import classifiers, stylegan2
+from golden_data import assert_golden, load
 
 CARD, TENSORS = load("metrics")
 
@@ -118,27 +118,27 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)
-    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION)
-    zoo.save(folder / "own.safetensors", G.state_dict(), "stylegan2-G", world=None)
+    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", dataset_version=portraits.VERSION)
+    zoo.save(folder / "own.safetensors", G.state_dict(), "stylegan2-G", dataset_version=None)
     zoo.save(folder / "D.safetensors", stylegan2.Discriminator(16, channel_base=64, channel_max=8).state_dict(), "stylegan2-D")
     zoo.save(folder / "mapper.safetensors", styleclip.LatentMapper(8, ("coarse",)).state_dict(), "mapper")
     for kind in ("oracle", "judge"):
-        zoo.save(folder / f"{kind}.safetensors", judges.Reader(kind).state_dict(), kind, config={"kind": kind})
+        zoo.save(folder / f"{kind}.safetensors", classifiers.AttributeClassifier(kind).state_dict(), kind, config={"kind": kind})
     return folder
 
 
 @pytest.fixture
 def few_features(monkeypatch):
     """Eight of the 256 features, and small subsets for kid, so that few portraits need to be drawn."""
-    features = judges.Reader.features
-    monkeypatch.setattr(judges.Reader, "features", lambda self, x: features(self, x)[:, :8])
-    monkeypatch.setattr(judges.Reader, "forward", lambda self, x: _all(self.heads(features(self, x))))
+    features = classifiers.AttributeClassifier.features
+    monkeypatch.setattr(classifiers.AttributeClassifier, "features", lambda self, x: features(self, x)[:, :8])
+    monkeypatch.setattr(classifiers.AttributeClassifier, "forward", lambda self, x: _all(self.heads(features(self, x))))
     monkeypatch.setattr(metrics.distances, "SUBSET", 24)
 
 
 def _all(out):
     return {spec.name: o[:, 0] if spec.kind == "continuous" else o
-            for spec, o in zip(portraits.ATTRIBUTES, out.split(judges._widths(), dim=1))}
+            for spec, o in zip(portraits.ATTRIBUTES, out.split(classifiers._widths(), dim=1))}
 
 
 def command(*words):
@@ -158,7 +158,7 @@ def test_the_command_measures_a_file_and_repeats_itself(files, few_features, tmp
 
 
 def test_the_report_holds_every_figure_and_two_grids(files, few_features, tmp_path):
-    result = command("report", files / "G.safetensors", "--samples", 24, "--readings", 8, "--oracle",
+    result = command("report", files / "G.safetensors", "--samples", 24, "--predictions", 8, "--oracle",
                      files / "oracle.safetensors", "--judge", files / "judge.safetensors", "--out", tmp_path / "r.json",
                      "--device", "cpu")
     assert json.loads((tmp_path / "r.json").read_text()) == result
@@ -181,8 +181,8 @@ def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_us
     assert json.loads(capsys.readouterr().out)["swd"]["16"] > 0
 
     G, oracle = zoo.load(files / "own.safetensors"), zoo.load(files / "oracle.safetensors")
-    for measure in (lambda: metrics.evaluate(G, oracle, samples=64), lambda: metrics.frechet(G, oracle, 64),
-                    lambda: metrics.report(G, oracle, oracle, 64)):
+    for measure in (lambda: metrics.evaluate(G, oracle, samples=64), lambda: metrics.frechet(G, oracle, samples=64),
+                    lambda: metrics.report(G, oracle, oracle, samples=64)):
         with pytest.raises(ValueError, match='reference="portraits"'):
             measure()
     with pytest.raises(ValueError, match='no reference "ffhq"; choose portraits'):
@@ -192,27 +192,29 @@ def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_us
 
 
 @pytest.mark.parametrize("metric, samples, message", [
-    ("frechet", 256, "256 samples are too few for frechet: the covariance of 256 features.*at least 257"), ("kid", 999, "subsets of 1,000"),
-    ("precision_recall", 3, "3 neighbours of each; take at least 4"), ("separability", 39, "39 samples.*at least 40, and 10,000"),
-    ("swd", 1, "1 samples are too few for swd"), ("ppl", 1, "too few for ppl_z_full"), ("frechet", 0, "0 samples are too few")])
+    ("frechet", 256, "256 samples are too few for frechet: the covariance of 256 features.*at least 257"),
+    ("kid", 999, "subsets of 1,000"), ("precision_recall", 3, "3 neighbours of each; take at least 4"),
+    ("separability", 39, "39 samples.*at least 40, and 10,000"), ("swd", 1, "1 samples are too few for swd"),
+    ("ppl", 1, "too few for ppl_z_full"), ("frechet", 0, "0 samples are too few")])
 def test_too_few_samples_are_refused_before_any_is_drawn(files, metric, samples, message, monkeypatch):
     G, oracle, judge = (zoo.load(files / f"{name}.safetensors") for name in ("G", "oracle", "judge"))
     monkeypatch.setattr(type(G), "forward", lambda *_, **__: pytest.fail("an image was drawn"))
     monkeypatch.setattr(portraits, "render", lambda *_, **__: pytest.fail("a portrait was drawn"))
     with pytest.raises(ValueError, match=message):
-        metrics.evaluate(G, oracle, [metric], samples, judge=judge)
+        metrics.evaluate(G, oracle, [metric], samples=samples, judge=judge)
     if metric == "frechet":
         with pytest.raises(ValueError, match="too few"):
-            metrics.frechet(G, oracle, samples)
+            metrics.frechet(G, oracle, samples=samples)
         with pytest.raises(ValueError, match="too few"):
-            metrics.report(G, oracle, judge, samples)
+            metrics.report(G, oracle, judge, samples=samples)
 
 
 @pytest.mark.parametrize("words, message", [
-    (("--samples", "0"), '"0" must be at least 2'), (("--samples", "2.5"), "not a whole number"), (("--samples=-3k",), "at least 2"),
-    (("--device", "tpu"), '"tpu" is no device'), (("--seed", "-1"), "must be at least 0"), (("--psi", "nan"), "not a number"),
-    (("--psi", "7"), "at most 2"), (("--epsilon", "0"), "must be above 0"), (("--reference", "ffhq"), "portraits"),
-    (("--class", "x"), "not a whole number"), (("--lpips", "one.pth"), "takes two files"), (("--out", "."), "is a folder")])
+    (("--samples", "0"), '"0" must be at least 2'), (("--samples", "2.5"), "not a whole number"),
+    (("--samples=-3k",), "at least 2"), (("--device", "tpu"), '"tpu" is no device'), (("--seed", "-1"), "must be at least 0"),
+    (("--psi", "nan"), "not a number"), (("--psi", "7"), "at most 2"), (("--epsilon", "0"), "must be above 0"),
+    (("--reference", "ffhq"), "portraits"), (("--class", "x"), "not a whole number"), (("--lpips", "one.pth"), "takes two files"),
+    (("--out", "."), "is a folder")])
 def test_an_option_out_of_its_range_is_one_sentence(files, words, message, capsys):
     with pytest.raises(SystemExit) as end:
         command(files / "G.safetensors", "swd", "--oracle", files / "oracle.safetensors", *words)
@@ -221,13 +223,15 @@ def test_an_option_out_of_its_range_is_one_sentence(files, words, message, capsy
 
 
 @pytest.mark.parametrize("words, message", [
-    (("D.safetensors", "swd"), "a Discriminator is no generator"), (("mapper.safetensors", "swd"), "a LatentMapper is no generator"),
-    (("judge.safetensors", "ppl"), "a Reader is no generator"), (("none.safetensors", "swd"), "neither a file nor a model"),
-    (("G.safetensors", "swd", "--class", "0"), "knows no classes"), (("G.safetensors", "swd", "--oracle", "G.safetensors"), "not an oracle")])
+    (("D.safetensors", "swd"), "Discriminator is no generator"), (("mapper.safetensors", "swd"), "LatentMapper is no generator"),
+    (("judge.safetensors", "ppl"), "AttributeClassifier is no generator"),
+    (("none.safetensors", "swd"), "neither a file nor a model"), (("G.safetensors", "swd", "--class", "0"), "knows no classes"),
+    (("G.safetensors", "swd", "--oracle", "G.safetensors"), "not an oracle")])
 def test_networks_of_the_wrong_kind_are_one_sentence(files, words, message):
     words = [files / word if word.endswith("safetensors") else word for word in words]
     with pytest.raises(SystemExit, match=message) as end:
-        command(*words[:2], *([] if "--oracle" in words else ["--oracle", files / "oracle.safetensors"]), *words[2:], "--samples", "4")
+        command(*words[:2], *([] if "--oracle" in words else ["--oracle", files / "oracle.safetensors"]), *words[2:], "--samples",
+                "4")
     assert len(end.value.code.splitlines()) == 1
 
 
@@ -240,7 +244,7 @@ def test_the_help_shows_every_range_and_default(mode):
 
 
 def test_no_file_that_exists_is_written_over(files, few_features, tmp_path):
-    with pytest.raises(SystemExit, match="name a .json for the figures"):
+    with pytest.raises(SystemExit, match="name a .json for the numbers"):
         command("report", files / "G.safetensors", "--out", tmp_path / "r.png")
     for name in ("r.json", "r.png", "r-audit.png"):
         (tmp_path / name).write_text("mine")

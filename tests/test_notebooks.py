@@ -1,11 +1,11 @@
-"""The committed lessons: built from their sources, readable without a kernel. nbval runs their cells."""
+"""The committed lessons: built from their sources, readable without a kernel. test_lessons runs their cells."""
 from pathlib import Path
 
-import build
 import nbformat
 import pytest
 
-from course_lib import exercises, lessons
+import build
+from course_lib import exercises, notebook_copies
 
 NOTEBOOKS = sorted(build.HERE.glob("*.ipynb"))
 stored = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -127,19 +127,19 @@ def folders(tmp_path):
 
 def test_a_learners_copy_is_made_when_missing_and_never_overwritten(folders):
     source, target = folders
-    assert lessons.copy_missing(source, target) == ["00_a.ipynb"]
+    assert notebook_copies.copy_missing(source, target) == ["00_a.ipynb"]
     (target / "00_a.ipynb").write_text("my work")
     nbformat.write(notebook_with(source="2 + 2"), source / "00_a.ipynb")
     nbformat.write(notebook_with(), source / "01_b.ipynb")
-    assert lessons.copy_missing(source, target) == ["01_b.ipynb"]
+    assert notebook_copies.copy_missing(source, target) == ["01_b.ipynb"]
     assert (target / "00_a.ipynb").read_text() == "my work"
-    assert lessons.copy_missing(source, target) == []
+    assert notebook_copies.copy_missing(source, target) == []
 
 
 def test_a_learners_copy_holds_no_answers_and_its_source_keeps_them(folders):
     source, target = folders
     before = (source / "00_a.ipynb").read_text()
-    lessons.copy_missing(source, target)
+    notebook_copies.copy_missing(source, target)
     copied = nbformat.read(target / "00_a.ipynb", as_version=4)
     nbformat.validate(copied)
     assert [(c.source, c.outputs, c.execution_count) for c in copied.cells if c.cell_type == "code"] == [("1 + 1", [], None)]
@@ -148,31 +148,31 @@ def test_a_learners_copy_holds_no_answers_and_its_source_keeps_them(folders):
 
 def test_a_copy_of_an_older_lesson_is_named_and_says_so_when_it_is_opened(folders, monkeypatch, capsys):
     source, target = folders
-    lessons.copy_missing(source, target)
-    monkeypatch.setattr(lessons.notice, "__defaults__", (source,))
+    notebook_copies.copy_missing(source, target)
+    monkeypatch.setattr(notebook_copies.notice, "__defaults__", (source,))
     monkeypatch.setenv("JPY_SESSION_NAME", str(target / "00_a.ipynb"))
     work = nbformat.read(target / "00_a.ipynb", as_version=4)
     work.cells.append(nbformat.v4.new_code_cell("my = 'work'"))
     nbformat.write(work, target / "00_a.ipynb")
     nbformat.write(notebook_with(), target / "my own.ipynb")
-    assert lessons.outdated(source, target) == []                       # a learner's work does not make it old
+    assert notebook_copies.outdated(source, target) == []                       # a learner's work does not make it old
     exercises.lesson("00")
     assert capsys.readouterr().out == ""
     nbformat.write(notebook_with(source="2 + 2"), source / "00_a.ipynb")
-    assert lessons.outdated(source, target) == ["00_a.ipynb"]
+    assert notebook_copies.outdated(source, target) == ["00_a.ipynb"]
     exercises.lesson("00")
     assert "The lesson has changed since this copy of it was made" in capsys.readouterr().out
-    del work.metadata[lessons.KEY]                                      # made before copies had a version
+    del work.metadata[notebook_copies.KEY]                                      # made before copies had a version
     nbformat.write(work, target / "00_a.ipynb")
-    assert lessons.outdated(source, target) == ["00_a.ipynb"]
+    assert notebook_copies.outdated(source, target) == ["00_a.ipynb"]
 
 
 def test_what_is_no_notebook_is_no_old_copy(folders):
     source, target = folders
-    lessons.copy_missing(source, target)
+    notebook_copies.copy_missing(source, target)
     for text in ("my work", "[]", '{"metadata": []}'):
         (target / "00_a.ipynb").write_text(text)
-        assert lessons.outdated(source, target) == []
+        assert notebook_copies.outdated(source, target) == []
 
 
 def test_the_learners_copy_is_ignored_by_git():

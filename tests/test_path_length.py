@@ -2,12 +2,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_data import assert_golden, fill, load
 from torch import nn
 
-from course_lib import judges, metrics, ops, zoo
+from course_lib import metrics, zoo
 from course_lib.metrics import path_length, perceptual
-from course_lib.networks import pggan, stylegan, stylegan2
+from course_lib.networks import classifiers, pggan, stylegan, stylegan2
+from golden_data import assert_golden, fill, load
 
 CARD, TENSORS = load("metrics")
 BUFFERS = ("b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1")
@@ -39,7 +39,7 @@ def test_path_lengths_are_those_of_the_official_code(case):
                 assert torch.equal(mine.float(), TENSORS[f"ppl0/noise_batch{i}/synthesis.{layer}.noise_const"])
         with torch.no_grad():
             lengths.append(path_length.path_lengths(G, stand_in, z0.double(), z1.double(), t.double(), case["space"],
-                                                    case["epsilon"], noise))
+                                                    epsilon=case["epsilon"], noise=noise))
     lengths = torch.cat(lengths)
     assert_golden(lengths, TENSORS[f"{name}/dist_float64"], 1e-6)
     assert path_length.trimmed_mean(lengths)[0] == pytest.approx(case["ppl_float64"], rel=1e-6)
@@ -104,7 +104,8 @@ def test_a_term_is_the_distance_of_one_step_of_the_way_over_its_square():
 
 def test_in_z_a_rotation_has_the_angle_between_latents_as_its_length():
     """Slerp walks at the constant speed θ, and random directions are nearly orthogonal: E θ² = (π/2)² + 1/D."""
-    full, end = (metrics.perceptual_path_length(Linear(orthonormal=True), squares, "z", sampling, samples=2000)["mean"]
+    G = Linear(orthonormal=True)
+    full, end = (metrics.perceptual_path_length(G, squares, space="z", sampling=sampling, samples=2000)["mean"]
                  for sampling in ("full", "end"))
     assert full == pytest.approx((torch.pi / 2) ** 2 + 1 / 48, rel=0.01)
     assert end == pytest.approx(full, rel=1e-6)
@@ -156,12 +157,13 @@ def test_every_family_is_measured_in_double_precision(network):
     G = network.Generator(16, z_dim=8, channel_base=64, channel_max=8).eval()
     seen = []
     distance = lambda a, b: seen.append(a.dtype) or squares(a, b)
-    exact = metrics.perceptual_path_length(G, distance, "z", samples=16)["mean"]
-    assert exact == pytest.approx(metrics.perceptual_path_length(G, distance, "z", samples=16, epsilon=2e-4)["mean"], rel=0.02)
+    exact = metrics.perceptual_path_length(G, distance, space="z", samples=16)["mean"]
+    other = metrics.perceptual_path_length(G, distance, space="z", samples=16, epsilon=2e-4)["mean"]
+    assert exact == pytest.approx(other, rel=0.02)
     assert set(seen) == {torch.float64}
     if network is pggan:
         with pytest.raises(ValueError, match="there is no W"):
-            metrics.perceptual_path_length(G, distance, "w", samples=16)
+            metrics.perceptual_path_length(G, distance, space="w", samples=16)
     assert metrics.evaluate(G, metrics=["ppl"], samples=8, distance=distance).keys() == {
         f"ppl_{space}_{sampling}" for space in ("z" if network is pggan else "zw") for sampling in ("full", "end")}
 
@@ -188,7 +190,7 @@ def test_wrong_input_is_named(options, message):
 
 def test_the_oracle_distance_is_a_smooth_distance_with_a_name():
     torch.manual_seed(0)
-    oracle = judges.Reader("oracle").eval()
+    oracle = classifiers.AttributeClassifier("oracle").eval()
     distance = perceptual.oracle_distance(oracle)
     a, b = torch.rand(2, 3, 3, 64, 64) * 2 - 1
     assert distance.name == "oracle"
@@ -226,7 +228,7 @@ def test_lpips_reads_the_published_files_and_is_the_sum_of_equation_1(lpips_file
     expected = torch.zeros(2)
     shift, scale = torch.tensor([[-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]]).view(2, 3, 1, 1)
     with torch.no_grad():
-        for i, (last, w) in enumerate(zip((4, 9, 16, 23, 30), torch.load(lpips_files / "vgg.pth").values())):
+        for last, w in zip((4, 9, 16, 23, 30), torch.load(lpips_files / "vgg.pth").values()):
             x, y = (layers[:last]((image - shift) / scale) for image in (a, b))
             x, y = x / x.norm(dim=1, keepdim=True), y / y.norm(dim=1, keepdim=True)
             expected += ((x - y).nan_to_num() ** 2 * w).sum(dim=1).mean(dim=(1, 2))

@@ -7,23 +7,25 @@ from pathlib import Path
 import pytest
 import torch
 
+import course_lib.dataset
 import course_lib.metrics.__main__
 import course_lib.styleclip.__main__
 import course_lib.train
-import course_lib.zoo_formats.cli
+import course_lib.zoo.__main__
 from course_lib import exercises, zoo
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 LESSONS = {path.stem: path.read_text() for path in sorted((ROOT / "notebooks" / "py").glob("*.py"))}
-MAINS = {"train": course_lib.train.main, "metrics": course_lib.metrics.__main__.main, "styleclip": course_lib.styleclip.__main__.main,
-         "zoo": course_lib.zoo_formats.cli.main}
+MAINS = {"train": course_lib.train.main, "metrics": course_lib.metrics.__main__.main,
+         "styleclip": course_lib.styleclip.__main__.main,
+         "zoo": course_lib.zoo.__main__.main, "dataset": course_lib.dataset.main}
 SHORTER = {"samples=200": "samples=6", "steps=60": "steps=1", "progress=True": "progress=False"}
 
 
 def commands():
     """Each whole command of the library in the READMEs, the lessons and the commands' own texts, with an id."""
-    texts = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "README.md", ROOT / "data" / "README.md")}
+    texts = {path.relative_to(ROOT): path.read_text() for path in (ROOT / "README.md", *(ROOT / "data").glob("*.md"))}
     texts |= {Path("notebooks") / stem: re.sub(r"^# ?", "", text, flags=re.M) for stem, text in LESSONS.items()}
     texts |= {Path(main.__module__): __import__(main.__module__, fromlist=["x"]).__doc__ for main in MAINS.values()}
     found = {}
@@ -43,7 +45,7 @@ class Parsed(Exception):
 @pytest.mark.parametrize("name, options", commands().values(), ids=commands().keys())
 def test_every_command_that_a_text_names_is_understood(name, options, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for word in filter(re.compile("my_pictures/|runs/.*safetensors").match, options):         # files that the reader has by then
+    for word in filter(re.compile("my_pictures/|packed/|runs/.*safetensors").match, options):    # files that a reader has by then
         Path(word).parent.mkdir(parents=True, exist_ok=True)
         Path(word).mkdir() if word.endswith("/") else Path(word).symlink_to(zoo.file("clip-portraits"))
     parse = argparse.ArgumentParser.parse_args
@@ -72,7 +74,7 @@ def test_the_examples_of_the_readme_run():
 
 def test_the_readme_counts_how_exercises_are_proved():
     tasks = list(exercises.EXERCISES.values())
-    in_model = sum(task.proof.model is not None for task in tasks)
+    in_model = sum(task.model_check.model is not None for task in tasks)
     text = " ".join(README.split())
     assert f"for {in_model} of the {len(tasks)} exercises, a trained model runs with it" in text
     assert f"the other {len(tasks) - in_model} are proved by a small experiment" in text

@@ -3,19 +3,22 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from build import broken_blocks, images_without_alt
 from packaging.requirements import Requirement
 
+import course_lib
+from build import broken_blocks, images_without_alt
 from course_lib import portraits
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data"
 # Written in pieces, so that this file does not hold what it looks for.
-FORBIDDEN = ["/" + "work/", "/tmp/" + "team", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted", "registry." + "npmjs", "/home" + "/"]
+FORBIDDEN = ["/" + "work/", "/tmp/" + "team", "/ro" + "ot/", "py" + "pi.org", "python" + "hosted", "registry." + "npmjs",
+             "/home" + "/"]
 
 
 def tracked() -> list[Path]:
@@ -46,6 +49,24 @@ def test_requirements_pin_exactly_what_pyproject_allows():
         exact, = requirement.specifier
         assert exact.operator == "==", f"{name} is not pinned exactly"
         assert exact.version in allowed[name].specifier, f"{name} {exact.version} is outside {allowed[name].specifier}"
+
+
+def test_the_library_imports_a_module_when_it_is_first_used():
+    lines = ["import sys, course_lib", "print('torch' in sys.modules)", "print(course_lib.zoo.DATA, course_lib.portraits.VERSION)",
+             "print({'zoo', 'portraits', '__version__'} <= set(dir(course_lib)), hasattr(course_lib, 'nothing'))"]
+    said = subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["False", f"{DATA} {portraits.VERSION}", "True False"]
+
+
+def test_the_version_is_one():
+    citation = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.M)[1]
+    changes = re.findall(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert citation == changes[0] == course_lib.__version__
+
+
+def test_make_test_fast_leaves_out_files_that_exist():
+    names = re.search(r"^SLOWER := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.M)[1].replace("\\", " ").split()
+    assert names and not [name for name in names if not (ROOT / "tests" / f"test_{name}.py").exists()]
 
 
 def test_the_conda_environment_installs_the_same():
@@ -124,7 +145,7 @@ def test_code_and_formulas_in_prose_are_whole():
 
 def test_modules_fit_in_one_reading():
     long = {str(p.relative_to(ROOT)): n for p in (ROOT / "course_lib").rglob("*.py")
-            if (n := len(p.read_text().splitlines())) > 320}
+            if p.parent != ROOT / "course_lib/exercises/lessons" and (n := len(p.read_text().splitlines())) > 320}
     assert not long
 
 

@@ -8,11 +8,11 @@ import torch
 from sklearn.metrics import mutual_info_score
 from torch import nn
 
-from course_lib import judges, metrics, portraits, zoo
+from course_lib import metrics, portraits, zoo
 from course_lib.metrics import __main__ as cli
 from course_lib.metrics import inception
-from course_lib.metrics.separability import surer_half
-from course_lib.networks import stylegan2
+from course_lib.metrics.linear_separability import most_confident_half
+from course_lib.networks import classifiers, stylegan2
 
 
 class Latent(nn.Module):
@@ -39,14 +39,15 @@ def classifier(**attributes):
 
 
 def test_an_attribute_on_two_sides_of_a_plane_scores_one():
-    found = metrics.separability(Latent(), classifier(side=lambda z: z[:, 0] - z[:, 3], always=lambda z: z[:, 0] ** 2 + 1), 2000)
+    classify = classifier(side=lambda z: z[:, 0] - z[:, 3], always=lambda z: z[:, 0] ** 2 + 1)
+    found = metrics.separability(Latent(), classify, samples=2000)
     assert found["z"] == pytest.approx(1, abs=0.03) and found["w"] == pytest.approx(1, abs=0.03)
     assert found["entropies"]["z"]["always"] == 0
 
 
 def test_what_z_entangles_and_w_does_not_scores_two_in_z_and_one_in_w():
     """The sign of a product is one bit, and no plane says anything about it: exp(ln 2) = 2."""
-    found = metrics.separability(Latent(), classifier(product=lambda z: z[:, 0] * z[:, 1]), 4000)
+    found = metrics.separability(Latent(), classifier(product=lambda z: z[:, 0] * z[:, 1]), samples=4000)
     assert found["z"] == pytest.approx(2, abs=0.02) and found["w"] == pytest.approx(1, abs=0.03)
     assert found["entropies"]["z"]["product"] == pytest.approx(math.log(2), abs=0.01)
 
@@ -55,7 +56,7 @@ def test_random_labels_have_the_entropy_of_a_coin_and_entropies_add_up():
     coins = torch.Generator().manual_seed(0)
     toss = lambda z, p: (torch.rand(len(z), generator=coins) < p).long()
     classify = lambda images: {str(p): (toss(images, p), torch.rand(len(images), generator=coins)) for p in (0.5, 0.2)}
-    found = metrics.separability(Latent(), classify, 8000)
+    found = metrics.separability(Latent(), classify, samples=8000)
     entropy = lambda p: -p * math.log(p) - (1 - p) * math.log(1 - p)
     assert found["z"] == pytest.approx(math.exp(entropy(0.5) + entropy(0.2)), rel=0.03)
     assert found["z"] == pytest.approx(math.exp(sum(found["entropies"]["z"].values())))
@@ -72,10 +73,10 @@ def test_labels_that_nothing_explains_score_no_better_for_few_samples():
     coins = torch.Generator().manual_seed(0)
     classify = lambda images: {"coin": (torch.randint(2, [len(images)], generator=coins), torch.rand(len(images), generator=coins))}
     G = Wide(1, 1)
-    found = [metrics.separability(G, classify, 320, seed)["z"] for seed in range(4)]
+    found = [metrics.separability(G, classify, samples=320, seed=seed)["z"] for seed in range(4)]
     assert min(found) > 1.9
     with pytest.raises(ValueError, match="319 samples are too few for separability.*at least 320"):
-        metrics.separability(G, classify, 319)
+        metrics.separability(G, classify, samples=319)
 
 
 def test_conditional_entropy_is_what_mutual_information_leaves():
@@ -88,18 +89,19 @@ def test_conditional_entropy_is_what_mutual_information_leaves():
     assert metrics.conditional_entropy(np.arange(8) % 2, np.zeros(8)) == pytest.approx(math.log(2))
 
 
-def test_the_surer_half_is_kept_and_continuous_readings_are_halved_at_the_median():
-    label, kept = surer_half([torch.tensor([0, 1]), torch.tensor([1, 0])], [torch.tensor([0.9, 0.6]), torch.tensor([0.7, 0.5])])
+def test_the_most_confident_half_is_kept_and_continuous_values_are_split_at_the_median():
+    label, kept = most_confident_half([torch.tensor([0, 1]), torch.tensor([1, 0])],
+                                      [torch.tensor([0.9, 0.6]), torch.tensor([0.7, 0.5])])
     assert label.tolist() == [0, 1, 1, 0] and kept.tolist() == [0, 2]
-    label, kept = surer_half([torch.tensor([10.0, 11, 12, 13, 30, 2])], [None])
+    label, kept = most_confident_half([torch.tensor([10.0, 11, 12, 13, 30, 2])], [None])
     assert label.tolist() == [0, 0, 1, 1, 1, 0] and sorted(kept) == [0, 4, 5]
-    unsure = metrics.separability(Latent(), lambda images: {"sum": (images[:, 0, :, 0].sum(dim=1), None)}, 1000)
+    unsure = metrics.separability(Latent(), lambda images: {"sum": (images[:, 0, :, 0].sum(dim=1), None)}, samples=1000)
     assert unsure["w"] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("options, message", [
     ({"samples": 0}, "0 samples are too few"), ({"classifier": lambda images: {}}, "names no attribute"),
-    ({"classifier": lambda images: {"x": (torch.full([len(images)], float("nan")), None)}}, "reading of x is NaN")])
+    ({"classifier": lambda images: {"x": (torch.full([len(images)], float("nan")), None)}}, "predicts of x is NaN")])
 def test_wrong_input_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         metrics.separability(Latent(), **{"classifier": classifier(a=lambda z: z[:, 0]), "samples": 20, **options})
@@ -111,9 +113,9 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8, mapping_layers=2)
-    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION)
+    zoo.save(folder / "G.safetensors", G.state_dict(), "stylegan2-G", dataset_version=portraits.VERSION)
     for kind in ("oracle", "judge"):
-        zoo.save(folder / f"{kind}.safetensors", judges.Reader(kind).state_dict(), kind, config={"kind": kind})
+        zoo.save(folder / f"{kind}.safetensors", classifiers.AttributeClassifier(kind).state_dict(), kind, config={"kind": kind})
     return folder
 
 
@@ -136,7 +138,8 @@ def test_the_command_measures_smoothness_in_a_table_and_json_and_repeats_itself(
     capsys.readouterr()
     found = command(files, "separability", "--samples", 40)["separability"]
     out, err = capsys.readouterr()
-    assert found["z"] >= 1 and found["classifier"] == "judge" and "separability_w" in err and json.loads(out)["separability"] == found
+    assert found["z"] >= 1 and found["classifier"] == "judge" and "separability_w" in err
+    assert json.loads(out)["separability"] == found
 
 
 def test_what_a_metric_lacks_is_named(files):

@@ -29,7 +29,7 @@ def test_lengths_are_those_of_the_jacobian():
     expected = ((y @ J) / 2).norm(dim=1)        # each layer has half of the gradient; the mean over layers keeps it
     torch.testing.assert_close(found, expected.expand(5, 3))
     spread = smoothness.spread(found)
-    assert spread["over_w"] == pytest.approx(0, abs=1e-6) and spread["over_y"] > 0.1
+    assert spread["across_latents"] == pytest.approx(0, abs=1e-6) and spread["across_projections"] > 0.1
     assert spread["mean"] == pytest.approx(expected.mean().item())
 
 
@@ -37,12 +37,12 @@ def test_the_spread_over_directions_counts_the_directions_that_matter():
     """CV² of ‖Jᵀy‖ is about Σσ⁴ / (2 (Σσ²)²): 1 / (2 · 12) for twelve equal singular values."""
     J = torch.linalg.qr(torch.randn(48, 12, generator=torch.Generator().manual_seed(0)))[0]
     spread = smoothness.spread(smoothness.lengths(Linear(J), samples=2, directions=4000))
-    assert 1 / (2 * spread["over_y"] ** 2) == pytest.approx(12, rel=0.1)
+    assert 1 / (2 * spread["across_projections"] ** 2) == pytest.approx(12, rel=0.1)
 
 
 def test_spread_tells_latents_from_directions():
     assert smoothness.spread(torch.tensor([[1.0, 1, 1], [3, 3, 3]])) == {
-        "mean": 2, "all": pytest.approx(1.2 ** 0.5 / 2), "over_w": pytest.approx(2 ** 0.5 / 2), "over_y": 0}
+        "mean": 2, "all": pytest.approx(1.2 ** 0.5 / 2), "across_latents": pytest.approx(2 ** 0.5 / 2), "across_projections": 0}
 
 
 def test_a_generators_own_images_come_back_nearer_than_portraits():
@@ -62,8 +62,10 @@ def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path
     monkeypatch.setattr(experiment, "RATES", (0.1, 0.4))
     torch.manual_seed(0)
     G = stylegan2.Generator(16, z_dim=8, channel_base=128, channel_max=8, w_dim=8, mapping_layers=2)
-    file, out = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan2-G", world=portraits.VERSION), tmp_path / "results" / "smoothness.json"
-    options = ["--pairs", "4", "--samples", "300", "--latents", "2", "--images", "2", "--steps", "2", "--starts", "2", "--out", str(out), "--only"]
+    file = zoo.save(tmp_path / "small.safetensors", G.state_dict(), "stylegan2-G", dataset_version=portraits.VERSION)
+    out = tmp_path / "results" / "smoothness.json"
+    options = ["--pairs", "4", "--samples", "300", "--latents", "2", "--images", "2", "--steps", "2", "--starts", "2", "--out",
+               str(out), "--only"]
     experiment.main([str(file), *options, "inversion"])
     first = json.loads(out.read_text())["models"]["small"]["inversion"]
     experiment.main([str(file), *options, "ppl", "separability", "lengths"])

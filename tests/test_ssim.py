@@ -42,16 +42,16 @@ def test_an_image_is_like_itself_and_less_like_others():
     assert ssim.ms_ssim(a, b) < ssim.ms_ssim(a, nearer) < 1
 
 
-def test_variety_falls_when_images_repeat():
+def test_the_mean_ms_ssim_rises_when_images_repeat():
     images = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     repeated = images[::2].repeat_interleave(2, dim=0)
-    assert ssim.variety(images) < 0.5 and ssim.variety(repeated) == pytest.approx(1, abs=1e-5)
+    assert ssim.mean_ms_ssim(images) < 0.5 and ssim.mean_ms_ssim(repeated) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("call,message", [
     (lambda: ssim.ms_ssim(torch.zeros(2, 3, 32, 32), torch.zeros(2, 3, 16, 16)), "needs pairs"),
     (lambda: ssim.ms_ssim(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 8, 8)), "8 px are too small"),
-    (lambda: ssim.variety(torch.zeros(1, 3, 32, 32)), "at least two")])
+    (lambda: ssim.mean_ms_ssim(torch.zeros(1, 3, 32, 32)), "at least two")])
 def test_wrong_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib import inversion, plots, zoo
-from course_lib.metrics import edits
+from course_lib import inversion, plots, results, zoo
+from course_lib.perception.edit_targets import EDIT_TARGETS
 
 
 def result(name):
@@ -20,7 +20,8 @@ def test_lesson_06_the_lengths_are_more_even_with_the_regularizer_and_scale_expl
     models = result("smoothness")["models"]
     ours, ablation = (models[name] for name in ("stylegan2-portraits-64", "stylegan2-portraits-64-nopl"))
     ratio = lambda figure: figure(ablation) / figure(ours)
-    assert ratio(lambda m: m["lengths"]["over_w"]) > 1.4 and ratio(lambda m: m["lengths"]["over_y"]) == pytest.approx(1.2, abs=0.05)
+    assert ratio(lambda m: m["lengths"]["across_latents"]) > 1.4
+    assert ratio(lambda m: m["lengths"]["across_projections"]) == pytest.approx(1.2, abs=0.05)
     assert ratio(lambda m: m["ppl_w_full"]["mean"]) == pytest.approx(1.6, abs=0.05)
     assert ratio(lambda m: m["lengths"]["mean"]) == pytest.approx(2, abs=0.05)
     G, other = (zoo.load(f"stylegan2-portraits-64{rest}") for rest in ("", "-nopl"))
@@ -64,16 +65,17 @@ def test_lesson_07_what_the_intervals_of_ppl_say():
 
 
 def test_lesson_08_success_leakage_and_identity_of_the_search():
-    methods = result("scoreboard")["methods"]
+    methods = results.load("scoreboard")["methods"]
     average = lambda method, key: mean(row[key] for row in methods[method]["prompts"].values())
-    assert [round(average(method, "same_judged"), 2) for method in methods] == [0.42, 0.51, 0.57]
-    assert [round(average(method, "shows"), 2) for method in methods] == [0.83, 0.90, 0.71]
-    assert sorted(methods, key=lambda method: average(method, "others")) == ["global direction", "mapper", "optimization"]
+    assert [round(average(method, "identity_preserved_judge"), 2) for method in methods] == [0.42, 0.51, 0.57]
+    assert [round(average(method, "success"), 2) for method in methods] == [0.83, 0.90, 0.71]
+    assert sorted(methods, key=lambda method: average(method, "leakage")) == ["global direction", "mapper", "optimization"]
     curves = methods["optimization"]["curves"].values()
     at = lambda name, value, key: mean(row[key] for found in curves for row in found[name] if row[name] == value)
-    assert at("rest_weight", 0.0, "others") > 1.5 * at("rest_weight", 0.15, "others")
-    assert at("share", None, "shows") <= at("share", 0.01, "shows") and at("share", None, "others") > at("share", 0.01, "others")
-    assert at("id_weight", 0.0, "same") < 0.2 and at("id_weight", 0.05, "same") > 0.95
+    assert at("preserve_weight", 0.0, "leakage") > 1.5 * at("preserve_weight", 0.15, "leakage")
+    assert at("top_fraction", None, "success") <= at("top_fraction", 0.01, "success")
+    assert at("top_fraction", None, "leakage") > at("top_fraction", 0.01, "leakage")
+    assert at("id_weight", 0.0, "identity_preserved") < 0.2 and at("id_weight", 0.05, "identity_preserved") > 0.95
 
 
 def test_lesson_09_the_steps_of_a_mapper_agree():
@@ -94,13 +96,15 @@ def test_tiles_of_a_sheet_come_row_by_row():
 
 def test_lessons_08_to_10_what_the_raters_saw():
     stored = result("eye-labels")
-    of_36 = {method: [round(36 * votes[key]) for key in ("shows", "clean", "same", "all three")] for method, votes in stored["methods"].items()}
-    assert of_36["optimization"] == [25, 11, 25, 10] and of_36["mapper"] == [27, 27, 33, 21] and of_36["global direction"] == [21, 21, 35, 10]
+    of_36 = {method: [round(36 * votes[key]) for key in ("success", "clean", "identity_preserved", "all three")]
+             for method, votes in stored["methods"].items()}
+    assert of_36["optimization"] == [25, 11, 25, 10] and of_36["mapper"] == [27, 27, 33, 21]
+    assert of_36["global direction"] == [21, 21, 35, 10]
     assert of_36["unedited"] == [0, 36, 36, 0]
-    found = lambda method, prompt: sum(stored["methods"][method]["prompts"][prompt]["shows"])
+    found = lambda method, prompt: sum(stored["methods"][method]["prompts"][prompt]["success"])
     assert found("optimization", "a person wearing a hat") == found("mapper", "a frowning person") == 0
     assert found("global direction", "a frowning person") == 0
-    for key, low, high in (("shows", 0.98, 1), ("same", 0.95, 0.96), ("clean", 0.82, 0.89)):
+    for key, low, high in (("success", 0.98, 1), ("identity_preserved", 0.95, 0.96), ("clean", 0.82, 0.89)):
         assert low <= min(stored["agreement"][key]) <= max(stored["agreement"][key]) <= high
 
 
@@ -118,7 +122,7 @@ def test_raters_see_every_stored_edit_once_with_its_own_before(eye_labels):
     assert len(pairs) == 120 and len(set(edited)) == 108 and eye_labels.order() == pairs != sorted(pairs)
     before, after = eye_labels.pictures("unedited", "a bald person", 1)
     sheet = Image.open(zoo.DATA / "results" / "scoreboard-mapper.webp").convert("RGB")
-    row = 64 * list(edits.WISHES).index("a bald person")
+    row = 64 * list(EDIT_TARGETS).index("a bald person")
     assert before.tobytes() == after.tobytes() == sheet.crop((64, row, 128, row + 64)).tobytes()
     assert eye_labels.pictures("mapper", "a bald person", 1)[1].tobytes() == sheet.crop((256, row, 320, row + 64)).tobytes()
 
@@ -133,7 +137,8 @@ def test_the_vote_is_the_majoritys_and_missing_answers_are_named(eye_labels):
             assert found["methods"][method]["prompts"][prompt]["clean"][portrait] == vote
     yes = [{n: dict.fromkeys(eye_labels.QUESTIONS, True) for n in answers[0]}] * 3
     agreed = eye_labels.count(yes)
-    assert agreed["agreement"] == dict.fromkeys(eye_labels.QUESTIONS, [1, 1, 1]) and agreed["methods"]["mapper"]["all three"] == 1
+    assert agreed["agreement"] == dict.fromkeys(eye_labels.SCORES.values(), [1, 1, 1])
+    assert agreed["methods"]["mapper"]["all three"] == 1
     del answers[1]["7"]["same"]
     with pytest.raises(ValueError, match=r"rater 2 .* pairs \[7\]"):
         eye_labels.count(answers)
@@ -143,6 +148,6 @@ def test_the_vote_is_the_majoritys_and_missing_answers_are_named(eye_labels):
 
 def test_what_is_stored_of_the_raters_follows_from_their_answers(eye_labels):
     stored = result("eye-labels")
-    of = lambda rater, n: {key: rows[rater][n] == "1" for key, rows in stored["answers"].items()}
+    of = lambda rater, n: {key: stored["answers"][score][rater][n] == "1" for key, score in eye_labels.SCORES.items()}
     answers = [{str(n + 1): of(rater, n) for n in range(120)} for rater in range(stored["raters"])]
     assert eye_labels.count(answers) == {key: stored[key] for key in ("protocol", "raters", "methods", "agreement", "answers")}

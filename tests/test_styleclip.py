@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 import torch.nn.functional as F
+from torch import nn
 
-from course_lib import clip, judges, portraits, styleclip, train, zoo
-from course_lib.networks import pggan, stylegan, stylegan2
+from course_lib import clip, portraits, styleclip, train, zoo
+from course_lib.networks import classifiers, pggan, stylegan, stylegan2
 from course_lib.styleclip import __main__ as commands
-from course_lib.styleclip import edits, global_directions
-from course_lib.styleclip.edits import fingerprint
+from course_lib.styleclip import common, global_directions
+from course_lib.styleclip.common import fingerprint
 
 TINY = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=24)
 PROMPT = "a smiling person"
@@ -31,7 +31,7 @@ def G():
 
 
 @pytest.fixture(scope="module")
-def reader():
+def network():
     torch.manual_seed(1)
     network = clip.pocket(clip.vocabulary(), **TINY).requires_grad_(False)
     for name, weight in network.named_parameters():
@@ -87,7 +87,7 @@ def test_the_mapper_loss_weighs_its_terms():
     assert loss.tolist() == pytest.approx([2 + 0.5 * 4 + 0.02, 1.04])
 
 
-def test_beyond_the_goal_d_clip_asks_for_nothing():
+def test_beyond_the_target_d_clip_asks_for_nothing():
     terms = torch.tensor([0.9, 0.7, 0.5], requires_grad=True)
     assert styleclip.hinge(terms) is terms
     assert styleclip.hinge(terms, 0.4).tolist() == pytest.approx([0.3, 0.1, 0])
@@ -96,25 +96,26 @@ def test_beyond_the_goal_d_clip_asks_for_nothing():
     assert terms.grad.tolist() == [1, 1, 0]
 
 
-def test_the_change_of_the_rest_leaves_out_what_lies_along_the_sentence():
+def test_the_preservation_loss_leaves_out_what_lies_along_the_sentence():
     source, text = torch.tensor([[0.6, 0.8, 0.0]]), torch.tensor([[2.0, 0, 0]])
     along, beside = torch.tensor([[0.6, 0, 0.8]]), torch.tensor([[0.0, 0.8, 0.6]])
-    assert styleclip.rest_change(source, 3 * source, text).item() == pytest.approx(0, abs=1e-12)
-    assert styleclip.rest_change(along, source, text).item() == pytest.approx(0.64 + 0.64)
-    assert styleclip.rest_change(5 * beside, source, text).item() == pytest.approx(0.36)
+    assert styleclip.preservation_loss(source, 3 * source, text).item() == pytest.approx(0, abs=1e-12)
+    assert styleclip.preservation_loss(along, source, text).item() == pytest.approx(0.64 + 0.64)
+    assert styleclip.preservation_loss(5 * beside, source, text).item() == pytest.approx(0.36)
     both = torch.cat([along, beside])
-    assert styleclip.rest_change(both, source.expand(2, 3), text).tolist() == pytest.approx([1.28, 0.36])
+    assert styleclip.preservation_loss(both, source.expand(2, 3), text).tolist() == pytest.approx([1.28, 0.36])
 
 
 # Optimization
 
 @pytest.mark.parametrize("space", ["w", "w+", "s"])
-def test_optimization_brings_images_nearer_to_the_prompt(G, reader, ws, space):
-    found = styleclip.optimize(G, reader, PROMPT, ws, space, steps=30, views=1, l2=0.0, frame_every=10)
-    text = reader.encode_texts([PROMPT])
-    start, end = (styleclip.clip_distance(reader.encode_images(images), text) for images in (G.synthesis(ws, noise="const"), found.images))
+def test_optimization_brings_images_nearer_to_the_prompt(G, network, ws, space):
+    found = styleclip.optimize(G, network, PROMPT, ws, space=space, steps=30, views=1, l2=0.0, frame_every=10)
+    text = network.encode_texts([PROMPT])
+    start, end = (styleclip.clip_distance(network.encode_images(images), text)
+                  for images in (G.synthesis(ws, noise="const"), found.images))
     assert torch.allclose(found.losses["clip"][0], start, atol=1e-5) and (end < start - 0.005).all()
-    assert found.losses["total"].shape == (30, 3) and len(found.frames) == 4 and torch.equal(found.frames[-1], found.images)
+    assert found.losses["total"].shape == (31, 3) and len(found.frames) == 4 and torch.equal(found.frames[-1], found.images)
     if space == "s":
         before, names = G.styles(ws), [name for name, _, _ in G.synthesis.style_layers()]
         moved = {name: not torch.equal(a, b) for name, a, b in zip(names, before, found.latents)}
@@ -128,8 +129,8 @@ def test_optimization_brings_images_nearer_to_the_prompt(G, reader, ws, space):
     assert torch.allclose(images, found.images, atol=1e-5)
 
 
-def test_the_weights_hold_latents_and_identity_back(G, reader, ws):
-    run = lambda **options: styleclip.optimize(G, reader, PROMPT, ws, steps=25, views=1, **options)
+def test_the_weights_hold_latents_and_identity_back(G, network, ws):
+    run = lambda **options: styleclip.optimize(G, network, PROMPT, ws, steps=25, views=1, **options)
     free, near, fixed = (run(l2=l2) for l2 in (0.0, 0.01, 100.0))
     distances = [styleclip.latent_distance(x.latents, ws[:, None].expand(-1, 6, -1)) for x in (free, near, fixed)]
     assert (distances[0] > distances[1]).all() and (distances[1] > distances[2]).all() and (distances[2] < 0.1).all()
@@ -139,84 +140,96 @@ def test_the_weights_hold_latents_and_identity_back(G, reader, ws):
     assert loss(kept) < loss(free) and kept.losses["identity"][0].abs().max() < 1e-5
 
 
-def test_a_portrait_that_has_reached_its_goal_rests(G, reader, ws):
-    text = reader.encode_texts([PROMPT])
-    at_first = (reader.encode_images(G.synthesis(ws, noise="const")) @ text.T)[:, 0]
-    goal = at_first + torch.tensor([-0.1, 0.01, 1.0])
-    run = lambda **options: styleclip.optimize(G, reader, PROMPT, ws, steps=40, lr=0.03, views=1, l2=0.0, **options)
-    found, free = run(goal=goal), run()
-    reached = (reader.encode_images(found.images) @ text.T)[:, 0]
-    assert torch.equal(found.latents[0], ws[0].expand(6, -1))                   # it had enough before it began
-    assert goal[1] - 1e-3 < reached[1] < (reader.encode_images(free.images) @ text.T)[1, 0]
+def test_a_portrait_that_has_reached_its_target_stays(G, network, ws):
+    text = network.encode_texts([PROMPT])
+    at_first = (network.encode_images(G.synthesis(ws, noise="const")) @ text.T)[:, 0]
+    target = at_first + torch.tensor([-0.1, 0.01, 1.0])
+    run = lambda **options: styleclip.optimize(G, network, PROMPT, ws, steps=40, lr=0.03, views=1, l2=0.0, **options)
+    found, free = run(similarity_target=target), run()
+    reached = (network.encode_images(found.images) @ text.T)[:, 0]
+    assert torch.equal(found.latents[0], ws[0].expand(6, -1))                   # it reached its target before it began
+    assert target[1] - 1e-3 < reached[1] < (network.encode_images(free.images) @ text.T)[1, 0]
     assert torch.allclose(found.latents[2], free.latents[2], atol=1e-4)         # it never has
-    assert torch.allclose(found.losses["total"], (found.losses["clip"] - (1 - goal)).clamp(min=0))
+    assert torch.allclose(found.losses["total"], (found.losses["clip"] - (1 - target)).clamp(min=0))
 
 
-def test_the_weight_of_the_rest_keeps_what_the_sentence_does_not_ask_for(G, reader, ws):
-    text, before = reader.encode_texts([PROMPT]), reader.encode_images(G.synthesis(ws, noise="const"))
-    run = lambda weight: styleclip.optimize(G, reader, PROMPT, ws, steps=25, views=1, l2=0.0, rest_weight=weight)
+def test_the_preserve_weight_keeps_what_the_sentence_does_not_ask_for(G, network, ws):
+    text, before = network.encode_texts([PROMPT]), network.encode_images(G.synthesis(ws, noise="const"))
+    run = lambda weight: styleclip.optimize(G, network, PROMPT, ws, steps=25, views=1, l2=0.0, preserve_weight=weight)
     free, kept = run(0.0), run(5.0)
-    change = lambda found: styleclip.rest_change(reader.encode_images(found.images), before, text)
-    assert "rest" not in free.losses and kept.losses["rest"][0].abs().max() < 1e-8
+    change = lambda found: styleclip.preservation_loss(network.encode_images(found.images), before, text)
+    assert "preserve" not in free.losses and kept.losses["preserve"][0].abs().max() < 1e-8
     assert (change(kept) < 0.5 * change(free)).all()
-    assert torch.allclose(kept.losses["total"], kept.losses["clip"] + 5 * kept.losses["rest"])
+    assert torch.allclose(kept.losses["total"], kept.losses["clip"] + 5 * kept.losses["preserve"])
 
 
-def test_an_image_has_the_same_edit_alone_and_in_a_batch_and_the_seed_decides(G, reader, ws):
-    run = lambda rows, seed=0: styleclip.optimize(G, reader, PROMPT, ws[rows], steps=8, views=2, seed=seed).latents
+def test_an_image_has_the_same_edit_alone_and_in_a_batch_and_the_seed_decides(G, network, ws):
+    run = lambda rows, seed=0: styleclip.optimize(G, network, PROMPT, ws[rows], steps=8, views=2, seed=seed).latents
     whole = run(slice(None))
     assert torch.allclose(run([1])[0], whole[1], atol=1e-4)
     assert torch.equal(run(slice(None)), whole) and not torch.allclose(run(slice(None), seed=1), whole, atol=1e-4)
 
 
-def test_each_image_can_have_its_own_prompt(G, reader, ws):
+def test_each_image_can_have_its_own_prompt(G, network, ws):
     prompts = [PROMPT, "a bald man", "a person with glasses"]
-    whole = styleclip.optimize(G, reader, prompts, ws, steps=5, views=1)
+    whole = styleclip.optimize(G, network, prompts, ws, steps=5, views=1)
     for i, prompt in enumerate(prompts):
-        assert torch.allclose(styleclip.optimize(G, reader, prompt, ws[i:i + 1], steps=5, views=1).latents[0], whole.latents[i], atol=1e-4)
+        assert torch.allclose(styleclip.optimize(G, network, prompt, ws[i:i + 1], steps=5, views=1).latents[0], whole.latents[i],
+                              atol=1e-4)
 
 
-def test_an_edit_can_be_watched_step_by_step_and_stopped(G, reader, ws):
-    whole = styleclip.optimize(G, reader, PROMPT, ws, steps=6, views=1)
-    walk = styleclip.optimizing(G, reader, PROMPT, ws, steps=6, views=1)
-    for step, losses, images in walk:
-        assert torch.equal(losses["clip"], whole.losses["clip"][step]) and not images.requires_grad
-    walk = styleclip.optimizing(G, reader, PROMPT, ws, steps=6, views=1)
-    next(walk)
-    with pytest.raises(StopIteration) as end:
-        walk.send(True)
-    assert torch.allclose(end.value.value.latents, ws[:, None].expand(-1, 6, -1))
-    seen = []
+@pytest.mark.parametrize("space", ["w", "w+", "s"])
+def test_every_step_of_an_edit_holds_its_latents_their_images_and_their_losses(G, network, ws, space):
+    text, options = network.encode_texts([PROMPT]), dict(space=space, steps=6, views=1)
     with torch.no_grad():
-        found = styleclip.optimize(G, reader, PROMPT, ws, steps=6, views=1, callback=lambda *now: seen.append(now) or now[0] == 3)
-    assert [step for step, _, _ in seen] == [0, 1, 2, 3] and len(found.losses["clip"]) == 4
+        whole = styleclip.optimize(G, network, PROMPT, ws, frame_every=4, **options)
+        steps = list(styleclip.optimize_steps(G, network, PROMPT, ws, **options))
+    assert [now.step for now in steps] == list(range(7)) and len(whole.losses["clip"]) == 7
+    for now in steps:
+        again = G.synthesis(styles=now.latents, noise="const") if space == "s" else G.synthesis(now.latents, noise="const")
+        assert torch.allclose(again, now.images, atol=1e-5) and not now.images.requires_grad
+        assert torch.allclose(styleclip.clip_distance(network.encode_images(again), text), now.losses["clip"], atol=1e-5)
+        assert torch.equal(now.losses["clip"], whole.losses["clip"][now.step])
+    assert torch.equal(steps[-1].images, whole.images) and all(map(torch.equal, whole.frames, [steps[i].images for i in (0, 4, 6)]))
+    assert torch.allclose(steps[0].images, G.synthesis(ws, noise="const"), atol=1e-5)
+    assert not torch.equal(steps[3].images, steps[6].images)
 
 
-def test_a_stylegan_is_edited_too(reader):
+def test_an_edit_can_be_left_at_any_step(G, network, ws):
+    whole = [now.images for now in styleclip.optimize_steps(G, network, PROMPT, ws, steps=6, views=1)]
+    for now in styleclip.optimize_steps(G, network, PROMPT, ws, steps=6, views=1):
+        if now.step == 3:
+            break
+    assert torch.equal(now.images, whole[3])
+
+
+def test_a_stylegan_is_edited_too(network):
     torch.manual_seed(0)
     G = stylegan.Generator(16, z_dim=8, w_dim=8, channel_base=128, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
     for space in ("w+", "s"):
-        found = styleclip.optimize(G, reader, PROMPT, G.mapping(torch.randn(1, 8)), space, steps=10, views=1, l2=0.0)
+        found = styleclip.optimize(G, network, PROMPT, G.mapping(torch.randn(1, 8)), space=space, steps=10, views=1, l2=0.0)
         assert found.losses["clip"][-1] < found.losses["clip"][0]
 
 
 @pytest.mark.parametrize("options, message", [
     ({"space": "z"}, 'space is "z"; choose "w", "w\\+" or "s"'), ({"steps": 0}, "0 steps"), ({"views": 0}, "0 views"),
     ({"lr": 0}, "learning rate is 0"), ({"l2": -1.0}, "must not be negative"), ({"id_weight": 0.1}, "no identity network"),
-    ({"rest_weight": -1.0}, "rest_weight = -1.0 must not be negative"),
-    ({"goal": torch.zeros(3, 1)}, "one for each of the 3 images"), ({"goal": float("nan")}, "the goal must be one similarity"),
-    ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"), ({"prompt": "a smilin man"}, '"smilin"'),
+    ({"preserve_weight": -1.0}, "preserve_weight = -1.0 must not be negative"),
+    ({"similarity_target": torch.zeros(3, 1)}, "one for each of the 3 images"),
+    ({"similarity_target": float("nan")}, "the target must be one similarity"),
+    ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"),
+    ({"prompt": "a smilin man"}, '"smilin"'),
     ({"ws": torch.zeros(3, 5)}, r"\[3, 5\]; this generator takes \[N, 6, 8\] or \[N, 8\]"),
     ({"ws": torch.full([2, 8], float("nan"))}, r"NaN or infinity in rows \[0, 1\]"),
     ({"identity": lambda x: colors(x) * float("nan"), "id_weight": 0.1}, "NaN or infinite in step 0")])
-def test_wrong_options_are_named(G, reader, ws, options, message):
+def test_wrong_options_are_named(G, network, ws, options, message):
     with pytest.raises(ValueError, match=message):
-        styleclip.optimize(G, reader, **{"prompt": PROMPT, "ws": ws, "steps": 2, "views": 1, **options})
+        styleclip.optimize(G, network, **{"prompt": PROMPT, "ws": ws, "steps": 2, "views": 1, **options})
 
 
-def test_a_generator_without_w_is_named(reader):
+def test_a_generator_without_w_is_named(network):
     with pytest.raises(ValueError, match="there is no W to edit in"):
-        styleclip.optimize(pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8), reader, PROMPT, torch.zeros(1, 8))
+        styleclip.optimize(pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8), network, PROMPT, torch.zeros(1, 8))
 
 
 # Mapper
@@ -254,7 +267,7 @@ def test_a_mapper_sees_the_direction_of_each_w_and_not_its_length_or_its_neighbo
     assert 0.02 < offsets[:, :4].square().mean().sqrt() < 0.2                # 0.1 times outputs of a size near 1
 
 
-def test_a_mapper_learns_its_prompt_for_latents_that_it_has_not_seen(G, reader, ws):
+def test_a_mapper_learns_its_prompt_for_latents_that_it_has_not_seen(G, network, ws):
     mapper, losses = styleclip.fit(G, Red, PROMPT, steps=80, batch=2, views=1, l2=0.0, seed=1)
     assert losses["clip"].shape == (80,) and "identity" not in losses and mapper.levels == ("coarse", "medium")
     before, after = (styleclip.clip_distance(colors(images), Red.encode_texts([PROMPT]))
@@ -262,21 +275,35 @@ def test_a_mapper_learns_its_prompt_for_latents_that_it_has_not_seen(G, reader, 
     assert (after < before).all() and after.mean() < before.mean() - 0.1
     again, _ = styleclip.fit(G, Red, PROMPT, steps=80, batch=2, views=1, l2=0.0, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), mapper.parameters()))
-    _, short = styleclip.fit(G, reader, PROMPT, steps=9, batch=2, identity=colors, callback=lambda step, losses: step == 4)
+    asked = []
+    _, short = styleclip.fit(G, network, PROMPT, steps=9, batch=2, identity=colors, stop=lambda: asked.append(1) or len(asked) == 5)
     assert len(short["clip"]) == 5 and (short["identity"] > 0).any()
 
 
-def test_the_mapper_loss_holds_the_offsets_back(G, reader):
-    free, held = (styleclip.fit(G, reader, PROMPT, steps=40, batch=4, views=1, l2=l2, levels=["coarse"])[1]["l2"][-1] for l2 in (0.0, 50.0))
+def test_the_training_of_a_mapper_can_be_watched_and_left_at_any_step(G, network, ws):
+    options = dict(steps=6, batch=2, views=1, levels=["coarse"])
+    _, losses = styleclip.fit(G, network, PROMPT, **options)
+    latents = []
+    for now in styleclip.fit_steps(G, network, PROMPT, **options):
+        assert now.losses["clip"] == losses["clip"][now.step]
+        latents.append(styleclip.map_latents(G, now.mapper, ws).latents)
+        if now.step == 3:
+            break
+    assert len(latents) == 4 and not torch.equal(latents[0], latents[3])
+
+
+def test_the_mapper_loss_holds_the_offsets_back(G, network):
+    free, held = (styleclip.fit(G, network, PROMPT, steps=40, batch=4, views=1, l2=l2, levels=["coarse"])[1]["l2"][-1]
+                  for l2 in (0.0, 50.0))
     assert held < 0.5 * free
 
 
-def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, ws, tmp_path, capsys):
+def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, network, ws, tmp_path, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
-    train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
-                "--levels", "coarse", "--steps", "3", "--batch", "2", "--share", "0.1", "--rest-weight", "0.1", "--device", "cpu",
-                "--out", str(tmp_path / "out")])
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+    train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]),
+                "--identity", "none", "--levels", "coarse", "--steps", "3", "--batch", "2", "--top-fraction", "0.1",
+                "--preserve-weight", "0.1", "--device", "cpu", "--out", str(tmp_path / "out")])
     file = tmp_path / "out" / "mapper-a-smiling-person.safetensors"
     mapper, (tensors, metadata) = zoo.load(file), zoo.read(file)
     assert {key.split(".")[0] for key in tensors} == {"coarse"} and metadata["world"] == portraits.VERSION
@@ -285,15 +312,15 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, reader, 
     assert torch.allclose(edited.latents[:, 4:], ws[:, None].expand(-1, 2, -1)) and edited.images.shape == (3, 3, 16, 16)
     result = json.loads((tmp_path / "out" / "results" / "mapper-a-smiling-person.json").read_text())
     assert result["world"] == portraits.VERSION and "--levels coarse" in result["command"]
-    assert result["losses"]["clip"] > 0 and result["losses"]["rest"] > 0
+    assert result["losses"]["clip"] > 0 and result["losses"]["preserve"] > 0
     with pytest.raises(SystemExit, match="text 0 is empty"):
         train.main(["mapper", "--prompt", " ", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none", "--out",
                     str(tmp_path / "out"), "--device", "cpu"])
 
 
-def test_a_stopped_mapper_is_kept_and_a_trained_one_is_not_overwritten(G, reader, tmp_path, monkeypatch, capsys):
+def test_a_stopped_mapper_is_kept_and_a_trained_one_is_not_overwritten(G, network, tmp_path, monkeypatch, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
     out, loss, calls = tmp_path / "out", styleclip.mapper.mapper_loss, []
     options = ["mapper", "--prompt", "a hat", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
                "--levels", "coarse", "--steps", "4", "--batch", "1", "--views", "1", "--device", "cpu", "--out", str(out)]
@@ -333,34 +360,35 @@ def test_each_portrait_can_have_its_own_strength(G, ws):
             styleclip.map_latents(G, mapper, ws, wrong)
 
 
-def test_a_mapper_with_a_goal_that_is_met_learns_nothing(G, reader):
+def test_a_mapper_whose_target_is_reached_learns_nothing(G, network):
     with torch.no_grad():
         options = dict(steps=4, batch=2, views=1, l2=0.0, id_weight=0.0)
-        first, far = (styleclip.fit(G, reader, PROMPT, goal=goal, **options) for goal in (-1.0, 1.0))
+        first, far = (styleclip.fit(G, network, PROMPT, similarity_target=target, **options) for target in (-1.0, 1.0))
     assert first[1]["total"].tolist() == [0] * 4 and (far[1]["total"] - far[1]["clip"]).abs().max() < 1e-6
     with torch.random.fork_rng():
         torch.manual_seed(0)
         begun = styleclip.LatentMapper(8, first[0].levels)
     assert all(torch.equal(a, b) for a, b in zip(begun.parameters(), first[0].parameters()))
     assert not all(torch.equal(a, b) for a, b in zip(begun.parameters(), far[0].parameters()))
-    kept = styleclip.fit(G, reader, PROMPT, rest_weight=2.0, **options)[1]
-    assert torch.allclose(kept["total"], kept["clip"] + 2 * kept["rest"], atol=1e-6)
+    kept = styleclip.fit(G, network, PROMPT, preserve_weight=2.0, **options)[1]
+    assert torch.allclose(kept["total"], kept["clip"] + 2 * kept["preserve"], atol=1e-6)
 
 
 # How far to go
 
-def test_enough_is_what_a_share_of_the_portraits_reach(G, reader):
-    seen = styleclip.seen(G, reader, samples=40, batch=16)
-    assert seen.shape == (40, 16) and torch.equal(seen, styleclip.seen(G, reader, samples=40, batch=16))
-    goals = styleclip.enough(reader, seen, [PROMPT, "a bald man"], share=0.25)
-    for prompt, goal in zip((PROMPT, "a bald man"), goals):
-        reached = (seen @ reader.encode_texts([prompt]).T)[:, 0] >= goal
-        assert reached.sum() == 10 and torch.allclose(styleclip.enough(reader, seen, prompt, share=0.25), goal)
+def test_the_similarity_target_is_what_the_top_fraction_of_the_samples_reach(G, network):
+    samples = styleclip.embed_samples(G, network, samples=40, batch=16)
+    assert samples.shape == (40, 16) and torch.equal(samples, styleclip.embed_samples(G, network, samples=40, batch=16))
+    targets = styleclip.similarity_target(network, samples, [PROMPT, "a bald man"], top_fraction=0.25)
+    for prompt, target in zip((PROMPT, "a bald man"), targets):
+        reached = (samples @ network.encode_texts([prompt]).T)[:, 0] >= target
+        assert reached.sum() == 10
+        assert torch.allclose(styleclip.similarity_target(network, samples, prompt, top_fraction=0.25), target)
     with pytest.raises(ValueError, match="show nothing"):
-        styleclip.seen(G, reader, samples=0)
+        styleclip.embed_samples(G, network, samples=0)
     for wrong in (0, 1, -0.1):
         with pytest.raises(ValueError, match="above 0 and below 1"):
-            styleclip.enough(reader, seen, PROMPT, wrong)
+            styleclip.similarity_target(network, samples, PROMPT, top_fraction=wrong)
 
 
 def _grown(rows, strength):
@@ -373,94 +401,98 @@ def _grown(rows, strength):
 PALE = torch.tensor([0.0, 1, 0]).view(1, 3, 1, 1).expand(3, -1, 2, 2)
 
 
-def test_the_best_edit_is_the_first_that_is_enough_or_the_nearest_to_it():
-    goal = colors(_grown([0], 2.0).images)[0, 0]                # the first reaches it at 2, the second at 8, the third never
-    images, line, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (8.0, 1.0, 2.0, 3.0), goal)
-    assert line.tolist() == [0, 0, 0] and strength.tolist() == [2, 8, 2]
+def test_the_best_edit_is_the_first_that_reaches_the_target_or_the_nearest_to_it():
+    target = colors(_grown([0], 2.0).images)[0, 0]                # the first reaches it at 2, the second at 8, the third never
+    images, candidate, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (8.0, 1.0, 2.0, 3.0), target)
+    assert candidate.tolist() == [0, 0, 0] and strength.tolist() == [2, 8, 2]
     assert torch.equal(images, torch.cat([_grown([i], size).images for i, size in enumerate((2.0, 8.0, 2.0))]))
-    images, line, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0]))
-    assert strength.tolist() == [2, 0, 0] and line.tolist() == [0, -1, -1] and torch.equal(images[1:], PALE[1:])
+    images, candidate, strength = styleclip.best_edit(Red, PROMPT, PALE, [_grown], (1.0, 2.0), torch.tensor([2.0, -1.0, -1.0]))
+    assert strength.tolist() == [2, 0, 0] and candidate.tolist() == [0, -1, -1] and torch.equal(images[1:], PALE[1:])
 
 
-def test_a_walk_ends_where_the_goal_is_reached_by_the_same_person_and_the_best_line_is_taken():
+def test_strengths_grow_until_the_target_is_reached_by_the_same_person_and_the_best_candidate_is_taken():
     """A person that is another from 3 on, one that is another up to 1 and himself again from 2 on, and one that stays."""
-    cosines, walked = {1.0: (0.9, 0.4, 0.7), 2.0: (0.8, 0.9, 0.9), 3.0: (0.4, 0.9, 0.9)}, []
+    cosines, tried = {1.0: (0.9, 0.4, 0.7), 2.0: (0.8, 0.9, 0.9), 3.0: (0.4, 0.9, 0.9)}, []
 
-    def line(rows, strength):
-        walked.append((rows.tolist(), strength))
+    def candidate(rows, strength):
+        tried.append((rows.tolist(), strength))
         return _grown(rows, strength)
 
     def identity(images):
-        cosine = torch.ones(3) if torch.equal(images, PALE) else torch.tensor([cosines[walked[-1][1]][row] for row in walked[-1][0]])
+        cosine = torch.ones(3) if torch.equal(images, PALE) else torch.tensor([cosines[tried[-1][1]][row] for row in tried[-1][0]])
         return torch.stack([cosine, (1 - cosine ** 2).sqrt()], dim=1)
 
     identity.threshold = 0.5
-    best = lambda lines=(line,), goal=2.0, **options: styleclip.best_edit(Red, PROMPT, PALE, lines, (1.0, 2.0, 3.0), goal, identity, **options)
-    assert best()[2].tolist() == [2, 3, 2] and best(keep=0.3)[2].tolist() == [3, 3, 2]
-    less = lambda rows, strength: line(rows, strength)._replace(images=_grown(rows, strength / 2).images)
-    assert best([less, line])[1].tolist() == [1, 1, 1] and best([line, less])[1].tolist() == [0, 0, 0]
-    walked.clear()
-    assert best(goal=torch.tensor([-1.0, 2.0, -1.0]))[2].tolist() == [0, 3, 0]
-    assert walked == [([1], 1.0), ([1], 2.0), ([1], 3.0)]
+    best = lambda candidates=(candidate,), target=2.0, **options: styleclip.best_edit(
+        Red, PROMPT, PALE, candidates, (1.0, 2.0, 3.0), target, identity=identity, **options)
+    assert best()[2].tolist() == [2, 3, 2] and best(identity_threshold=0.3)[2].tolist() == [3, 3, 2]
+    less = lambda rows, strength: candidate(rows, strength)._replace(images=_grown(rows, strength / 2).images)
+    assert best([less, candidate])[1].tolist() == [1, 1, 1] and best([candidate, less])[1].tolist() == [0, 0, 0]
+    tried.clear()
+    assert best(target=torch.tensor([-1.0, 2.0, -1.0]))[2].tolist() == [0, 3, 0]
+    assert tried == [([1], 1.0), ([1], 2.0), ([1], 3.0)]
     nobody = lambda images: identity(images) * (1 if torch.equal(images, PALE) else -1)
     nobody.threshold = 0.5
-    assert styleclip.best_edit(Red, PROMPT, PALE, [line], (1.0, 2.0), 2.0, nobody)[1].tolist() == [-1, -1, -1]
+    assert styleclip.best_edit(Red, PROMPT, PALE, [candidate], (1.0, 2.0), 2.0, identity=nobody)[1].tolist() == [-1, -1, -1]
 
 
-def test_of_lines_that_reach_the_goal_the_one_that_keeps_the_person_best_is_taken():
+def test_of_candidates_that_reach_the_target_the_one_that_preserves_the_person_best_is_taken():
     """Pictures whose three colours are their cosine with the sentence, their row, and their cosine with the person; sentences and
     persons differ from row to row."""
-    picture = lambda rows, found, person: torch.stack([torch.tensor([found, row, person[row]]) for row in rows])[:, :, None, None].expand(-1, 3, 2, 2)
+    colours = lambda rows, found, person: torch.tensor([[found, row, person[row]] for row in rows])
+    picture = lambda *of: colours(*of)[:, :, None, None].expand(-1, 3, 2, 2)
     at_angle = lambda angle: torch.stack([angle.cos(), angle.sin()], dim=1)
     seer = SimpleNamespace(encode_images=lambda images: at_angle(images[:, 1, 0, 0] + images[:, 0, 0, 0].acos()),
                            encode_texts=lambda texts: at_angle(torch.tensor([float(text) for text in texts])))
     identity = lambda images: at_angle(2 * images[:, 1, 0, 0] + images[:, 2, 0, 0].acos())
     identity.threshold = 0.5
-    line = lambda *person: lambda rows, strength: styleclip.Edit(None, picture(rows.tolist(), strength, person), [], {})
-    best = lambda *lines, **options: styleclip.best_edit(seer, ["0", "1"], picture([0, 1], 0.0, (1.0, 1.0)), lines, (0.8,), 0.5, **options)[1].tolist()
-    a, b = line(0.9, 0.6), line(0.7, 0.8)
+    candidate = lambda *person: lambda rows, strength: styleclip.Edit(None, picture(rows.tolist(), strength, person), [], {})
+    best = lambda *candidates, **options: styleclip.best_edit(
+        seer, ["0", "1"], picture([0, 1], 0.0, (1.0, 1.0)), candidates, (0.8,), 0.5, **options)[1].tolist()
+    a, b = candidate(0.9, 0.6), candidate(0.7, 0.8)
     assert best(a, b, identity=identity) == [0, 1] and best(b, a, identity=identity) == [1, 0]
     assert best(a, b) == [0, 0]
-    assert best(line(0.4, 0.9), b, identity=identity) == [1, 0] and best(line(0.4, 0.4), identity=identity) == [-1, -1]
-    assert best(line(0.4, 0.4), identity=identity, keep=0.3) == [0, 0]
+    assert best(candidate(0.4, 0.9), b, identity=identity) == [1, 0] and best(candidate(0.4, 0.4), identity=identity) == [-1, -1]
+    assert best(candidate(0.4, 0.4), identity=identity, identity_threshold=0.3) == [0, 0]
 
 
-def test_a_best_edit_asks_for_lines_strengths_and_a_goal():
-    for lines, strengths, goal in ([_grown], (1.0,), None), ([], (1.0,), 1.0), ([_grown], (), 1.0), ([_grown], (0.0, 1.0), 1.0):
-        with pytest.raises(ValueError, match="needs lines to walk along, strengths above 0, and a goal"):
-            styleclip.best_edit(Red, PROMPT, PALE, lines, strengths, goal)
-    for options in (dict(identity=colors), dict(keep=0.5)):
+def test_a_best_edit_asks_for_candidates_strengths_and_a_target():
+    for candidates, strengths, target in (([_grown], (1.0,), None), ([], (1.0,), 1.0), ([_grown], (), 1.0),
+                                          ([_grown], (0.0, 1.0), 1.0)):
+        with pytest.raises(ValueError, match="needs candidate edits, strengths above 0, and a target"):
+            styleclip.best_edit(Red, PROMPT, PALE, candidates, strengths, target)
+    for options in (dict(identity=colors), dict(identity_threshold=0.5)):
         with pytest.raises(ValueError, match="an identity network go together"):
             styleclip.best_edit(Red, PROMPT, PALE, [_grown], (1.0,), 1.0, **options)
 
 
-def test_a_mapper_is_not_asked_for_more_of_the_person_than_is_to_be_kept(G, reader):
-    """If everybody counts as kept, L_ID teaches nothing; by default it does. It is recorded as it is in both cases."""
-    losses = lambda **options: styleclip.fit(G, reader, PROMPT, steps=6, batch=2, views=1, l2=0.0, identity=colors, **options)[1]
-    free, kept, held = losses(id_weight=0.0), losses(id_weight=1.0, keep=-1.0), losses(id_weight=1.0)
+def test_a_mapper_is_asked_for_no_more_identity_than_the_threshold(G, network):
+    """If everybody is near enough, L_ID teaches nothing; by default it does. It is recorded as it is in both cases."""
+    losses = lambda **options: styleclip.fit(G, network, PROMPT, steps=6, batch=2, views=1, l2=0.0, identity=colors, **options)[1]
+    free, kept, held = losses(id_weight=0.0), losses(id_weight=1.0, identity_threshold=-1.0), losses(id_weight=1.0)
     assert torch.equal(free["clip"], kept["clip"]) and not torch.equal(free["clip"], held["clip"])
     assert kept["identity"][-1] > held["identity"][-1] > 0
     for options in (dict(), dict(identity=colors, id_weight=0.0)):
-        with pytest.raises(ValueError, match="keep is 0.7, a cosine of the identity network"):
-            styleclip.fit(G, reader, PROMPT, steps=1, keep=0.7, **options)
+        with pytest.raises(ValueError, match="identity_threshold is 0.7, a cosine of the identity network"):
+            styleclip.fit(G, network, PROMPT, steps=1, identity_threshold=0.7, **options)
 
 
-def test_a_mark_is_kept_until_a_weight_is_written(monkeypatch):
+def test_a_fingerprint_is_computed_again_only_when_a_weight_was_written(monkeypatch):
     G, computed = generator(), []
-    monkeypatch.setattr(edits, "_digest", lambda tensors, digest=edits._digest: computed.append(1) or digest(tensors))
-    mark = fingerprint(G)
-    assert fingerprint(G) == mark and len(computed) == 1
+    monkeypatch.setattr(common, "_digest", lambda tensors, digest=common._digest: computed.append(1) or digest(tensors))
+    first = fingerprint(G)
+    assert fingerprint(G) == first and len(computed) == 1
     G.w_avg[0] += 1
-    assert fingerprint(G) != mark
+    assert fingerprint(G) != first
     G.w_avg[0] -= 1
-    assert fingerprint(G) == fingerprint(generator()) == mark
+    assert fingerprint(G) == fingerprint(generator()) == first
     G.load_state_dict(generator(1).state_dict(), assign=True)
-    assert fingerprint(G) == fingerprint(generator(1)) != mark
+    assert fingerprint(G) == fingerprint(generator(1)) != first
     with torch.inference_mode():
         G.load_state_dict({name: tensor.clone() for name, tensor in generator().state_dict().items()}, assign=True)
-        assert fingerprint(G) == mark
+        assert fingerprint(G) == first
         G.w_avg[0] += 1
-        assert fingerprint(G) != mark
+        assert fingerprint(G) != first
 
 
 def test_a_mapper_of_another_generator_is_refused(G, ws):
@@ -478,34 +510,39 @@ def test_a_mapper_of_another_generator_is_refused(G, ws):
 
 # Global directions: equations
 
-def test_models_that_do_not_fit_are_refused_in_a_sentence(G, reader, ws):
+def test_models_that_do_not_fit_are_refused_in_a_sentence(G, network, ws):
     """What is no CLIP model, identity network, mapper or generator, and an identity network of another size or output."""
-    edit = lambda **options: styleclip.optimize(G, **{"clip": reader, "prompt": PROMPT, "ws": ws, "steps": 1, "views": 1} | options)
-    train_one = lambda **options: styleclip.fit(G, **{"clip": reader, "prompt": PROMPT, "steps": 1, "batch": 1} | options)
-    judge, sized = judges.Reader("judge").eval(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+    usual = {"clip": network, "prompt": PROMPT, "ws": ws, "steps": 1, "views": 1}
+    edit = lambda **options: styleclip.optimize(G, **usual | options)
+    train_one = lambda **options: styleclip.fit(G, **{"clip": network, "prompt": PROMPT, "steps": 1, "batch": 1} | options)
+    judge, sized = classifiers.AttributeClassifier("judge").eval(), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     for run in (edit, train_one):
-        for identity, message in ((judge, "gives a dict for . images; it must give vectors"), (lambda x: x, r"gives \[., 3, 16, 16\]"),
+        for identity, message in ((judge, "gives a dict for . images; it must give vectors"),
+                                  (lambda x: x, r"gives \[., 3, 16, 16\]"),
                                   (sized, r"does not take images of shape \[., 3, 16, 16\].*face_recognition.from_torchscript"),
-                                  (reader, "does not take images")):
+                                  (network, "does not take images")):
             with pytest.raises(ValueError, match=message):
                 run(identity=identity, id_weight=0.1)
-        with pytest.raises(ValueError, match="a Reader is no CLIP model"):
+        with pytest.raises(ValueError, match="AttributeClassifier is no CLIP model"):
             run(clip=judge)
     for call, message in (
-            (lambda: styleclip.seen(G, judge), "a Reader is no CLIP model"), (lambda: styleclip.channel_statistics(G, judge, "none"), "no CLIP model"),
-            (lambda: styleclip.optimize(judge, reader, PROMPT, ws), "a Reader is no generator"),
-            (lambda: styleclip.fit(pggan.Generator(16, z_dim=8, channel_max=8), reader, PROMPT), "no mapping network"),
-            (lambda: styleclip.channel_statistics(pggan.Generator(16, z_dim=8, channel_max=8), reader, "none"), "no mapping network"),
-            (lambda: styleclip.map_latents(G, judge, ws), "a Reader is no mapper"),
-            (lambda: styleclip.enough(reader, torch.zeros(5, 7), PROMPT), r"shape \[5, 7\], and .* have 16 entries")):
+            (lambda: styleclip.embed_samples(G, judge), "AttributeClassifier is no CLIP model"),
+            (lambda: styleclip.channel_statistics(G, judge, "none"), "no CLIP model"),
+            (lambda: styleclip.optimize(judge, network, PROMPT, ws), "AttributeClassifier is no generator"),
+            (lambda: styleclip.fit(pggan.Generator(16, z_dim=8, channel_max=8), network, PROMPT), "no mapping network"),
+            (lambda: styleclip.channel_statistics(pggan.Generator(16, z_dim=8, channel_max=8), network, "none"),
+             "no mapping network"),
+            (lambda: styleclip.map_latents(G, judge, ws), "AttributeClassifier is no mapper"),
+            (lambda: styleclip.similarity_target(network, torch.zeros(5, 7), PROMPT), r"shape \[5, 7\], and .* have 16 entries")):
         with pytest.raises(ValueError, match=message):
             call()
 
 
-def test_the_embeddings_of_portraits_can_show_their_progress(G, reader, capsys):
-    quiet = styleclip.seen(G, reader, 4, batch=2)
-    assert not capsys.readouterr().err and torch.equal(styleclip.seen(G, reader, 4, batch=2, progress=True), quiet)
-    assert "seen by CLIP" in capsys.readouterr().err
+def test_the_embeddings_of_portraits_can_show_their_progress(G, network, capsys):
+    quiet = styleclip.embed_samples(G, network, samples=4, batch=2)
+    assert not capsys.readouterr().err
+    assert torch.equal(styleclip.embed_samples(G, network, samples=4, batch=2, progress=True), quiet)
+    assert "embedded by CLIP" in capsys.readouterr().err
 
 
 class Words:
@@ -525,7 +562,8 @@ def test_the_text_direction_is_the_difference_of_mean_unit_vectors():
     found = styleclip.text_direction(Words(), "man", "smiling man", templates)
     assert torch.allclose(found, F.normalize(target - neutral, dim=0), atol=1e-6)
     assert torch.allclose(styleclip.text_direction(Words(), "smiling man", "man", templates), -found, atol=1e-6)
-    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"), (("man", "a man", ("photo",)), "where the description"),
+    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"),
+                               (("man", "a man", ("photo",)), "where the description"),
                                (("man", "man with glasses"), '"man" and "man with glasses" are the same to words')):
         with pytest.raises(ValueError, match=message):
             styleclip.text_direction(Words(), *arguments)
@@ -593,32 +631,37 @@ class LinearClip(nn.Module):
         return images.flatten(1) @ self.weight
 
     def encode_texts(self, texts):
-        return F.normalize(torch.stack([torch.randn(self.weight.shape[1], generator=torch.Generator().manual_seed(sum(t.encode()))) for t in texts]), dim=1)
+        of = lambda text: torch.randn(self.weight.shape[1], generator=torch.Generator().manual_seed(sum(text.encode())))
+        return F.normalize(torch.stack([of(text) for text in texts]), dim=1)
 
 
 @pytest.mark.parametrize("rgb", [False, True])
 def test_statistics_of_a_linear_world_are_its_closed_form(tmp_path, rgb):
     """Moving channel c changes every embedding along the row c of paint @ weight; σ_c is the length of its affine column."""
-    G, reader = LinearGenerator(), LinearClip()
-    found = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=7, rgb=rgb, chunk=3, batch=4)
+    G, network = LinearGenerator(), LinearClip()
+    found = styleclip.channel_statistics(G, network, tmp_path / "s.safetensors", images=7, rgb=rgb, chunk=3, batch=4)
     for i, (affine, paint) in enumerate(zip(G.affine, G.paint)):
         assert torch.allclose(found.sigma[i], affine.norm(dim=0), rtol=0.04)
         if i == 2 and not rgb:
             assert found.changes[i] is None
         else:
-            assert torch.allclose(found.changes[i], F.normalize(paint @ reader.weight, dim=1), atol=1e-3)
-    loaded = styleclip.load_statistics(tmp_path / "s.safetensors", G, reader)
+            assert torch.allclose(found.changes[i], F.normalize(paint @ network.weight, dim=1), atol=1e-3)
+    loaded = styleclip.load_statistics(tmp_path / "s.safetensors", G, network)
     assert all(torch.equal(a, b) for a, b in zip(loaded.sigma, found.sigma))
-    assert loaded.info["images"] == 7 and loaded.info["world"] == portraits.VERSION and not (tmp_path / "s.safetensors.parts").exists()
+    assert loaded.info["images"] == 7 and loaded.info["world"] == portraits.VERSION
+    assert not (tmp_path / "s.safetensors.parts").exists()
 
 
-def test_every_channel_is_changed_alone(G, reader, tmp_path, monkeypatch):
+def test_every_channel_is_changed_alone(G, network, tmp_path, monkeypatch):
     seen = []
     real = G.synthesis.forward
-    monkeypatch.setattr(G.synthesis, "forward", lambda styles, noise: seen.append([s.clone() for s in styles]) or real(styles=styles, noise=noise))
-    found = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=3, step=2.0)
+    monkeypatch.setattr(G.synthesis, "forward",
+                        lambda styles, noise: seen.append([s.clone() for s in styles]) or real(styles=styles, noise=noise))
+    found = styleclip.channel_statistics(G, network, tmp_path / "s.safetensors", images=3, step=2.0)
     channels = [(i, c) for i, changes in enumerate(found.changes) if changes is not None for c in range(len(changes))]
-    assert len(seen) == 2 * len(channels) == 2 * sum(len(found.sigma[i]) for i, (name, _, _) in enumerate(G.synthesis.style_layers()) if "torgb" not in name)
+    assert len(seen) == 2 * len(channels) == 2 * sum(len(found.sigma[i])
+                                                     for i, (name, _, _) in enumerate(G.synthesis.style_layers())
+                                                     if "torgb" not in name)
     middle = [(a + b) / 2 for a, b in zip(seen[0], seen[1])]
     for (layer, channel), low, high in zip(channels, seen[::2], seen[1::2]):
         for i, (a, b, m) in enumerate(zip(low, high, middle)):
@@ -628,9 +671,9 @@ def test_every_channel_is_changed_alone(G, reader, tmp_path, monkeypatch):
             assert torch.allclose(b, m + change, atol=1e-5) and torch.allclose(a, m - change, atol=1e-5)
 
 
-def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, reader, tmp_path, monkeypatch):
+def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, network, tmp_path, monkeypatch):
     whole = tmp_path / "whole.safetensors"
-    styleclip.channel_statistics(G, reader, whole, images=4, chunk=5)
+    styleclip.channel_statistics(G, network, whole, images=4, chunk=5)
     real, calls = G.synthesis.forward, []
 
     def stops(styles, noise):
@@ -641,14 +684,14 @@ def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, reader, tmp_pa
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(G.synthesis, "forward", stops)
-        styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=4, chunk=5)
+        styleclip.channel_statistics(G, network, tmp_path / "cut.safetensors", images=4, chunk=5)
     parts = tmp_path / "cut.safetensors.parts"
     assert not (tmp_path / "cut.safetensors").exists() and len(list(parts.glob("*.safetensors"))) == 4
     with pytest.raises(ValueError, match="parts of another measurement"):
-        styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=5, chunk=5)
+        styleclip.channel_statistics(G, network, tmp_path / "cut.safetensors", images=5, chunk=5)
     calls = [None] * 100
     monkeypatch.setattr(G.synthesis, "forward", stops)
-    styleclip.channel_statistics(G, reader, tmp_path / "cut.safetensors", images=4, chunk=5)
+    styleclip.channel_statistics(G, network, tmp_path / "cut.safetensors", images=4, chunk=5)
     channels = sum(layer.affine.weight.shape[0] for name, layer, _ in G.synthesis.style_layers() if not name.endswith("torgb"))
     assert len(calls) - 100 == 2 * (channels - 16)      # four parts were done: 5 and 3 of the 8 channels of two layers
     (cut, about_cut), (expected, about) = (zoo.read(file) for file in (tmp_path / "cut.safetensors", whole))
@@ -656,9 +699,9 @@ def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, reader, tmp_pa
     assert about_cut == about and not parts.exists()
 
 
-def test_the_command_line_measures_and_overwrites_nothing(G, reader, tmp_path, capsys):
+def test_the_command_line_measures_and_overwrites_nothing(G, network, tmp_path, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
     command = ["statistics", "--generator", str(files[0]), "--clip", str(files[1]), "--images", "2", "--device", "cpu", "--out",
                str(tmp_path / "s.safetensors")]
     commands.main(command)
@@ -669,9 +712,11 @@ def test_the_command_line_measures_and_overwrites_nothing(G, reader, tmp_path, c
 
 
 @pytest.mark.parametrize("words, message", [
-    (("--images", "0"), "at least 1"), (("--step", "0"), "above 0"), (("--step", "inf"), "not a number"), (("--batch", "x"), "not a whole"),
+    (("--images", "0"), "at least 1"), (("--step", "0"), "above 0"), (("--step", "inf"), "not a number"),
+    (("--batch", "x"), "not a whole"),
     (("--device", "tpu"), "is no device"), (("--seed", "-1"), "at least 0"), (("--clip", "pggan-portraits-64"), "not a CLIP model"),
-    (("--generator", "judge-portraits-64"), "a Reader is no generator"), (("--generator", "pggan-portraits-64"), "no mapping network"),
+    (("--generator", "judge-portraits-64"), "AttributeClassifier is no generator"),
+    (("--generator", "pggan-portraits-64"), "no mapping network"),
     (("--class", "0"), "knows no classes"), (("--out", "."), "is a folder")])
 def test_an_option_of_the_command_line_that_cannot_work_is_one_sentence(words, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
@@ -680,35 +725,36 @@ def test_an_option_of_the_command_line_that_cannot_work_is_one_sentence(words, m
     assert message in said and len(said.strip().splitlines()) == 1 and not (tmp_path / "s.safetensors").exists()
 
 
-def test_networks_that_know_only_portraits_are_not_used_with_a_generator_of_other_pictures(G, reader, tmp_path):
-    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G", world=None),
-             zoo.save(tmp_path / "clip.safetensors", reader.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+def test_networks_that_know_only_portraits_are_not_used_with_a_generator_of_other_pictures(G, network, tmp_path):
+    files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G", dataset_version=None),
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
     options = ["--generator", str(files[0]), "--device", "cpu", "--out", str(tmp_path / "new")]
     for run, words, option in ((train.main, ["mapper", "--prompt", PROMPT, "--clip", str(files[1])], "--identity"),
                                (train.main, ["mapper", "--prompt", PROMPT, "--identity", "none"], "--clip"),
                                (commands.main, ["statistics"], "--clip")):
-        with pytest.raises(SystemExit, match=f"the network of {option} knows only portraits, and the generator was not trained on them"):
+        with pytest.raises(SystemExit, match=f"the network of {option} knows only portraits, "
+                                             "and the generator was not trained on them"):
             run([*words, *options])
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_the_measurement_did_not_make_is_left_alone(G, reader, tmp_path):
+def test_a_folder_that_the_measurement_did_not_make_is_left_alone(G, network, tmp_path):
     mine = tmp_path / "s.safetensors.parts" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("mine")
     with pytest.raises(FileExistsError, match="was not made by this measurement"):
-        styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=1)
+        styleclip.channel_statistics(G, network, tmp_path / "s.safetensors", images=1)
     assert mine.read_text() == "mine"
 
 
-def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_path, monkeypatch):
+def test_statistics_of_another_network_world_or_kind_are_refused(network, tmp_path, monkeypatch):
     file = tmp_path / "s.safetensors"
     G, toy = LinearGenerator(), LinearClip()
     styleclip.channel_statistics(G, toy, file, images=2)
     with pytest.raises(ValueError, match="another generator"):
         styleclip.load_statistics(file, generator())
     with pytest.raises(ValueError, match="another CLIP model"):
-        styleclip.load_statistics(file, G, reader)
+        styleclip.load_statistics(file, G, network)
     with pytest.raises(ValueError, match="embeddings of size 6, linear has 7"):
         styleclip.global_direction(styleclip.load_statistics(file), LinearClip(7), "man", "woman")
     with pytest.raises(ValueError, match="made with linear or other weights of linear"):
@@ -717,7 +763,8 @@ def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_pat
     with pytest.raises(ValueError, match="measured with another generator"):
         styleclip.edit(LinearGenerator(seed=1), G.styles(torch.randn(2, 5)), direction, 1.0)
     with pytest.raises(ValueError, match='kind "mapper", not statistics'):
-        styleclip.load_statistics(zoo.save(tmp_path / "m.safetensors", styleclip.LatentMapper(4, ("coarse",)).state_dict(), "mapper"))
+        styleclip.load_statistics(zoo.save(tmp_path / "m.safetensors", styleclip.LatentMapper(4, ("coarse",)).state_dict(),
+                                           "mapper"))
     monkeypatch.setattr(portraits, "VERSION", "other")
     with pytest.raises(ValueError, match="this is world other"):
         styleclip.load_statistics(file)
@@ -726,14 +773,14 @@ def test_statistics_of_another_network_world_or_kind_are_refused(reader, tmp_pat
 # Global directions: edits
 
 @pytest.fixture(scope="module")
-def statistics(G, reader, tmp_path_factory):
-    return styleclip.channel_statistics(G, reader, tmp_path_factory.mktemp("statistics") / "s.safetensors", images=4)
+def statistics(G, network, tmp_path_factory):
+    return styleclip.channel_statistics(G, network, tmp_path_factory.mktemp("statistics") / "s.safetensors", images=4)
 
 
-def test_a_direction_moves_the_relevant_channels_in_their_deviations_and_not_torgb(G, reader, statistics):
-    wanted = styleclip.text_direction(reader, "a person", PROMPT)
-    whole = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.0)
-    few = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.2)
+def test_a_direction_moves_the_relevant_channels_in_their_deviations_and_not_torgb(G, network, statistics):
+    wanted = styleclip.text_direction(network, "a person", PROMPT)
+    whole = styleclip.global_direction(statistics, network, "a person", PROMPT, beta=0.0)
+    few = styleclip.global_direction(statistics, network, "a person", PROMPT, beta=0.2)
     relevances = [None if c is None else c @ wanted for c in statistics.changes]
     largest = max(r.abs().max() for r in relevances if r is not None)
     for r, sigma, a, b in zip(relevances, statistics.sigma, whole, few):
@@ -745,8 +792,8 @@ def test_a_direction_moves_the_relevant_channels_in_their_deviations_and_not_tor
     assert 0 < sum((b != 0).sum() for b in few) < sum((a != 0).sum() for a in whole)
 
 
-def test_an_edit_of_strength_zero_is_the_identity(G, reader, statistics, ws):
-    direction = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.05)
+def test_an_edit_of_strength_zero_is_the_identity(G, network, statistics, ws):
+    direction = styleclip.global_direction(statistics, network, "a person", PROMPT, beta=0.05)
     styles, original = G.styles(ws), G.synthesis(ws, noise="const")
     none = styleclip.edit(G, styles, direction, 0.0)
     assert torch.allclose(none.images, original, atol=1e-5) and all(torch.equal(a, b) for a, b in zip(none.latents, styles))
@@ -758,29 +805,32 @@ def test_an_edit_of_strength_zero_is_the_identity(G, reader, statistics, ws):
 
 def test_in_a_linear_world_an_edit_moves_every_embedding_towards_the_text_by_its_strength(tmp_path):
     """⟨α Σ_c Δs_c · row_c, Δt⟩ = α Σ_c R_c² · σ_c · |row_c| / max|R|, which is positive."""
-    G, reader = LinearGenerator(), LinearClip()
-    statistics = styleclip.channel_statistics(G, reader, tmp_path / "s.safetensors", images=4)
-    direction = styleclip.global_direction(statistics, reader, "man", "woman", beta=0.1)
-    wanted, styles = styleclip.text_direction(reader, "man", "woman"), G.styles(torch.randn(3, 5))
-    moves = [reader.encode_images(styleclip.edit(G, styles, direction, alpha).images) @ wanted for alpha in (-1.5, 0.0, 1.5)]
+    G, network = LinearGenerator(), LinearClip()
+    statistics = styleclip.channel_statistics(G, network, tmp_path / "s.safetensors", images=4)
+    direction = styleclip.global_direction(statistics, network, "man", "woman", beta=0.1)
+    wanted, styles = styleclip.text_direction(network, "man", "woman"), G.styles(torch.randn(3, 5))
+    moves = [network.encode_images(styleclip.edit(G, styles, direction, alpha).images) @ wanted for alpha in (-1.5, 0.0, 1.5)]
     relevances = [changes @ wanted for changes in statistics.changes[:2]]
     largest = max(r.abs().max() for r in relevances)
-    expected = sum((r.square() * (r.abs() >= 0.1) * sigma * (paint @ reader.weight).norm(dim=1)).sum() / largest
+    expected = sum((r.square() * (r.abs() >= 0.1) * sigma * (paint @ network.weight).norm(dim=1)).sum() / largest
                    for r, sigma, paint in zip(relevances, statistics.sigma, G.paint))
     assert expected > 0
     assert torch.allclose(moves[2] - moves[1], 1.5 * expected.expand(3), rtol=1e-2)
     assert torch.allclose(moves[0] - moves[1], -1.5 * expected.expand(3), rtol=1e-2)
 
 
-def test_directions_and_strengths_that_make_no_sense_are_named(G, reader, statistics, ws):
-    direction = styleclip.global_direction(statistics, reader, "a person", PROMPT, beta=0.05)
-    for beta, message in ((-0.1, "β is -0.1"), (float("nan"), "β is nan"), (0.999, "no channel reaches β = 0.999 .* the most relevant has 0")):
+def test_directions_and_strengths_that_make_no_sense_are_named(G, network, statistics, ws):
+    direction = styleclip.global_direction(statistics, network, "a person", PROMPT, beta=0.05)
+    for beta, message in ((-0.1, "β is -0.1"), (float("nan"), "β is nan"),
+                          (0.999, "no channel reaches β = 0.999 .* the most relevant has 0")):
         with pytest.raises(ValueError, match=message):
-            styleclip.global_direction(statistics, reader, "a person", PROMPT, beta)
+            styleclip.global_direction(statistics, network, "a person", PROMPT, beta=beta)
     styles = G.styles(ws)
-    for arguments, message in (((styles, direction[:-1], 1.0), "different generators"), ((styles, direction, float("nan")), "α must be"),
+    for arguments, message in (((styles, direction[:-1], 1.0), "different generators"),
+                               ((styles, direction, float("nan")), "α must be"),
                                ((styles, direction, torch.ones(2)), "one for each of the 3 images"),
-                               (([s * float("nan") for s in styles], direction, 1.0), r"styles hold NaN or infinity in rows \[0, 1, 2\]")):
+                               (([s * float("nan") for s in styles], direction, 1.0),
+                                r"styles hold NaN or infinity in rows \[0, 1, 2\]")):
         with pytest.raises(ValueError, match=message):
             styleclip.edit(G, *arguments)
 
@@ -791,20 +841,21 @@ def test_all_three_methods_run_on_a_generator_of_1024_px_and_a_clip_of_the_size_
     """A generator as deep as the official one, with a quarter of its channels from 64 px on, where nearly all the time goes."""
     torch.manual_seed(0)
     G = stylegan2.Generator(1024, channel_base=8192).eval().requires_grad_(False)
-    reader = clip.open_clip_model("ViT-B-32").requires_grad_(False)
+    network = clip.open_clip_model("ViT-B-32").requires_grad_(False)
     w = G.mapping(torch.randn(1, 512))
-    found = styleclip.optimize(G, reader, "a person with a mohawk", w, steps=2, views=1, identity=colors, id_weight=0.1)
+    found = styleclip.optimize(G, network, "a person with a mohawk", w, steps=2, views=1, identity=colors, id_weight=0.1)
     assert found.latents.shape == (1, 18, 512) and found.images.shape == (1, 3, 1024, 1024)
     assert (found.latents - w[:, None]).abs().amax() > 0
-    mapper, _ = styleclip.fit(G, reader, "a person with a mohawk", steps=1, batch=1, views=1)
+    mapper, _ = styleclip.fit(G, network, "a person with a mohawk", steps=1, batch=1, views=1)
     assert mapper.levels == ("coarse", "medium", "fine") and mapper.generator == fingerprint(G)
     assert styleclip.map_latents(G, mapper, w).images.isfinite().all()
-    plain, fast = (G.synthesis(w, noise="const", plain=plain) for plain in (True, False))
-    assert (plain - fast).abs().max() < 1e-5 * plain.abs().max()
+    reference, fused = (G.synthesis(w, noise="const", impl=impl) for impl in ("reference", "fused"))
+    assert (reference - fused).abs().max() < 1e-5 * reference.abs().max()
     styles = G.styles(w)
-    changes = [F.normalize(torch.randn(s.shape[1], 512), dim=1) if moves else None for s, moves in zip(styles, edits.of_convolutions(G))]
-    statistics = styleclip.Statistics(changes, [torch.ones(s.shape[1]) for s in styles], {"clip_name": reader.name})
-    direction = styleclip.global_direction(statistics, reader, "a person", "a person with a mohawk", beta=0.1)
+    changes = [F.normalize(torch.randn(s.shape[1], 512), dim=1) if moves else None
+               for s, moves in zip(styles, common.of_convolutions(G))]
+    statistics = styleclip.Statistics(changes, [torch.ones(s.shape[1]) for s in styles], {"clip_name": network.name})
+    direction = styleclip.global_direction(statistics, network, "a person", "a person with a mohawk", beta=0.1)
     assert 0 < sum(int((d != 0).sum()) for d in direction) < sum(len(c) for c in changes if c is not None)
     assert styleclip.edit(G, styles, direction, 3.0).images.isfinite().all()
 
@@ -812,4 +863,4 @@ def test_all_three_methods_run_on_a_generator_of_1024_px_and_a_clip_of_the_size_
 def test_the_channels_of_the_official_generator_of_1024_px_are_counted_as_in_the_paper():
     G = stylegan2.Generator(1024).eval().requires_grad_(False)
     sizes = [style.shape[1] for style in G.styles(torch.zeros(1, 512))]
-    assert sum(sizes) == 9088 and sum(size for size, moves in zip(sizes, edits.of_convolutions(G)) if moves) == 6048
+    assert sum(sizes) == 9088 and sum(size for size, moves in zip(sizes, common.of_convolutions(G)) if moves) == 6048

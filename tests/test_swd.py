@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 import torch
-from golden_data import assert_golden, load
 
 from course_lib.metrics import swd
+from golden_data import assert_golden, load
 
 CARD, TENSORS = load("metrics")
 SMALL = CARD["swd"]["small"]

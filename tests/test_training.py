@@ -9,15 +9,16 @@ import sys
 import time
 
 import numpy as np
-import official_files
 import pytest
 import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+import official_files
 from course_lib import losses, train, zoo
-from course_lib.training import checkpoint, data, loop, readers, schedule, stylegan2
+from course_lib.perception import common
+from course_lib.training import checkpoint, data, loop, outputs, schedule, stylegan2
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
         "--mapping-layers", "2", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "32",
@@ -77,7 +78,7 @@ def gradients(batch_gpu, names):
             p.data += 0.1 * torch.randn_like(p) * (p.ndim > 0)      # noise strengths stay 0: every part draws noise of its own
     built.G_opt, built.D_opt = (torch.optim.SGD(network.parameters(), lr=1.0) for network in (built.G, built.D))
     before = [p.detach().clone() for p in (*built.G.parameters(), *built.D.parameters())]
-    reals = torch.randint(0, 256, [32, 3, 8, 8], dtype=torch.uint8)
+    reals = data.Resident(torch.randint(0, 256, [32, 3, 8, 8], dtype=torch.uint8))
     for phase in stylegan2.phases(built, reals, s, "cpu", 10.0):
         if phase.name in names:
             torch.manual_seed(1)
@@ -119,12 +120,32 @@ def test_parts_that_would_split_a_group_of_the_minibatch_statistic_are_refused()
         stylegan2.check_batch(12, batch_gpu=8)
 
 
+@pytest.mark.parametrize("most, said", [
+    (8, "16 images at a time need about 17.0 GiB of memory, and cpu has 12.0 GiB; --batch-gpu 8 fits: it takes 9.0 GiB"),
+    (4, "need about 20.0 GiB .* --batch-gpu 4 fits: it takes 5.0 GiB"),
+    (3, "the memory of cpu, 12.0 GiB, does not suffice .* take a lower --resolution")])
+def test_a_run_out_of_memory_says_how_much_it_needs_and_which_part_of_the_batch_fits(most, said, tmp_path, folder, monkeypatch):
+    sizes, loss = [0], losses.generator_loss
+
+    def limited(logits):
+        sizes.append(len(logits))
+        if len(logits) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(logits)
+    monkeypatch.setattr(losses, "generator_loss", limited)
+    for name, value in (("empty_cache", None), ("reset_peak_memory_stats", None), ("mem_get_info", (0, 12 << 30))):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: (1 + sizes[-1]) << 30)
+    with pytest.raises(SystemExit, match=said):
+        run(tmp_path / "run", folder, 320, "--batch", "16")
+
+
 def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_survives_a_resume(tmp_path, folder):
     assert [schedule.anneal(images, 800, 0.25) for images in (0, 600, 700, 800)] == [1, 1, 0.25, 0]
     s = vars_of(TINY) | {"world": None, "images": 80, "lr_anneal": 0.5}
     built = stylegan2.build(s, "cpu")
     full = built.D_opt.param_groups[0]["lr"]
-    plan = stylegan2.plan(built, torch.zeros(8, 3, 8, 8, dtype=torch.uint8), s, "cpu")
+    plan = stylegan2.plan(built, data.Resident(torch.zeros(8, 3, 8, 8, dtype=torch.uint8)), s, "cpu")
     rates = []
     for built.images in (0, 40, 60):
         plan()
@@ -194,9 +215,11 @@ def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder
         {k.removeprefix("ema."): v for k, v in after.items()}))
     assert (begun - averaged).norm() < 0.1 * (own - averaged).norm(), "the average goes on from the old one"
     assert after["buffers.pl_mean"] > 0
-    with pytest.raises(SystemExit, match=r"first does not fit this run, .* sizes .*; G: synthesis\.b4\.const has shape \[8, 4, 4\]"):
+    with pytest.raises(SystemExit,
+                       match=r"first does not fit this run, .* sizes .*; G: synthesis\.b4\.const has shape \[8, 4, 4\]"):
         run(tmp_path / "third", folder, 8, "--init", str(tmp_path / "first"), "--channel-max", "4")
-    with pytest.raises(SystemExit, match="oracle-portraits-64 cannot begin this run: as its generator it gives a .*Reader"):
+    with pytest.raises(SystemExit, match="oracle-portraits-64 cannot begin this run: "
+                                         "as its generator it gives a .*AttributeClassifier"):
         run(tmp_path / "third", folder, 8, "--init", "oracle-portraits-64")
     generator = str(zoo.DATA / "stylegan2-portraits-64.safetensors")
     with pytest.raises(SystemExit, match='cannot begin a run, which needs a generator and a discriminator: .*no part "D"'):
@@ -231,7 +254,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, folder):
     broken = stylegan2.build(settings, "cpu")
     checkpoint.load(checkpoint.folders(tmp_path / "run")[-1], broken)
     broken.G.synthesis.b8.conv0.weight.data[0, 0, 0, 0] = float("nan")
-    reals = data.load(folder, 8, 32, 0, "cpu")
+    reals = data.Resident(data.load(folder, 8, 32, 0, "cpu"))
     with pytest.raises(loop.Diverged, match="not finite after .* last good checkpoint is .*0000000320"):
         loop.train(tmp_path / "run", broken, stylegan2.plan(broken, reals, settings, "cpu"), settings, "cpu", progress=False)
     assert {path.name for path in checkpoint.folders(tmp_path / "run")} == good
@@ -368,13 +391,15 @@ def test_nothing_that_a_run_did_not_make_is_written_over(tmp_path, folder, monke
 def test_images_and_networks_that_do_not_fit_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "free_memory", lambda device: 2 ** 30)
     monkeypatch.setattr(data.portraits, "batches", None)
-    with pytest.raises(SystemExit, match="200,000 images of 256 px take 36.6 GiB, and cpu has 1.0 GiB free, .* --data-size 4k fits"):
+    with pytest.raises(SystemExit,
+                       match="200,000 images of 256 px take 36.6 GiB, and cpu has 1.0 GiB free, .* --data-size 4k fits"):
         train.main(["stylegan2", "--resolution", "256", "--device", "cpu", "--out", str(tmp_path / "run")])
     for model, size in (("oracle", "65k"), ("clip", "65k"), ("identity", "16k")):
         with pytest.raises(SystemExit, match=f"GiB free, .*; --data-size {size} fits"):
             train.main([model, "--data-size", "100k", "--device", "cpu", "--out", str(tmp_path / "run")])
     for model in ("stylegan2", "stylegan"):
-        with pytest.raises(SystemExit, match=r"networks of these sizes take [\d,.]+ GiB while they are trained, and cpu has 1.0 GiB"):
+        with pytest.raises(SystemExit, match=r"networks of these sizes take [\d,.]+ GiB while they are trained, "
+                                             r"and cpu has 1.0 GiB"):
             train.main([model, "--z-dim", "60k", "--w-dim", "60k", "--data-size", "8", "--device", "cpu", "--out", str(tmp_path)])
     assert not list(tmp_path.iterdir())
 
@@ -384,14 +409,14 @@ def test_images_and_networks_that_do_not_fit_are_refused_before_memory_is_taken(
 def test_a_stopped_training_keeps_what_it_has_learnt_under_a_name_that_says_so(model, files, tmp_path, monkeypatch, capsys):
     options = [model, "--steps", "5", "--batch", "4", "--data-size", "8", "--held-out", "16", "--device", "cpu",
                "--out", str(tmp_path)]
-    augment, calls = readers.augment, []
+    augment, calls = common.augment, []
 
     def watched(*args):
         calls.append(os.kill(os.getpid(), signal.SIGINT) if len(calls) == 1 else None)
         return augment(*args)
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit) as end:
-        patched.setattr(readers, "augment", watched)
+        patched.setattr(common, "augment", watched)
         train.main(options)
     said, kept = capsys.readouterr().err, tmp_path / f"{files[0]}-after-2-steps.safetensors"
     assert end.value.code == 130 and "--resume" not in said
@@ -403,7 +428,7 @@ def test_a_stopped_training_keeps_what_it_has_learnt_under_a_name_that_says_so(m
     (tmp_path / f"{files[0]}.safetensors").unlink()
     with pytest.raises(SystemExit, match=f"{files[1]}.json exists already and is not overwritten"):
         train.main(options)
-    monkeypatch.setattr(readers, "result_files", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(outputs, "output_files", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as end:
         train.main(options)
     assert end.value.code == 143 and "nothing is kept, and the same command begins anew" in capsys.readouterr().err

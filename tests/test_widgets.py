@@ -128,8 +128,8 @@ def quick_collection():
 
 @pytest.fixture
 def notebook(monkeypatch, quick_collection):
-    """`run(code)` runs a cell as a notebook's kernel does, and returns how many widgets are open. A cell has `made()`, which makes a
-    tensor; `run.alive()` says for each whether it still is."""
+    """`run(code)` runs a cell as a notebook's kernel does, and returns how many widgets are open. A cell has `made()`, which makes
+    a tensor; `run.alive()` says for each whether it still is."""
     made = []
 
     def tensor():
@@ -164,7 +164,8 @@ def test_running_a_cell_again_keeps_nothing_of_its_earlier_runs(cell, notebook):
 
 
 def test_an_explorer_lives_while_other_cells_run(notebook):
-    notebook("for name in ('a', 'b'): widgets.explorer(lambda x=1, made=made(): plots.image_grid(made, scale=1), alt=name, x=(0, 9));")
+    notebook("for name in ('a', 'b'): widgets.explorer(lambda x=1, made=made(): plots.image_grid(made, scale=1), alt=name, x=(0, "
+             "9));")
     notebook(EXPLORER)
     notebook(EXPLORER)
     assert notebook.alive() == [True, True, False, True]

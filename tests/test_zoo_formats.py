@@ -16,9 +16,10 @@ import torch
 
 import fuzz_formats as fuzz
 import official_files as files
-from course_lib import zoo, zoo_formats
+from course_lib import zoo
 from course_lib.networks import stylegan2
-from course_lib.zoo_formats import FormatError, cli
+from course_lib.zoo import __main__, formats
+from course_lib.zoo.formats import FormatError
 from golden_data import assert_golden, fill, load, rule_input
 
 E = 2e-5
@@ -76,7 +77,7 @@ def test_a_snapshot_is_read_at_every_protocol_bit_for_bit(protocol, core, small,
     assert protocol > 3 or globals_of(data) == WRITTEN | extra
     path = tmp_path / "network-snapshot.pkl"
     path.write_bytes(data)
-    contents = zoo_formats.read(path)
+    contents = formats.read(path)
     assert list(contents.parts) == ["G_ema", "G", "D"] and f"protocol {protocol}" in contents.format
     assert equal(contents.read("G").tensors, G) and equal(contents.read("D").tensors, D)
     assert equal(contents.read().tensors, {name: t + 1 for name, t in G.items()})
@@ -94,12 +95,12 @@ def test_networks_of_a_snapshot_render_the_golden_images(name, tmp_path):
 def test_a_single_network_and_the_newer_inner_zip_layout_are_read(small, tmp_path, monkeypatch):
     path = tmp_path / "G.pkl"
     path.write_bytes(files.dump(files.official(small[0]), 4))
-    assert equal(zoo_formats.read(path).read().tensors, small[0])
+    assert equal(formats.read(path).read().tensors, small[0])
     save = torch.save
     monkeypatch.setattr(torch, "save", lambda value, file, **_: save(value, file))
     path.write_bytes(files.dump(files.official(small[0]), 4))
     assert path.read_bytes().count(b"data.pkl") >= len(small[0])
-    assert equal(zoo_formats.read(path).read().tensors, small[0])
+    assert equal(formats.read(path).read().tensors, small[0])
 
 
 def test_a_mapping_with_another_learning_rate_gives_the_same_w(small, tmp_path):
@@ -166,7 +167,7 @@ def test_stylegan2_of_the_tensorflow_era_renders_the_golden_images(name, core, t
     info, golden = load(name)
     path = tmp_path / "stylegan2.pkl"
     path.write_bytes(files.dump(tf_tuple(info), 4, core))
-    assert zoo_formats.read(path).format == "TensorFlow-era pickle"
+    assert formats.read(path).format == "TensorFlow-era pickle"
     assert_renders_as_golden(path, info, golden)
 
 
@@ -174,13 +175,14 @@ def test_stylegan2_of_the_tensorflow_era_renders_the_golden_images(name, core, t
 def test_pggan_and_stylegan_are_read_from_their_tuples(name, tmp_path):
     info, golden = load("progan_stylegan1")
     raw = {part: fill(info["networks"][name][part]["state"], info["networks"][name][part]["seed"]) for part in "GD"}
-    variables = {part: {key.removeprefix("G_"): t.numpy() for key, t in raw[part].items()} | {"lod": np.float32(0)} for part in "GD"}
+    variables = {part: {key.removeprefix("G_"): t.numpy() for key, t in raw[part].items()} | {"lod": np.float32(0)}
+                 for part in "GD"}
     version, module = (3, "dnnlib.tflib.network") if name == "stylegan1" else (2, "tfutil")
     G, D = (files.tf_network(part, variables[part], {"resolution": 16}, module, version) for part in "GD")
     path = tmp_path / "gan.pkl"
     path.write_bytes(files.dump((G, D, G), 4))
     kind = "stylegan" if name == "stylegan1" else "pggan"
-    contents = zoo_formats.read(path)
+    contents = formats.read(path)
     assert [contents.read(part).kind for part in contents.parts] == [f"{kind}-G", f"{kind}-D", f"{kind}-G"]
     assert contents.read("D").config == ({} if kind == "stylegan" else {"fused": name == "progan_fused"})
     G, D = zoo.load(path), zoo.load(path, part="D")
@@ -205,7 +207,8 @@ def test_tensorflow_networks_that_compute_something_else_are_refused(tmp_path):
 
 def test_class_conditional_networks_of_the_first_generations_are_refused_at_once(tmp_path):
     info, _ = load("progan_stylegan1")
-    for name, extra, variables in (("progan_fused", {"label_size": 10}, {}), ("stylegan1", {}, {"mapping/LabelConcat/weight": np.ones([10, 12], "f4")})):
+    for name, extra, variables in (("progan_fused", {"label_size": 10}, {}),
+                                   ("stylegan1", {}, {"mapping/LabelConcat/weight": np.ones([10, 12], "f4")})):
         state = info["networks"][name]["G"]
         own = {key.removeprefix("G_"): t.numpy() for key, t in fill(state["state"], state["seed"]).items()}
         (tmp_path / "G.pkl").write_bytes(files.dump(files.tf_network("G", own | variables, extra), 4))
@@ -229,7 +232,8 @@ def test_rosinality_checkpoints_render_the_golden_images(name, layout, tmp_path)
     info, golden = load(name)
     G, D = rosinality_states(info)
     path = tmp_path / "checkpoint.pt"
-    extra = {"args": argparse.Namespace(size=32, ckpt=None), "d_optim": {"state": {0: {"step": 3}}, "param_groups": [{"betas": (0, 0.99)}]}}
+    extra = {"args": argparse.Namespace(size=32, ckpt=None),
+             "d_optim": {"state": {0: {"step": 3}}, "param_groups": [{"betas": (0, 0.99)}]}}
     torch.save({"g_ema": G, "d": D, "latent_avg": golden["truncation_latent"][0]} | extra, path,
                _use_new_zipfile_serialization=layout == "zip")
     G, D = zoo.load(path), zoo.load(path, part="D")
@@ -244,8 +248,8 @@ def test_the_written_checkpoint_has_the_names_and_shapes_that_rosinality_loads(t
     info, _ = load("rosinality_32")
     G, D = rosinality_states(info)
     torch.save({"g_ema": G, "d": D, "latent_avg": torch.ones(32)}, tmp_path / "in.pt")
-    contents = zoo_formats.read(tmp_path / "in.pt")
-    zoo_formats.export(tmp_path / "out.pt", {part: contents.read(part) for part in contents.parts}, "rosinality")
+    contents = formats.read(tmp_path / "in.pt")
+    formats.export(tmp_path / "out.pt", {part: contents.read(part) for part in contents.parts}, "rosinality")
     written = torch.load(tmp_path / "out.pt", weights_only=True)
     assert equal(written["g_ema"], G) and equal(written["d"], D) and torch.equal(written["latent_avg"], torch.ones(32))
 
@@ -269,20 +273,20 @@ def test_constant_noise_and_the_mean_of_w_are_made_anew_where_a_file_lacks_them_
     if layout == "safetensors":
         zoo.save(path, G, "stylegan2-G")
     elif layout == "rosinality":
-        pairs = zoo_formats.layouts.rosinality_generator([4, 8], 2)
-        theirs = zoo_formats.layouts.write(whole, pairs)
+        pairs = formats.layouts.rosinality_generator([4, 8], 2)
+        theirs = formats.layouts.write(whole, pairs)
         torch.save({"g_ema": {name: t for name, t in theirs.items() if not name.startswith("noises.")}}, path)
     else:
         network = files.official(G) if layout == "nvidia" else files.tf_network("G", files.tf_variables(G), {})
         path.write_bytes(files.dump(network, 4))
     with pytest.warns(UserWarning, match="G lacks the constant noise of 3 layers, drawn from seed 0 and the mean of W.*made anew"):
         network = zoo.load(path)
-    state, again = network.state_dict(), zoo_formats.completed(zoo.contents(path).read()).tensors
+    state, again = network.state_dict(), formats.completed(zoo.contents(path).read()).tensors
     assert all(torch.equal(state[name], t) for name, t in G.items()) and equal(state, again)
     assert [state[f"synthesis.b{r}.noise_const"].shape[0] for r in ("4.conv1", "8.conv0", "8.conv1")] == [4, 8, 8]
     w = network.mapping(torch.randn(20000, 4, generator=torch.Generator().manual_seed(5)))
     assert (network.w_avg - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) * (1 / 4096 + 1 / 20000) ** 0.5).max()
-    cli.main(["info", str(path)])
+    __main__.main(["info", str(path)])
     assert "made anew, for the file lacks it: the constant noise of 3 layers" in capsys.readouterr().out
 
 
@@ -305,7 +309,8 @@ def test_a_first_generation_file_may_lack_noise_and_mean_too(tmp_path):
     for name, variables in (("whole", whole), ("some", some)):
         (tmp_path / name).write_bytes(files.dump(files.tf_network("G", variables, {}), 4))
         made.append(zoo.contents(tmp_path / name).read())
-    assert not made[0].made and made[1].made == ["the constant noise of 6 layers, drawn from seed 0", "the mean of W, from 4,096 latents"]
+    assert not made[0].made
+    assert made[1].made == ["the constant noise of 6 layers, drawn from seed 0", "the mean of W, from 4,096 latents"]
     assert made[0].tensors.keys() == made[1].tensors.keys()
     assert all(t.abs().sum() > 0 for name, t in made[1].tensors.items() if name.endswith(("noise_const", "w_avg")))
     with pytest.warns(UserWarning, match="made anew"):
@@ -324,12 +329,12 @@ def test_round_trips_keep_every_bit_and_the_config(target, small, tmp_path, caps
     clamp = None if target == "rosinality" else 256
     source = tmp_path / "in.pkl"
     source.write_bytes(files.dump(files.snapshot(G, D, {name: t / 2 for name, t in G.items()}, clamp), 4))
-    before = zoo_formats.read(source)
+    before = formats.read(source)
     outs = {part: tmp_path / f"{part}.out" for part in ("G_ema", "G", "D")} if target == "safetensors" else {
         part: tmp_path / "all.out" for part in ("G_ema", "G", "D")}
     for part, out in outs.items():
         if not out.exists():
-            cli.main(["convert", str(source), str(out), "--to", target, "--part", part])
+            __main__.main(["convert", str(source), str(out), "--to", target, "--part", part])
         contents = zoo.contents(out)
         mine, theirs = before.read(part), contents.read(part if part in contents.parts else "G")
         tensors = dict(theirs.tensors)
@@ -338,7 +343,7 @@ def test_round_trips_keep_every_bit_and_the_config(target, small, tmp_path, caps
         assert equal(mine.tensors, tensors) and mine.kind == theirs.kind
         assert theirs.config.get("conv_clamp") == mine.config["conv_clamp"]
         with pytest.raises(SystemExit, match="exists already"):
-            cli.main(["convert", str(source), str(out), "--to", target])
+            __main__.main(["convert", str(source), str(out), "--to", target])
         assert zoo.load(out, part=None if part == "G_ema" else part if part in contents.parts else None)
 
 
@@ -353,12 +358,14 @@ def test_the_tuple_is_what_the_official_legacy_loader_takes(small, tmp_path):
     asked = set()
     zoo.save(tmp_path / "G.safetensors", small[0], "stylegan2-G", config={"conv_clamp": 256})
     zoo.save(tmp_path / "D.safetensors", small[1], "stylegan2-D", config={"group_size": 8})
-    cli.main(["convert", *(str(tmp_path / f"{part}.safetensors") for part in "GD"), str(tmp_path / "out.pkl"), "--to", "tensorflow"])
+    __main__.main(["convert", *(str(tmp_path / f"{part}.safetensors") for part in "GD"), str(tmp_path / "out.pkl"), "--to",
+                   "tensorflow"])
     with open(tmp_path / "out.pkl", "rb") as file:
         G, D, Gs = Unpickler(file).load()
     assert asked == {"dnnlib.tflib.network Network", "numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"}
     # The options that the legacy loader of stylegan2-ada-pytorch knows; it refuses all others.
-    shared = {"label_size", "resolution", "num_channels", "mapping_layers", "mapping_lrmul", "fmap_base", "fmap_max", "conv_clamp", "architecture"}
+    shared = {"label_size", "resolution", "num_channels", "mapping_layers", "mapping_lrmul", "fmap_base", "fmap_max", "conv_clamp",
+              "architecture"}
     for network in (G, D, Gs):
         own = {"mbstd_group_size", "mbstd_num_features"} if network is D else {"latent_size", "dlatent_size"}
         assert network.version == 4 and network.static_kwargs.keys() == shared | own and network.build_module_src == ""
@@ -371,22 +378,24 @@ def test_the_tuple_is_what_the_official_legacy_loader_takes(small, tmp_path):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert found[name].dtype == np.float32 and np.array_equal(found[name], value), name
-    assert {name: value.shape for name, value in D.variables} == {name: value.shape for name, value in files.tf_variables(small[1]).items()}
+    assert {name: value.shape for name, value in D.variables} == {name: value.shape
+                                                                  for name, value in files.tf_variables(small[1]).items()}
 
 
 def test_what_a_format_cannot_hold_is_not_written(small, tmp_path):
-    G = zoo_formats.Network("stylegan2-G", small[0], {"conv_clamp": 256}, {})
+    G = formats.Network("stylegan2-G", small[0], {"conv_clamp": 256}, {})
     grey = stylegan2.Generator(8, 4, 4, channels={4: 4, 8: 4}, mapping_layers=2, img_channels=1)
-    grey = zoo_formats.Network("stylegan2-G", grey.state_dict(), {}, {})
+    grey = formats.Network("stylegan2-G", grey.state_dict(), {}, {})
     for networks, target, message in [({"G_ema": G}, "tensorflow", "has no D"), ({"G_ema": G}, "rosinality", "conv_clamp=256"),
-                                      ({"G_ema": G}, "onnx", "is no format"), ({"G_ema": grey}, "rosinality", "3 channels; this network's have 1")]:
+                                      ({"G_ema": G}, "onnx", "is no format"),
+                                      ({"G_ema": grey}, "rosinality", "3 channels; this network's have 1")]:
         with pytest.raises(FormatError, match=message):
-            zoo_formats.export(tmp_path / "out", networks, target)
+            formats.export(tmp_path / "out", networks, target)
         assert not (tmp_path / "out").exists()
-    zoo_formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
+    formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
     before = (tmp_path / "out").read_bytes()
     with pytest.raises(FileExistsError):
-        zoo_formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
+        formats.export(tmp_path / "out", {"G_ema": G}, "rosinality", drop_clamp=True)
     assert (tmp_path / "out").read_bytes() == before
 
 
@@ -396,7 +405,7 @@ def test_info_says_what_a_file_holds(tmp_path, capsys):
     info, _ = load("sg2_cond8")
     path = tmp_path / "snapshot.pkl"
     path.write_bytes(files.dump(files.snapshot(*states(info)), 4))
-    cli.main(["info", str(path)])
+    __main__.main(["info", str(path)])
     text = capsys.readouterr().out
     assert "snapshot.pkl: NVIDIA PyTorch pickle (protocol 4)" in text
     assert re.search(r"G_ema: stylegan2-G, 8 px, z 10, w 12, 5 classes, [\d,]+ numbers in 46 tensors", text)
@@ -415,15 +424,15 @@ def test_info_prints_no_control_characters_of_a_file(small, tmp_path, capsys):
     path = tmp_path / "a.safetensors"
     tensors = {"mapping.fc0.weight": torch.zeros(4), "mapping.w_avg": torch.zeros([])}
     zoo.save(path, tensors, "evil\x1b[31m\nG: trusted", config={"\x1b": 1})
-    cli.main(["info", str(path)])
+    __main__.main(["info", str(path)])
     text = capsys.readouterr().out
     assert text.count("\n") == 3 and text.replace("\n", "").isprintable() and "  G: evil [31m G: trusted, 5 numbers" in text
     with pytest.raises(SystemExit, match="holds a network of kind") as caught:
-        cli.main(["convert", str(path), str(tmp_path / "out"), "--to", "safetensors"])
+        __main__.main(["convert", str(path), str(tmp_path / "out"), "--to", "safetensors"])
     assert str(caught.value).isprintable() and not (tmp_path / "out").exists()
     zoo.save(path, small[0], "stylegan2-G", replace=True, config={"a\x1b\n": 1})
     with pytest.raises(SystemExit, match="unexpected keyword argument 'a  '") as caught:
-        cli.main(["info", str(path)])
+        __main__.main(["info", str(path)])
     assert str(caught.value).isprintable()
 
 
@@ -442,10 +451,10 @@ def test_a_missing_or_misshapen_tensor_is_one_error_and_nothing_is_written(name,
     zoo.save(path, G if value is None else G | {name: value}, "stylegan2-G")
     zoo.save(tmp_path / "D.safetensors", small[1], "stylegan2-D")
     sources = path, tmp_path / "D.safetensors"
-    commands = [["info", path]] + [["convert", *sources, tmp_path / "out", "--to", to] for to in zoo_formats.TARGETS]
+    commands = [["info", path]] + [["convert", *sources, tmp_path / "out", "--to", to] for to in formats.TARGETS]
     for command in commands:
         with pytest.raises(SystemExit, match="^error: G.safetensors cannot be read: .*" + re.escape(message)):
-            cli.main(list(map(str, command)))
+            __main__.main(list(map(str, command)))
         assert capsys.readouterr().out == "" and {file.name for file in tmp_path.iterdir()} == {"G.safetensors", "D.safetensors"}
 
 
@@ -456,7 +465,7 @@ def test_options_that_a_format_cannot_hold_are_one_error_too(config, message, sm
     sources = [zoo.save(tmp_path / f"{part}.safetensors", state, f"stylegan2-{part}", config=config)
                for part, state in zip("GD", small)]
     with pytest.raises(SystemExit, match=f"^error: [a-zA-Z.]* cannot be {message}"):
-        cli.main(["convert", *map(str, sources), str(tmp_path / "out"), "--to", "tensorflow"])
+        __main__.main(["convert", *map(str, sources), str(tmp_path / "out"), "--to", "tensorflow"])
     assert not (tmp_path / "out").exists()
 
 
@@ -487,13 +496,14 @@ def test_names_and_texts_longer_than_the_file_are_not_made(tmp_path):
     with pytest.raises(FormatError, match="a tensor's name is no short string"):
         zoo.load(tmp_path / "a.pkl")
     with pytest.raises(FormatError, match="several times its own size"):
-        zoo_formats.nvidia.plain([[["x" * 200] * 50] * 50] * 50, zoo_formats.Limits(1000))
-    assert zoo_formats.nvidia.plain([2 ** 64, 5], zoo_formats.Limits(1000)) == ["?", 5]
+        formats.nvidia_pytorch.plain([[["x" * 200] * 50] * 50] * 50, formats.Limits(1000))
+    assert formats.nvidia_pytorch.plain([2 ** 64, 5], formats.Limits(1000)) == ["?", 5]
 
 
 def test_a_noise_image_of_an_absurd_number_is_refused_before_its_resolution_is_computed():
     with pytest.raises(ValueError, match='no place for the variable "noise4000000000"'):
-        zoo_formats.growing.stylegan_discriminator({"4x4/Conv/bias": torch.zeros(1), "noise4000000000": torch.zeros(1, 1, 2, 2)})
+        formats.growing_layouts.stylegan_discriminator({"4x4/Conv/bias": torch.zeros(1),
+                                                        "noise4000000000": torch.zeros(1, 1, 2, 2)})
 
 
 def test_values_that_share_a_hash_are_compared_in_little_time():
@@ -501,7 +511,7 @@ def test_values_that_share_a_hash_are_compared_in_little_time():
     from time import process_time
     before = process_time()
     with pytest.raises(FormatError, match="different values of conv_clamp"):
-        zoo_formats.nvidia._same([1 + i * (2 ** 61 - 1) for i in range(20_000)], "conv_clamp", zoo_formats.Limits(1))
+        formats.nvidia_pytorch._same([1 + i * (2 ** 61 - 1) for i in range(20_000)], "conv_clamp", formats.Limits(1))
     assert process_time() - before < 1
 
 
@@ -509,7 +519,7 @@ def test_values_that_share_a_hash_are_compared_in_little_time():
 def test_a_mapping_of_thousands_of_layers_is_refused(layout, small, tmp_path, monkeypatch):
     G, path = dict(small[0]), tmp_path / "G"
     G |= {f"mapping.fc{i}.{field}": G[f"mapping.fc1.{field}"].clone() for i in range(2, 65) for field in ("weight", "bias")}
-    monkeypatch.setattr(zoo_formats.missing, "mean_latent", lambda *_: pytest.fail("mapped latents through all layers"))
+    monkeypatch.setattr(formats.missing, "mean_latent", lambda *_: pytest.fail("mapped latents through all layers"))
     if layout == "rosinality":
         path.write_bytes(fuzz.layers(66))
     elif layout == "safetensors":
@@ -524,7 +534,7 @@ def test_a_mapping_of_thousands_of_layers_is_refused(layout, small, tmp_path, mo
 def test_a_mapping_layer_of_a_million_features_is_refused():
     tensors = {"mapping.fc0.weight": torch.zeros(1).expand(10 ** 6, 1), "mapping.fc0.bias": torch.zeros(1).expand(10 ** 6)}
     with pytest.raises(FormatError, match="mapping layers are 1,000,000 wide"):
-        zoo_formats.missing.mean_latent(tensors, "stylegan2-G")
+        formats.missing.mean_latent(tensors, "stylegan2-G")
 
 
 def test_a_zip_file_with_a_huge_directory_is_refused_before_it_is_parsed(tmp_path, monkeypatch):

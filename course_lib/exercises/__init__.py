@@ -11,27 +11,23 @@ from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
 
-from .. import lessons, zoo
-from . import (display, engine, guard, lesson00, lesson01, lesson01_growing, lesson02, lesson02_penalty, lesson02_stddev, lesson03,
-               lesson03_mixing, lesson04, lesson05, lesson05_activations, lesson05_convolutions, lesson06, lesson06_lazy,
-               lesson06_penalty, lesson07, lesson07_entropy, lesson07_measures, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10,
-               lesson10_channels, lesson10_edit, proof as proofs, records)
-from .blank import ____
-from .engine import Result
+from .. import notebook_copies as copies
+from .. import zoo
+from .engine import display, guard, model_check, verdict
+from .engine import progress as progress_file
+from .engine.placeholder import ____
+from .engine.translate import raised
+from .engine.verdict import Result
+from .lessons import EXERCISES
 
 __all__ = ["____", "Result", "check", "hint", "lesson", "names", "progress", "solution", "stub"]
-MODULES = (lesson00, lesson01, lesson01_growing, lesson02, lesson02_stddev, lesson02_penalty, lesson03, lesson03_mixing, lesson04,
-           lesson05, lesson05_convolutions, lesson05_activations, lesson06, lesson06_penalty, lesson06_lazy, lesson07,
-           lesson07_measures, lesson07_entropy, lesson08, lesson08_loss, lesson09, lesson09_loss, lesson10, lesson10_channels,
-           lesson10_edit)
-EXERCISES = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 _hints_seen = {}
 
 
 def names():
     """The ids of the exercises, in the order of the lessons. One whose models this copy of the course lacks is not offered."""
     known = {None, *zoo.names()}
-    return [name for name, task in EXERCISES.items() if {task.proof.model, task.needs} <= known]
+    return [name for name, task in EXERCISES.items() if {task.model_check.model, task.needs} <= known]
 
 
 def exercise(name):
@@ -48,16 +44,16 @@ def check(name, answer, generator=None):
     task = exercise(name)
     own = any(answer is function for function in task.hidden)
     answer = guard.copy_of(answer) if own else answer
-    status, mistake, message, printed = engine.judge(task, answer)
+    status, mistake, message, printed = verdict.judge(task, answer)
     picture, alt = None, ""
     if status in ("right", "wrong"):
-        status, mistake, message, picture, alt = prove(task, answer, generator, status, mistake, message)
-    if status == "right" and engine.variables(answer):
-        message += (f" It reads the global variable `{engine.variables(answer)[0]}`: when that changes, so does your function.")
+        status, mistake, message, picture, alt = in_the_model(task, answer, generator, status, mistake, message)
+    if status == "right" and verdict.variables(answer):
+        message += (f" It reads the global variable `{verdict.variables(answer)[0]}`: when that changes, so does your function.")
     if own and status == "right":
         message = "This is the library's own function, and it is right. Write yours."
     else:
-        records.record(name, status)
+        progress_file.record(name, status)
     result = Result(status, mistake, message, name, printed, picture, alt)
     if picture is not None and display.in_notebook():
         from .. import plots
@@ -65,35 +61,35 @@ def check(name, answer, generator=None):
     return result
 
 
-def prove(task, answer, generator, status, mistake, message):
+def in_the_model(task, answer, generator, status, mistake, message):
     """The generator's word on an answer: it can only take back a "right"; of a wrong answer it shows the picture."""
-    with guard.room():
+    with guard.sandbox():
         try:
-            network = generator or _network(task.proof)
+            network = generator or _network(task.model_check)
             reference, seconds = _timed(task, generator) if generator else _reference(task)
         except (OSError, ValueError) as problem:
             return status, mistake, f"{message} The generator could not be loaded: {problem}", None, ""
         limit = guard.limit(seconds)
         with guard.without(task.hidden):
-            found, error = guard.attempt(lambda: task.proof.images(task.as_declared(answer), network, reference.shape), limit)
-        shown = found and proofs.Shown(reference, *found)
+            found, error = guard.attempt(lambda: task.model_check.images(task.as_declared(answer), network, reference.shape), limit)
+        shown = found and model_check.Shown(reference, *found)
         if status == "right" and found and not shown.same:
-            shown = replace(shown, rounding=task.proof.rounding(network, reference, map(task.as_declared, task.alternatives)))
-    who = task.proof.who[0].lower() + task.proof.who[1:]
+            shown = replace(shown, rounding=task.model_check.rounding(network, reference, map(task.as_declared, task.alternatives)))
+    who = task.model_check.who[0].lower() + task.model_check.who[1:]
     if error is not None:
         if status == "right":
-            return "error", None, f"Right on small inputs, but not in {who}. {engine.raised(error, answer, None, who, limit)}", None, ""
+            return "error", None, f"Right on small inputs, but not in {who}. {raised(error, answer, None, who, limit)}", None, ""
         return status, mistake, message, None, ""
-    picture, alt = task.proof.picture(shown), task.proof.alt(shown, task.name)
+    picture, alt = task.model_check.picture(shown), task.model_check.alt(shown, task.name)
     if status == "right":
         if not shown.calls:
-            status, mistake, message = "error", None, f"{task.proof.who} never called your function."
+            status, mistake, message = "error", None, f"{task.model_check.who} never called your function."
         elif not shown.same:
             status, message = "wrong", (f"Right on small inputs, but {who} gives something else with it: "
-                                        f"{task.proof.deviation(shown)}")
+                                        f"{task.model_check.in_words(shown)}")
         else:
             times = f"{shown.calls} time{'s' * (shown.calls > 1)}"
-            message = f"Right. {task.proof.who} called your {task.name} {times} and {task.proof.what}."
+            message = f"Right. {task.model_check.who} called your {task.name} {times} and {task.model_check.what}."
     return status, mistake, message, picture, alt
 
 
@@ -102,19 +98,19 @@ def _model(name, part):
     return zoo.load(name, part)
 
 
-def _network(proof):
-    return proof.model and _model(proof.model, proof.part)
+def _network(check):
+    return check.model and _model(check.model, check.part)
 
 
 def _timed(task, network):
-    """What the library's function makes in the proof, and how many seconds that took."""
+    """What the library's function makes in the model check, and how many seconds that took."""
     began = time.monotonic()
-    return task.proof.reference(network), time.monotonic() - began
+    return task.model_check.reference(network), time.monotonic() - began
 
 
 @lru_cache
 def _reference(task):
-    return _timed(task, _network(task.proof))
+    return _timed(task, _network(task.model_check))
 
 
 def hint(name):
@@ -128,7 +124,8 @@ def hint(name):
 def solution(name):
     """The function that the library runs."""
     production = exercise(name).production
-    return display.Text(f"`{production.__module__.split('.')[-1]}.{production.__name__}`, as the library runs it:", inspect.getsource(production))
+    name = f"{production.__module__.split('.')[-1]}.{production.__name__}"
+    return display.Text(f"`{name}`, as the library runs it:", inspect.getsource(production))
 
 
 def stub(name):
@@ -138,7 +135,7 @@ def stub(name):
 
 def progress():
     """What you have solved on this computer."""
-    known = records.read()
+    known = progress_file.read()
     return display.Overview({name: known.get(name, "not attempted") for name in names()})
 
 
@@ -164,9 +161,15 @@ class View:
 def lesson(number):
     """The exercises of a lesson by name: lesson("05").demodulate. In a copy that is older than its lesson, it says so."""
     found = {EXERCISES[name].name: View(EXERCISES[name]) for name in names() if name.startswith(f"{number}.")}
-    if not found:
+    missing = [name for name in EXERCISES if name.startswith(f"{number}.") and name not in names()]
+    if missing:
+        left_out = f"left out, {', '.join(missing)}: {zoo.no_models() or 'their models are missing'}"
+        if not found:
+            raise FileNotFoundError(left_out)
+        print(left_out)
+    elif not found:
         raise ValueError(f'lesson "{number}" has no exercises; these have: '
                          f'{", ".join(sorted({name.split(".")[0] for name in names()}))}')
-    if notice := lessons.notice():
+    if notice := copies.notice():
         print(notice)
     return SimpleNamespace(**found)

@@ -5,21 +5,18 @@
     python -m course_lib.metrics report runs/mine/checkpoints/0002400000/G_ema.safetensors --out results/mine.json
     python -m course_lib.metrics blur --out results/frechet-blur.json
 
-MODEL is a name of the zoo or a file of a generator. `report` measures everything, with the figures that put it into
-scale, and writes two grids of unselected samples beside the results: NAME.png (64) and NAME-audit.png (100). `blur` needs
-no model: it measures portraits of the world under blurs of 0 to 2 pixels.
+MODEL is a name of the zoo or a file of a generator. `report` measures everything, with the values of other portraits and of blurred
+ones as a scale, and writes two grids of unselected samples beside the results: NAME.png (64) and NAME-audit.png (100). `blur`
+needs no model: it measures portraits under blurs of 0 to 2 pixels.
 
-A table goes to standard error; the figures go as JSON to --out, or else to standard output.
+A table goes to standard error; the numbers go as JSON to --out, or else to standard output.
 """
 import shlex
 import sys
 from pathlib import Path
 
-import torch
-from PIL import Image
-
-from .. import commands, judges, portraits, zoo
-from ..images import in_colour
+from .. import commands, images, results, zoo
+from ..networks import classifiers
 from . import evaluation, generators
 from .perceptual import lpips_distance
 
@@ -35,36 +32,36 @@ def main(arguments=None):
     with commands.sentences("python -m course_lib.metrics"):
         commands.no_mps(args.device, "metrics compute in float64")
         if mode == "report" and args.out.suffix == ".png":
-            raise ValueError(f"{args.out} is where a grid of samples goes; name a .json for the figures")
+            raise ValueError(f"{args.out} is where a grid of samples goes; name a .json for the numbers")
         for path in _outputs(args.out, mode):
             commands.try_output(path)
-        oracle = _reader(args.oracle, args.device)
+        oracle = _classifier(args.oracle, args.device)
         if mode == "blur":
-            figures = generators.blur_curve(oracle, args.samples, progress=True)
-            return _write(args, arguments, {"reference": "portraits", "frechet": figures},
+            numbers = generators.blur_curve(oracle, samples=args.samples, progress=True)
+            return _write(args, arguments, {"reference": "portraits", "frechet": numbers},
                           [generators.REFERENCE_SEED, generators.CONTROL_SEED])
-        G, options = zoo.load(args.model, device=args.device), {"c": args.class_, "reference": args.reference}
-        judge = _reader(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
+        G = zoo.load(args.model, device=args.device)
+        options = dict(samples=args.samples, seed=args.seed, psi=args.psi, c=args.class_, reference=args.reference, progress=True)
+        judge = _classifier(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
         distance = lpips_distance(*files) if files else None
         if mode == "report":
-            figures, images = generators.report(G, oracle, judge, args.samples, args.readings, args.seed, args.psi,
-                                                progress=True, **options)
-            commands.show_table(_tables(figures))
+            numbers, portraits_shown = generators.report(G, oracle, judge, predictions=args.predictions, **options)
+            commands.show_table(_tables(numbers))
         else:
-            figures = evaluation.evaluate(G, oracle, args.metrics, args.samples, args.seed, args.psi, judge, distance,
-                                          args.inception, args.epsilon, progress=True, **options)
-            commands.show_table(evaluation.table(figures))
+            numbers = evaluation.evaluate(G, oracle, args.metrics, judge=judge, distance=distance, inception=args.inception,
+                                          epsilon=args.epsilon, **options)
+            commands.show_table(evaluation.table(numbers))
         compared = mode == "report" or any(evaluation.needs_portraits(name, distance, judge) for name in args.metrics)
         about = {"psi": args.psi, "class": args.class_, "reference": "portraits" if compared else None}
-        result = _write(args, arguments, about | figures, [args.seed])
+        result = _write(args, arguments, about | numbers, [args.seed])
         if mode == "report":
-            for path, shown, columns in zip(_outputs(args.out, mode)[1:], (images[:64], images), (8, 10)):
-                save_grid(path, shown, columns)
+            for path, shown, columns in zip(_outputs(args.out, mode)[1:], (portraits_shown[:64], portraits_shown), (8, 10)):
+                images.save_grid(path, shown, columns)
         return result
 
 
 def parser_of(mode=None):
-    """The parser of metrics, of "report" or of "blur"."""
+    """The parser of the command, of its mode "report" or of "blur"."""
     parser = commands.Parser(prog=" ".join(["python -m course_lib.metrics", *[mode] * (mode is not None)]), description=__doc__)
     add = parser.add_argument
     if mode != "blur":
@@ -74,7 +71,7 @@ def parser_of(mode=None):
     add("--samples", metavar="N", type=commands.whole(2), default="20k" if mode else "10k",
         help="generated images, and as many portraits; pairs of latents for ppl")
     if mode == "report":
-        add("--readings", metavar="N", type=commands.whole(2), default="1k",
+        add("--predictions", metavar="N", type=commands.whole(2), default="1k",
             help="generated images whose attributes the judge predicts")
     if mode != "blur":
         add("--seed", metavar="N", type=commands.seed, default=0, help="seed of the latents")
@@ -94,7 +91,7 @@ def parser_of(mode=None):
             "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once (553 MB)")
         add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once (96 MB)")
     add("--out", metavar="FILE", type=Path, required=mode == "report",
-        help="JSON file for the figures; one that exists is not overwritten")
+        help="JSON file for the numbers; one that exists is not overwritten")
     add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
     return parser
 
@@ -105,16 +102,17 @@ def _outputs(out, mode):
     return [out, *grids] if out else []
 
 
-def _reader(name, device):
+def _classifier(name, device):
+    """The oracle or the judge by name or file. Raises ValueError for another network."""
     network = zoo.load(name, device=device)
-    if not isinstance(network, judges.Reader):
+    if not isinstance(network, classifiers.AttributeClassifier):
         raise ValueError(f"{name} holds a {type(network).__name__}, not an oracle or a judge")
     return network
 
 
-def _write(args, arguments, figures, seeds):
-    result = {"command": shlex.join(["python", "-m", "course_lib.metrics", *arguments]), "world": portraits.VERSION,
-              "seeds": seeds, "samples": args.samples, **rounded(figures)}
+def _write(args, arguments, numbers, seeds):
+    result = {**results.header(shlex.join(["python", "-m", "course_lib.metrics", *arguments]), seeds), "samples": args.samples,
+              **results.rounded(numbers)}
     if args.out:
         commands.write_json(args.out, result)
     else:
@@ -122,32 +120,14 @@ def _write(args, arguments, figures, seeds):
     return result
 
 
-def save_grid(path, images, columns, replace=False):
-    """Images [N, 3, H, W] in [-1, 1] in rows of `columns`; what is left of the last row stays white."""
-    images = in_colour(images)
-    images = torch.cat([images, torch.ones(-len(images) % columns, *images.shape[1:])])
-    rows = [torch.cat(list(row), dim=2) for row in images.split(columns)]
-    pixels = (torch.cat(rows, dim=1).permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5
-    commands.write_image(path, Image.fromarray(pixels.round().byte().numpy()), replace, quality=95)
-
-
-def _tables(figures):
-    sets = {name: figures[name] for name in ("model", "floor", "blur_1px")}
+def _tables(numbers):
+    sets = {name: numbers[name] for name in ("model", "floor", "blur_1px")}
     lines = [f"{'':12s}" + "".join(f"{name:>12s}" for name in sets["model"])]
     lines += [f"{name:12s}" + "".join(f"{value:12.4f}" for value in row.values()) for name, row in sets.items()]
     lines += ["", f"{'attribute':16s}{'distance':>10s}{'floor':>10s}{'agreement':>11s}"]
-    lines += [f"{name:16s}{entry['distance']:10.3f}{entry['floor']:10.3f}{figures['agreement'][name]:11.3f}"
-              for name, entry in figures["attributes"].items()]
+    lines += [f"{name:16s}{entry['distance']:10.3f}{entry['floor']:10.3f}{numbers['agreement'][name]:11.3f}"
+              for name, entry in numbers["attributes"].items()]
     return "\n".join(lines)
-
-
-def rounded(value):
-    """Every number of a result to five digits."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [rounded(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

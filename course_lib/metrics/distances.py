@@ -29,7 +29,7 @@ def frechet_distance(a, b):
 
 def kernel_distance(a, b):
     """Squared maximum mean discrepancy of features [N, F] and [M, F], unbiased (Bińkowski et al. 2018, eq. 4), kernel
-    k(x, y) = (x·y / F + 1)³. Being unbiased, it falls below 0 for sets that are alike."""
+    k(x, y) = (x·y / F + 1)³. Being unbiased, it may fall below 0 for sets of one distribution."""
     a, b = _pair(a, b)
     kernel = lambda x, y: (x @ y.T / a.shape[1] + 1) ** 3
     within = [(k.sum() - k.diagonal().sum()) / (len(k) * (len(k) - 1)) for k in (kernel(a, a), kernel(b, b))]

@@ -1,12 +1,12 @@
-"""All metrics of a generator in one call, and the table of its figures."""
-from ..images import unchecked
-from ..judges import Reader
+"""All metrics of a generator in one call, and their table."""
+from ..images import quantized, unchecked
+from ..networks.classifiers import AttributeClassifier
 from ..sampling import device_of
 from . import generators
 from .inception import inception_features, load_inception, size_of
+from .linear_separability import check_samples, judge_classifier, separability
 from .path_length import perceptual_path_length
 from .perceptual import oracle_distance
-from .separability import check_samples, judge_classifier, separability
 from .swd import sliced_wasserstein
 
 PATHS = {f"ppl_{space}_{sampling}": (space, sampling) for space in "zw" for sampling in ("full", "end")}
@@ -14,17 +14,27 @@ METRICS = (*generators.METRICS, "fid", "swd", "ppl", *PATHS, "separability")
 
 
 @unchecked()
-def evaluate(G, oracle=None, metrics=("frechet",), samples=10_000, seed=0, psi=1.0, judge=None, distance=None,
-             inception=None, epsilon=1e-4, progress=False, c=None, reference=None):
-    """Chosen metrics of a generator: name → number, or a dict for swd, ppl and separability.
+def evaluate(
+    G, oracle=None, metrics=("frechet",), *,
+    samples=10_000,             # generated images, and as many portraits; pairs of latents for ppl
+    seed=0,                     # of the latents
+    psi=1.0,                    # truncation
+    c=None,                     # labels of a class-conditional generator (`sampling.labels`); None: all classes
+    judge=None,                 # classifier of separability, or any that `separability` takes
+    distance=None,              # of ppl; None: that of the oracle
+    inception=None,             # path of the network of fid
+    epsilon=1e-4,               # step of ppl, as a part of the path
+    reference=None,             # "portraits" compares a generator with portraits that was not trained on them
+    progress=False,             # show progress bars
+):
+    """Some of METRICS of a generator: {name: number, or a dict for swd, ppl and separability}.
 
-    The reference is as many portraits of the world. oracle gives the features of frechet, precision_recall and kid, and
-    the distance of ppl, unless another `distance` is passed; judge (or any classifier of `separability`) the attributes;
-    inception is the path of the network of fid. "ppl" stands for full and end paths in Z and, where there is one, W;
-    samples then counts pairs. c: labels of a class-conditional generator (`sampling.labels`); without them all classes.
-    A figure depends on seed, samples and device, not on the metrics taken beside it.
-    Raises ValueError before anything is drawn: for too few samples; for a generator that was not trained on Portraits, where it
-    would be compared with them or seen by oracle or judge, who know nothing else, unless reference="portraits" insists.
+    Generated images are compared with as many portraits. The oracle's features serve frechet, precision_recall and kid. "ppl"
+    stands for full and end paths in Z and, where there is one, W. A value depends on seed, samples and device, not on the metrics
+    measured beside it.
+    Raises ValueError before anything is drawn: for too few samples, and for a generator that was not trained on Portraits where it
+    would be compared with them, or the oracle or the judge, which know nothing else, would see its images; reference="portraits"
+    allows that.
     """
     paths = [name for name in PATHS if hasattr(G, "mapping") or PATHS[name][0] == "z"]
     names = [metrics] if isinstance(metrics, str) else metrics
@@ -36,7 +46,7 @@ def evaluate(G, oracle=None, metrics=("frechet",), samples=10_000, seed=0, psi=1
         """Generated images and portraits, in batches."""
         for batches, what in ((generators.generated(G, samples, seed, psi, c), "generated"),
                               (generators.rendered(samples, generators.REFERENCE_SEED, G.resolution, device), "portraits")):
-            yield generators.counted(batches, what, samples, progress)
+            yield generators.with_progress(batches, what, samples, progress)
 
     of_features = [name for name in metrics if name in generators.METRICS]
     if of_features:
@@ -47,28 +57,30 @@ def evaluate(G, oracle=None, metrics=("frechet",), samples=10_000, seed=0, psi=1
             fakes, reals = (inception_features(network, batches, device) for batches in sets())
             result["fid"] = generators.compare(reals, fakes, ["frechet"])["frechet"]
         elif name == "swd":
-            fakes, reals = (map(generators.eight_bit, batches) for batches in sets())
+            fakes, reals = (map(quantized, batches) for batches in sets())
             result["swd"] = sliced_wasserstein(reals, fakes, seed)
         elif name in PATHS:
-            result[name] = perceptual_path_length(G, distance or oracle_distance(oracle), *PATHS[name], epsilon, samples, seed,
-                                                  psi=psi, batch_size=generators.batch_size(G), progress=progress, c=c)
+            space, ends = PATHS[name]
+            result[name] = perceptual_path_length(
+                G, distance or oracle_distance(oracle), space=space, sampling=ends, epsilon=epsilon, samples=samples, seed=seed,
+                psi=psi, c=c, batch_size=generators.batch_size(G), progress=progress)
         elif name == "separability":
-            classifier = judge_classifier(judge) if isinstance(judge, Reader) else judge
-            result["separability"] = separability(G, classifier, samples, seed, psi, progress, c)
+            classifier = judge_classifier(judge) if isinstance(judge, AttributeClassifier) else judge
+            result["separability"] = separability(G, classifier, samples=samples, seed=seed, psi=psi, c=c, progress=progress)
     return result
 
 
 def needs_portraits(metric, distance=None, judge=None):
-    """Whether a metric compares a generator with portraits, or sees its images through a network that knows only portraits."""
+    """Whether a metric compares a generator with Portraits, or uses a network that was trained on nothing else."""
     if metric == "ppl" or metric in PATHS:
         return distance is None
-    return metric != "separability" or isinstance(judge, Reader)
+    return metric != "separability" or isinstance(judge, AttributeClassifier)
 
 
 def _check(G, oracle, metrics, samples, judge, distance, inception, reference):
     """Raise ValueError for what cannot be measured. Returns the network of fid, if that is asked for."""
     if not hasattr(G, "z_dim"):
-        raise ValueError(f"a {type(G).__name__} is no generator, and these metrics measure generators")
+        raise ValueError(f"a network of type {type(G).__name__} is no generator, and these metrics measure generators")
     for name in metrics:
         if name not in METRICS:
             raise ValueError(f'there is no metric "{name}"; choose from {", ".join(METRICS)}')
@@ -91,10 +103,10 @@ def _check(G, oracle, metrics, samples, judge, distance, inception, reference):
     return network
 
 
-def table(figures):
-    """Figures of `evaluate` as text: the value, its 95 % confidence interval, and the network that it was measured with."""
+def table(result):
+    """The result of `evaluate` as text: for each metric its value, 95 % confidence interval, and the network that measured it."""
     rows = []
-    for name, value in figures.items():
+    for name, value in result.items():
         if not isinstance(value, dict):
             rows.append((name, value, "", "Inception" if name == "fid" else "oracle"))
         elif name == "swd":

@@ -1,13 +1,14 @@
-"""A generator of portraits against the world: distances in the oracle's features, and what the judge reads.
+"""A generator's images compared with Portraits: distances in the oracle's features, and attributes that the judge predicts.
 
-Both sides are rounded to 8 bits first, as images in files are. Noise inputs are drawn anew for every image.
+Both sides are rounded to 8 bits first, as images in files are. Every generated image has noise of its own.
 """
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from .. import judges, portraits, sampling, zoo
-from ..images import check, in_colour, unchecked
+from .. import portraits, sampling, zoo
+from ..images import check, in_colour, quantized, unchecked
+from ..networks import classifiers
 from ..sampling import device_of
 from . import distances
 
@@ -18,15 +19,19 @@ BATCH = 256
 
 
 def generated(G, samples, seed=0, psi=1.0, c=None):
-    """Yield the images [b, 3, H, W] of the first latents of a seed. z comes from a CPU generator; c: `sampling.labels`."""
+    """Yield batches of generated images [b, 3, H, W], `samples` in all, of the first latents of a seed.
+
+    psi: truncation. c: labels of a class-conditional generator (`sampling.labels`); without them, all classes. z is drawn on the
+    CPU, so that it is the same on every device.
+    """
     for _, _, images in generated_pairs(G, samples, seed, psi, c):
         yield images
 
 
 @torch.no_grad()
 def generated_pairs(G, samples, seed=0, psi=1.0, c=None):
-    """The same with the latents: yield z [b, z_dim], their labels as an argument of G or its mapping, and images, of a grey
-    generator in three equal channels."""
+    """As `generated`, with the latents: yield z [b, z_dim], their labels as an argument of G or its mapping ({"c": …} or {}), and
+    images [b, 3, H, W]; those of a grey generator have three equal channels."""
     device = device_of(G)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -35,18 +40,18 @@ def generated_pairs(G, samples, seed=0, psi=1.0, c=None):
 
 
 def batch_size(G):
-    """As many images as a batch of 256 at 64 px has pixels, at most 256."""
+    """How many images of a generator's resolution have as many pixels as 256 of 64 px; at least 1, at most 256."""
     return max(1, min(BATCH, BATCH * 64 ** 2 // G.resolution ** 2))
 
 
-def rendered(samples, seed, resolution=judges.RESOLUTION, device="cpu"):
-    """Yield portraits of the world, [b, 3, H, W]."""
+def rendered(samples, seed, resolution=classifiers.RESOLUTION, device="cpu"):
+    """Yield batches of rendered portraits [b, 3, H, W], `samples` in all, on the device."""
     for images, _ in portraits.batches(samples, seed, resolution, batch_size=BATCH, device=device):
         yield images
 
 
-def counted(batches, what, samples, progress=True):
-    """The same batches, under a progress bar."""
+def with_progress(batches, what, samples, progress=True):
+    """Yield the same batches of images, `samples` in all, under a progress bar that says `what` they are."""
     with tqdm(total=samples, desc=what, unit="img", disable=not progress) as bar:
         for images in batches:
             yield images
@@ -55,9 +60,9 @@ def counted(batches, what, samples, progress=True):
 
 @torch.no_grad()
 def features(oracle, batches):
-    """The oracle's features [N, F] of batches of images of any resolution."""
+    """The oracle's features [N, F] of batches of images [b, 3, H, W] in [-1, 1], of any resolution, `quantized`."""
     device = device_of(oracle)
-    return torch.cat([oracle.features(eight_bit(images).to(device)).float() for images in batches])
+    return torch.cat([oracle.features(quantized(images).to(device)).float() for images in batches])
 
 
 def checked_reference(G, reference=None):
@@ -65,12 +70,13 @@ def checked_reference(G, reference=None):
     if reference not in (None, *REFERENCES):
         raise ValueError(f'there is no reference "{reference}"; choose {", ".join(REFERENCES)}')
     if reference is None and zoo.dataset_of(G) != "portraits":
-        raise ValueError("this generator was not trained on Portraits, with which it would be compared, or its file does not say so; pass "
+        raise ValueError("this generator was not trained on Portraits, with which it would be compared, or its file does not say "
+                         "so; pass "
                          'reference="portraits" (--reference portraits) if you want that comparison all the same')
 
 
 def check_samples(metric, samples, size):
-    """Raise ValueError for fewer samples than a metric of `size` features can do with."""
+    """Raise ValueError for fewer samples than a metric of `size` features needs."""
     least, reason = {"kid": (distances.SUBSET, f"it averages over subsets of {distances.SUBSET:,}"),
                      "precision_recall": (distances.NEIGHBOURS + 1, f"it looks at {distances.NEIGHBOURS} neighbours of each")
                      }.get(metric, (size + 1, f"the covariance of {size} features needs more than {size}"))
@@ -80,15 +86,23 @@ def check_samples(metric, samples, size):
 
 
 def size_of(network):
-    """How many features a network gives of an image; ValueError if it gives none."""
+    """How many features a network has for an image. Raises ValueError for a network without `features`."""
     if not hasattr(network, "features"):
-        raise ValueError(f"a {type(network).__name__} gives no features of an image; pass an oracle")
-    return features(network, [torch.zeros(1, 3, judges.RESOLUTION, judges.RESOLUTION)]).shape[1]
+        raise ValueError(f"a network of type {type(network).__name__} gives no features of an image; pass an oracle")
+    return features(network, [torch.zeros(1, 3, classifiers.RESOLUTION, classifiers.RESOLUTION)]).shape[1]
 
 
-def frechet(images, oracle, samples=10_000, seed=0, c=None, reference=None):
-    """The Fréchet distance in the oracle's features from a generator's images, or from given images [N, 3, H, W], to the world.
-    c: `sampling.labels`; reference: see `checked_reference`."""
+def frechet(
+    images, oracle, *,
+    samples=10_000,             # portraits, and generated images
+    seed=0,                     # of the latents
+    c=None,                     # labels of a class-conditional generator (`sampling.labels`); None: all classes
+    reference=None,             # "portraits" compares a generator with portraits that was not trained on them
+):
+    """The Fréchet distance, in the oracle's features, between Portraits and a generator's images, or given images [N, 3, H, W].
+
+    Raises ValueError for too few samples, and for a generator that was not trained on Portraits without reference="portraits".
+    """
     given = isinstance(images, torch.Tensor)
     if given:
         check(images, (1, 3))
@@ -102,7 +116,10 @@ def frechet(images, oracle, samples=10_000, seed=0, c=None, reference=None):
 
 
 def compare(reals, fakes, metrics=METRICS):
-    """Chosen metrics of two sets of oracle features: name → number. precision_recall gives two of them."""
+    """Some of METRICS of two sets of features [N, F] and [M, F]: {name: number}; precision_recall gives "precision" and "recall".
+
+    Raises ValueError for an unknown metric and too few samples.
+    """
     result = {}
     for name in metrics:
         if name == "frechet":
@@ -117,44 +134,54 @@ def compare(reals, fakes, metrics=METRICS):
     return result
 
 
-def attribute_distances(reading, reference):
-    """How far the distribution of each attribute lies from the reference's, both read by the same network.
+def attribute_distances(predicted, reference):
+    """The distance of each attribute's distribution in generated images from that in portraits, predicted by one classifier.
 
-    Discrete: the shares of the classes and their total variation, ½ Σ |p − q|. Continuous: mean, deviation, and the
-    Kolmogorov–Smirnov distance. Both distances lie between 0 and 1.
+    predicted, reference: attributes {name: [N]} of generated images and of portraits.
+    → {name: {"distance": number, "generated": …, "portraits": …}}.
+    Discrete: the shares of the classes, and their total variation ½ Σ |p − q| as distance. Continuous: mean and standard deviation,
+    and the Kolmogorov–Smirnov distance. Both distances lie between 0 and 1.
     """
     result = {}
     for spec in portraits.ATTRIBUTES:
-        mine, world = reading[spec.name], reference[spec.name]
+        mine, real = predicted[spec.name], reference[spec.name]
         if spec.kind == "discrete":
-            p, q = (torch.bincount(x, minlength=len(spec.values)) / len(x) for x in (mine, world))
+            p, q = (torch.bincount(x, minlength=len(spec.values)) / len(x) for x in (mine, real))
             result[spec.name] = {"distance": (p - q).abs().sum().item() / 2, "generated": dict(zip(spec.values, p.tolist())),
-                                 "world": dict(zip(spec.values, q.tolist()))}
+                                 "portraits": dict(zip(spec.values, q.tolist()))}
         else:
-            line = torch.cat([mine, world]).sort().values
-            steps = [torch.searchsorted(x.sort().values, line, right=True) / len(x) for x in (mine, world)]
+            values = torch.cat([mine, real]).sort().values
+            steps = [torch.searchsorted(x.sort().values, values, right=True) / len(x) for x in (mine, real)]
             result[spec.name] = {"distance": (steps[0] - steps[1]).abs().max().item(),
                                  "generated": {"mean": mine.mean().item(), "std": mine.std().item()},
-                                 "world": {"mean": world.mean().item(), "std": world.std().item()}}
+                                 "portraits": {"mean": real.mean().item(), "std": real.std().item()}}
     return result
 
 
 @unchecked()
-def report(G, oracle, judge, samples=20_000, readings=1_000, seed=0, psi=1.0, c=None, reference=None,
-           progress=False):
-    """All figures of a generator's card, and its first 100 images.
+def report(
+    G, oracle, judge, *,
+    samples=20_000,             # generated images, and as many portraits, for the distances
+    predictions=1_000,          # generated images whose attributes are predicted
+    seed=0,                     # of the latents
+    psi=1.0,                    # truncation
+    c=None,                     # labels of a class-conditional generator (`sampling.labels`); None: all classes
+    reference=None,             # "portraits" compares a generator with portraits that was not trained on them
+    progress=False,             # show progress bars
+):
+    """All measurements of a generator's card, and its first 100 images [100, 3, H, W].
 
-    Distances to one set of portraits of the world, from: the generator; the floor, a second set of portraits; that
-    second set blurred by a Gaussian of 1 pixel. Then what the judge reads in `readings` generated images against what
-    it reads in 10 times as many portraits, with as many portraits again as a floor; and the agreement of oracle and
-    judge on the generated images. c: `sampling.labels`; reference: see `checked_reference`.
+    {"model", "floor", "blur_1px": METRICS}: against one set of `samples` portraits, those of as many images of the generator, of a
+    second set of portraits, and of that second set blurred by a Gaussian of 1 pixel. "attributes": `attribute_distances` of
+    `predictions` generated images from 10 times as many portraits, and as "floor" the distance of as many other portraits.
+    "agreement": of oracle and judge on the generated images (`classifiers.scores`).
     """
     checked_reference(G, reference)
     device, size = device_of(oracle), G.resolution
     for name in METRICS:
         check_samples(name, samples, size_of(oracle))
-    drawn = lambda n, seed: counted(rendered(n, seed, size, device), "portraits", n, progress)
-    sampled = lambda n: counted(generated(G, n, seed, psi, c), "generated", n, progress)
+    drawn = lambda n, seed: with_progress(rendered(n, seed, size, device), "portraits", n, progress)
+    sampled = lambda n: with_progress(generated(G, n, seed, psi, c), "generated", n, progress)
     reference = features(oracle, drawn(samples, REFERENCE_SEED))
     control, blurred = [], []
     for images in drawn(samples, CONTROL_SEED):
@@ -164,28 +191,36 @@ def report(G, oracle, judge, samples=20_000, readings=1_000, seed=0, psi=1.0, c=
             "blur_1px": torch.cat(blurred)}
     result = {name: compare(reference, fakes) for name, fakes in sets.items()}
 
-    images = eight_bit(torch.cat(list(sampled(readings))))
-    world = judges.read(judge, eight_bit(torch.cat(list(drawn(10 * readings, REFERENCE_SEED)))))
-    other = judges.read(judge, eight_bit(torch.cat(list(drawn(readings, CONTROL_SEED)))))
-    seen = judges.read(judge, images)
-    floor = attribute_distances(other, world)
+    images = quantized(torch.cat(list(sampled(predictions))))
+    real = classifiers.predict(judge, quantized(torch.cat(list(drawn(10 * predictions, REFERENCE_SEED)))))
+    other = classifiers.predict(judge, quantized(torch.cat(list(drawn(predictions, CONTROL_SEED)))))
+    mine = classifiers.predict(judge, images)
+    floor = attribute_distances(other, real)
     result["attributes"] = {name: {**entry, "floor": floor[name]["distance"]}
-                            for name, entry in attribute_distances(seen, world).items()}
-    result["agreement"] = judges.scores(judges.read(oracle, images), seen)
+                            for name, entry in attribute_distances(mine, real).items()}
+    result["agreement"] = classifiers.scores(classifiers.predict(oracle, images), mine)
     return result, images[:100].cpu()
 
 
-def blur_curve(oracle, samples=20_000, sigmas=tuple(i / 4 for i in range(9)), progress=False):
-    """A scale for the Fréchet distance: portraits under blurs of several widths in pixels, against other portraits."""
+def blur_curve(
+    oracle, *,
+    samples=20_000,             # portraits of each of the two sets
+    sigmas=tuple(i / 4 for i in range(9)),      # widths of the blurs, in pixels
+    progress=False,             # show progress bars
+):
+    """A scale for the Fréchet distance: its value for portraits blurred by Gaussians of several widths, against other portraits.
+
+    → {"0.25": distance, …}
+    """
     device = device_of(oracle)
     check_samples("frechet", samples, size_of(oracle))
-    drawn = lambda seed: counted(rendered(samples, seed, device=device), "portraits", samples, progress)
+    drawn = lambda seed: with_progress(rendered(samples, seed, device=device), "portraits", samples, progress)
     reference = features(oracle, drawn(REFERENCE_SEED))
-    kept = {sigma: [] for sigma in sigmas}
+    parts = {sigma: [] for sigma in sigmas}
     for images in drawn(CONTROL_SEED):
         for sigma in sigmas:
-            kept[sigma].append(features(oracle, [blur(images, sigma) if sigma else images]))
-    return {f"{sigma:.2f}": compare(reference, torch.cat(parts), ("frechet",))["frechet"] for sigma, parts in kept.items()}
+            parts[sigma].append(features(oracle, [blur(images, sigma) if sigma else images]))
+    return {f"{sigma:.2f}": compare(reference, torch.cat(blurred), ("frechet",))["frechet"] for sigma, blurred in parts.items()}
 
 
 def blur(images, sigma=1.0):
@@ -197,8 +232,3 @@ def blur(images, sigma=1.0):
     kernel = (kernel / kernel.sum()).expand(images.shape[1], 1, 1, -1)
     images = F.conv2d(F.pad(images, [reach] * 4, mode="replicate"), kernel, groups=images.shape[1])
     return F.conv2d(images, kernel.transpose(2, 3), groups=images.shape[1])
-
-
-def eight_bit(images):
-    """Images in [-1, 1] at the 256 levels of a file."""
-    return ((check(images, (1, 3)).clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1

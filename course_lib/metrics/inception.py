@@ -4,7 +4,7 @@ from pathlib import Path
 import torch
 
 from .. import download
-from ..images import check
+from ..images import check, to_uint8
 
 SOURCE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 # NVIDIA gives no hash; this one is as other projects record it.
@@ -42,5 +42,5 @@ def size_of(network, device="cpu"):
 @torch.no_grad()
 def inception_features(network, batches, device="cpu"):
     """Features [N, 2048] of batches of images [n, 3, H, W] in [-1, 1], rounded to 8 bits."""
-    pixels = ((check(images).clamp(-1, 1) * 127.5 + 127.5).round().byte() for images in batches)
+    pixels = (to_uint8(check(images)) for images in batches)
     return torch.cat([network(part.to(device), return_features=True).float() for part in pixels])

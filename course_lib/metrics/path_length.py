@@ -13,14 +13,24 @@ from .perceptual import name_of
 
 @unchecked()
 @torch.no_grad()
-def perceptual_path_length(G, distance, space="w", sampling="full", epsilon=1e-4, samples=10_000, seed=0, dtype=None,
-                           psi=1.0, crop=False, batch_size=64, progress=False, c=None):
+def perceptual_path_length(
+    G, distance, *,
+    space="w",                  # "w": along lerp in W; "z": along slerp in Z
+    sampling="full",            # "full": t ~ U(0, 1); "end": t = 0
+    epsilon=1e-4,               # the step along the path, as a part of it
+    samples=10_000,             # pairs of latents
+    seed=0,                     # of the pairs
+    psi=1.0,                    # truncation
+    c=None,                     # labels of a class-conditional generator, one for both ends of a pair (`sampling.labels`)
+    crop=False,                 # only the face, as published for FFHQ
+    dtype=None,                 # None: float64 for an ε below 1e-3, where float32 errs by percents, otherwise float32
+    batch_size=64,              # pairs at a time
+    progress=False,             # show a progress bar
+):
     """Perceptual path length (StyleGAN §4.1, eq. 2 in Z and eq. 3 in W) over random pairs of latents.
 
-    distance: images a, b [N, 3, H, W] → [N]. sampling: "full" takes t ~ U(0, 1), "end" t = 0. dtype: float64 for an
-    ε below 1e-3, where float32 errs by percents, otherwise float32; G is copied, never changed. The mean leaves out
-    what lies beyond the 1st and 99th percentile. c: labels of a class-conditional generator, one for both ends of a pair
-    (`sampling.labels`). low and high bound its 95 % confidence interval (`trimmed_mean`).
+    distance: images a, b [N, 3, H, W] → [N]. G is copied, never changed. The mean leaves out what lies beyond the 1st and 99th
+    percentile; low and high bound its 95 % confidence interval (`trimmed_mean`).
     Returns a dict: mean, low, high, in the distance's unit, and with what they were measured.
     Raises ValueError for ε ≤ 0, fewer than 2 samples, an unknown space or sampling, and a distance that is NaN.
     """
@@ -40,7 +50,7 @@ def perceptual_path_length(G, distance, space="w", sampling="full", epsilon=1e-4
             rows = slice(start, start + batch_size)
             part = [x[rows].to(device) for x in (z0, z1, t)]
             noise_seed = torch.randint(2 ** 31, (), generator=rng).item()
-            lengths.append(path_lengths(G, distance, *part, space, epsilon, psi=psi, crop=crop, noise_seed=noise_seed,
+            lengths.append(path_lengths(G, distance, *part, space, epsilon=epsilon, psi=psi, crop=crop, noise_seed=noise_seed,
                                         c=c if c is None else c[rows]).cpu())
             bar.update(len(part[0]))
     mean, low, high = trimmed_mean(torch.cat(lengths))
@@ -48,12 +58,18 @@ def perceptual_path_length(G, distance, space="w", sampling="full", epsilon=1e-4
             "epsilon": epsilon, "samples": samples}
 
 
-def path_lengths(G, distance, z0, z1, t, space="w", epsilon=1e-4, noise="random", psi=1.0, crop=False, noise_seed=0,
-                 c=None):
+def path_lengths(
+    G, distance, z0, z1, t, space="w", *,
+    epsilon=1e-4,               # the step along the path, as a part of it
+    noise="random",             # that of `G.synthesis`
+    noise_seed=0,               # of random noise
+    psi=1.0,                    # truncation
+    c=None,                     # labels [N, c_dim] of a class-conditional generator
+    crop=False,                 # only the face, rows 3/8 to 7/8 and columns 2/8 to 6/8, as published for FFHQ
+):
     """The terms of StyleGAN eq. 2 and 3: d(g(t), g(t + ε)) / ε², g along slerp in Z or lerp in W.
 
-    z0, z1 [N, z_dim], t [N], and labels c [N, c_dim] of a class-conditional generator → [N]. Every pair has noise of its own, the
-    same for both of its images. crop: only the face, rows 3/8 to 7/8 and columns 2/8 to 6/8, as published for FFHQ.
+    z0, z1 [N, z_dim], t [N] → [N]. Every pair has noise of its own, the same for both of its images.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon is {epsilon}; a step along the path must be greater than 0")
@@ -89,7 +105,7 @@ def path_terms(render, distance, between, a, b, t, epsilon=1e-4):
 def trimmed_mean(values, percent=1):
     """Mean [N] between two percentiles, both rounded outwards to a value and included, and its 95 % confidence interval.
 
-    The interval is ±1.96 standard errors of a trimmed mean (Tukey & McLaughlin 1963): the deviation of the values
+    The interval is ±1.96 standard errors of a trimmed mean (Tukey & McLaughlin 1963): the standard deviation of the values
     clamped to the percentiles, over the share that is kept times √N.
     """
     values = np.asarray(values, dtype=np.float64)

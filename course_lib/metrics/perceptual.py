@@ -1,6 +1,6 @@
 """Perceptual distances: callables (images a, images b) [N, 3, H, W] in [-1, 1] → [N], each with a `name`.
 
-Figures taken with different distances are on different scales; every result therefore carries the name.
+Values measured with different distances are on different scales; every result therefore carries the name.
 """
 import copy
 from pathlib import Path
@@ -72,6 +72,7 @@ def lpips_distance(linear, vgg=None):
 
 
 def name_of(distance):
+    """The name of a distance, which results carry."""
     return getattr(distance, "name", getattr(distance, "__name__", type(distance).__name__))
 
 

@@ -1,4 +1,4 @@
-"""Structural similarity of pairs of images: in PGGAN a measure of variety, for a generator without it repeats itself."""
+"""Multi-scale structural similarity (MS-SSIM) of pairs of images: in PGGAN a measure of how alike a generator's images are."""
 import torch
 import torch.nn.functional as F
 
@@ -29,11 +29,14 @@ def ms_ssim(a, b, data_range=2.0):
     return result
 
 
-def variety(images):
-    """PGGAN §5: the mean MS-SSIM of neighbouring pairs of images [N, C, H, W]; lower is more varied."""
+def mean_ms_ssim(images):
+    """PGGAN §5: the mean MS-SSIM of the pairs of neighbours in images [N, C, H, W]; the lower, the more diverse they are. → number
+
+    Raises ValueError for fewer than two images, and as `ms_ssim`.
+    """
     n = len(images) // 2 * 2
     if n == 0:
-        raise ValueError("variety compares pairs; pass at least two images")
+        raise ValueError("the mean MS-SSIM compares pairs; pass at least two images")
     return torch.cat([ms_ssim(*part.unflatten(0, (-1, 2)).unbind(dim=1)) for part in images[:n].split(1000)]).mean().item()
 
 

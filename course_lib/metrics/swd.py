@@ -19,7 +19,8 @@ def sliced_wasserstein(reals, fakes, rng=0):
 
 
 def compare(reals, fakes, rng):
-    """The distances × 10³ of what `describe` took from two sets."""
+    """The distances × 10³ between the patches of two sets, each of `describe`; rng: a numpy RandomState. Raises ValueError for sets
+    of different resolutions."""
     if reals.keys() != fakes.keys():
         raise ValueError(f"the sets have levels {list(reals)} and {list(fakes)}; compare images of one resolution")
     found = {str(size): 1000 * sliced_distance(reals[size], fakes[size], rng) for size in reals}
@@ -27,7 +28,7 @@ def compare(reals, fakes, rng):
 
 
 def describe(batches, rng):
-    """Normalised patches of every level: {size: [images · 128, 147]}."""
+    """Normalised patches of every level, of batches of images [n, 3, H, W]: {size: [images · 128, 147]}. ValueError without any."""
     found = {}
     for images in batches:
         for level in laplacian_pyramid(images):
@@ -76,7 +77,7 @@ def patches(level, rng, count=PATCHES, size=SIZE):
 
 
 def normalised(patches):
-    """Mean 0 and deviation 1 for every channel of a set: [M, C, k, k] → [M, C · k · k]."""
+    """Mean 0 and standard deviation 1 for every channel of a set: [M, C, k, k] → [M, C · k · k]."""
     centred = patches - patches.mean(dim=(0, 2, 3), keepdim=True)
     deviation = centred.square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
     return (centred / deviation.clamp(min=1e-12)).flatten(1)

@@ -4,11 +4,14 @@ Parameters have the names of the official networks, so weights move between the 
 the dtype given to `synthesis` or the discriminator (bfloat16 for speed); the mapping, styles, RGB sums and the last
 layers of the discriminator stay in that of the parameters, float32; `G.double()` computes in float64 throughout.
 """
-import torch
-from torch import nn
+from itertools import accumulate
 
-from .. import fast, ops
-from .layers import Conv2d, Dense, feature_maps
+import torch
+from torch import Tensor, nn
+
+from .. import fused, ops
+from . import style_based
+from .layers import Conv2d, Dense, channels_of, count, feature_maps, implementation, load_strictly
 
 
 class Mapping(nn.Module):
@@ -55,17 +58,14 @@ class StyledConv(nn.Module):
         self.register_buffer("kernel", ops.resample_kernel(), persistent=False)
         self.up, self.clamp = up, clamp
 
-    def forward(self, x, style, noise, plain):
-        if isinstance(noise, str):
-            noise = {"random": lambda: torch.randn(len(x), 1, *self.noise_const.shape, device=x.device, dtype=x.dtype),
-                     "const": lambda: self.noise_const, "none": lambda: None}[noise]()
-        if not plain and (fast.fuses(x) or fast.folds(x, self.weight)):
-            noise = None if noise is None else noise.to(x.device)
-            return fast.styled_conv2d(x, self.weight, style, self.bias, noise, self.noise_strength, self.up, self.kernel, self.clamp)
-        convolve = (ops if plain else fast).modulated_conv2d
-        x = convolve(x, self.weight, style, up=self.up, padding=1, kernel=self.kernel)
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None, impl: str = "fused") -> Tensor:
+        """x [N, I, H, W], style [N, I], noise [H, W] or [N, 1, H, W] → [N, O, up·H, up·W]."""
+        if impl == "fused" and (fused.fuses(x) or fused.folds(x, self.weight)):
+            return fused.styled_conv2d(x, self.weight, style, self.bias, noise, self.noise_strength, self.up, self.kernel,
+                                       self.clamp)
+        x = implementation(impl).modulated_conv2d(x, self.weight, style, up=self.up, padding=1, kernel=self.kernel)
         if noise is not None:
-            x = ops.add_noise(x, noise.to(x.device), self.noise_strength)
+            x = ops.add_noise(x, noise, self.noise_strength)
         return ops.leaky_relu(x + self.bias.to(x.dtype)[:, None, None], clamp=self.clamp)
 
 
@@ -79,12 +79,13 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(img_channels))
         self.scale, self.clamp = ops.equalized_scale(self.weight.shape), clamp
 
-    def forward(self, x, style, plain):
-        if not plain and (fast.fuses(x) or fast.folds(x, self.weight)):
-            x = fast.to_rgb(x, self.weight, style * self.scale, self.bias)
+    def forward(self, x: Tensor, style: Tensor, impl: str = "fused") -> Tensor:
+        """x [N, I, H, W], style [N, I] → [N, img_channels, H, W] in the dtype of the weights."""
+        if impl == "fused" and (fused.fuses(x) or fused.folds(x, self.weight)):
+            x = fused.to_rgb(x, self.weight, style * self.scale, self.bias)
         else:
-            convolve = (ops if plain else fast).modulated_conv2d
-            x = convolve(x, self.weight, style * self.scale, demod=False) + self.bias.to(x.dtype)[:, None, None]
+            x = implementation(impl).modulated_conv2d(x, self.weight, style * self.scale, demod=False)
+            x = x + self.bias.to(x.dtype)[:, None, None]
         return (x if self.clamp is None else x.clamp(-self.clamp, self.clamp)).to(self.weight.dtype)
 
 
@@ -104,7 +105,7 @@ class SynthesisBlock(nn.Module):
         return [layer for name, layer in self.named_children() if name in ("conv0", "conv1")]
 
 
-class Synthesis(nn.Module):
+class Synthesis(style_based.Synthesis):
     """Styles → image: a learned constant, styled convolutions, and the RGB of every resolution summed (Fig. 7b)."""
 
     def __init__(self, w_dim, channels, img_channels=3, conv_clamp=None):
@@ -118,6 +119,10 @@ class Synthesis(nn.Module):
             before = channels[resolution]
         self.num_ws = 2 * len(self.resolutions)
         self.register_buffer("kernel", ops.resample_kernel(), persistent=False)
+        _, layers, indices = zip(*self.style_layers())
+        self.register_buffer("style_index", torch.tensor(indices), persistent=False)
+        starts = [0, *accumulate(len(layer.affine.bias) for layer in layers)]
+        self.register_buffer("style_starts", torch.tensor(starts), persistent=False)
 
     @property
     def blocks(self):
@@ -133,44 +138,35 @@ class Synthesis(nn.Module):
             found.append((f"b{resolution}.torgb", block.torgb, index))
         return found
 
-    def styles(self, ws):
-        """The S space (Wu et al. 2020): ws [N, num_ws, w_dim] or w [N, w_dim] → one [N, in_channels] per layer."""
-        if ws.ndim == 2:
-            ws = ws[:, None].expand(-1, self.num_ws, -1)
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws has shape {list(ws.shape)}; this generator takes [N, {self.num_ws}, {self.w_dim}] "
-                             f"or [N, {self.w_dim}]")
-        ws = ws.to(self.kernel.dtype).unbind(dim=1)
-        return [layer.affine(ws[index]) for _, layer, index in self.style_layers()]
+    def fused_styles(self, ws, affines):
+        return fused.affines(ws.index_select(0, self.style_index), affines, self.style_starts)
 
-    def forward(self, ws=None, noise="random", styles=None, plain=False, dtype=None, parts=None):
-        """Images [N, 3, H, W] in about [-1, 1], from ws or from styles.
+    def forward(self, ws: Tensor | None = None, noise: str | list = "random", styles: list[Tensor] | None = None,
+                impl: str = "fused", dtype: torch.dtype | None = None,
+                return_rgb: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Images [N, img_channels, H, W] in about [-1, 1], from ws [N, num_ws, w_dim] or [N, w_dim], or from styles.
 
-        noise: "random", "const", "none", or a list of tensors, one per convolution.
-        plain: modulated weights, as the paper writes it, instead of the faster scaled activations.
-        parts: a list to which every resolution's own RGB is appended, before it is enlarged and summed.
+        noise: "random", "const", "none", or a list with a tensor, one of these words or None for every convolution.
+        impl: "fused", or "reference": modulated weights, as the paper writes it, instead of the faster scaled activations.
+        dtype: what the convolutions compute in. return_rgb: also return every resolution's own RGB, before it is enlarged and
+        summed.
         """
-        styles = iter(self.styles(ws) if styles is None else styles)
-        if isinstance(noise, str) and noise not in ("random", "const", "none"):
-            raise ValueError(f'noise is "{noise}"; choose "random", "const", "none" or a list of tensors')
-        noises = iter([noise] * (self.num_ws - 1) if isinstance(noise, str) else noise)
-        upsample = (ops if plain else fast).upsample2d
-        x = image = None
+        styles = self.styles(ws) if styles is None else styles
+        const, n = self.b4.const, len(styles[0])
+        x, image, rgbs = const.to(dtype or const.dtype).expand(n, -1, -1, -1), None, []
+        styles, noises = iter(styles), self.noise_inputs(noise, n, x.dtype)
         for block in self.blocks:
             for layer in block.layers():
-                style = next(styles)
-                if x is None:
-                    x = block.const.to(dtype or block.const.dtype)[None].expand(len(style), -1, -1, -1)
-                x = layer(x, style, next(noises), plain)
-            rgb = block.torgb(x, next(styles), plain)
-            if parts is not None:
-                parts.append(rgb)
-            image = rgb if image is None else upsample(image, self.kernel) + rgb
-        return image
+                x = layer(x, next(styles), next(noises), impl)
+            rgbs.append(block.torgb(x, next(styles), impl))
+            image = rgbs[-1] if image is None else implementation(impl).upsample2d(image, self.kernel) + rgbs[-1]
+        return (image, rgbs) if return_rgb else image
 
 
-class Generator(nn.Module):
+class Generator(style_based.Generator):
     """z → w → image. `channels` gives the feature maps per resolution; by default those of config F."""
+
+    W_AVG_DECAY = 0.998
 
     def __init__(self, resolution, z_dim=512, w_dim=512, c_dim=0, channel_base=32768, channel_max=512, mapping_layers=8,
                  img_channels=3, conv_clamp=None, channels=None):
@@ -180,25 +176,6 @@ class Generator(nn.Module):
         self.mapping = Mapping(z_dim, c_dim, w_dim, mapping_layers)
         self.mapping.register_buffer("w_avg", torch.zeros(w_dim))
         self.synthesis = Synthesis(w_dim, channels, img_channels, conv_clamp)
-        self.num_ws = self.synthesis.num_ws
-
-    @property
-    def w_avg(self):
-        return self.mapping.w_avg
-
-    def update_w_avg(self, w, decay=0.998):
-        """The moving mean of w [N, w_dim] that truncation pulls towards."""
-        self.w_avg.copy_(ops.update_w_avg(self.w_avg, w.detach(), decay))
-
-    def styles(self, ws):
-        return self.synthesis.styles(ws)
-
-    def forward(self, z, c=None, psi=1, cutoff=None, **synthesis):
-        """z [N, z_dim] → images [N, 3, H, W]; psi truncates, in the first `cutoff` layers if that is given."""
-        ws = self.mapping(z, c)[:, None].expand(-1, self.num_ws, -1)
-        if psi != 1:
-            ws = ops.truncate(ws, self.w_avg, psi, cutoff)
-        return self.synthesis(ws, **synthesis)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -212,11 +189,11 @@ class DiscriminatorBlock(nn.Module):
         self.conv1 = Conv2d(in_channels, out_channels, 3, down=2, clamp=clamp)
         self.skip = Conv2d(in_channels, out_channels, 1, down=2, bias=False, activate=False)
 
-    def forward(self, x, plain):
+    def forward(self, x: Tensor, impl: str = "fused") -> Tensor:
         if hasattr(self, "fromrgb"):
-            x = self.fromrgb(x, plain=plain)
-        skip = self.skip(x, gain=0.5 ** 0.5, plain=plain)
-        x = self.conv1(self.conv0(x, plain=plain), gain=0.5 ** 0.5, plain=plain)
+            x = self.fromrgb(x, impl=impl)
+        skip = self.skip(x, gain=0.5 ** 0.5, impl=impl)
+        x = self.conv1(self.conv0(x, impl=impl), gain=0.5 ** 0.5, impl=impl)
         return x + skip
 
 
@@ -232,10 +209,10 @@ class DiscriminatorEpilogue(nn.Module):
         self.out = Dense(channels, out_features)
         self.group_size = group_size
 
-    def forward(self, x, plain):
+    def forward(self, x: Tensor, impl: str = "fused") -> Tensor:
         if hasattr(self, "fromrgb"):
-            x = self.fromrgb(x, plain=plain)
-        x = self.conv(ops.minibatch_stddev(x.to(self.conv.weight.dtype), self.group_size), plain=plain)
+            x = self.fromrgb(x, impl=impl)
+        x = self.conv(ops.minibatch_stddev(x.to(self.conv.weight.dtype), self.group_size), impl=impl)
         return self.out(self.fc(x.flatten(1)))
 
 
@@ -256,7 +233,9 @@ class Discriminator(nn.Module):
         if c_dim:
             self.mapping = Mapping(0, c_dim, channels[4], mapping_layers)
 
-    def forward(self, images, c=None, plain=False, dtype=None):
+    def forward(self, images: Tensor, c: Tensor | None = None, impl: str = "fused", dtype: torch.dtype | None = None) -> Tensor:
+        """Images [N, img_channels, H, W], labels c [N, c_dim] of a conditional network → logits [N]; impl and dtype as in the
+        generator. ValueError for images or labels of another shape."""
         expected = (self.img_channels, self.resolution, self.resolution)
         if images.shape[1:] != expected:
             raise ValueError(f"images have shape {list(images.shape)}; this discriminator takes [N, {expected[0]}, "
@@ -266,8 +245,34 @@ class Discriminator(nn.Module):
                              + (f"[{len(images)}, {self.c_dim}], or one row for all" if self.c_dim else "none"))
         x = images if dtype is None else images.to(dtype)
         for r in self.resolutions:
-            x = getattr(self, f"b{r}")(x, plain)
+            x = getattr(self, f"b{r}")(x, impl)
         if self.c_dim:
             embedding = self.mapping(c=c)
             return (x * embedding).sum(dim=1) / embedding.shape[1] ** 0.5
         return x[:, 0]
+
+
+def generator_from(state_dict, conv_clamp=None):
+    """A StyleGAN2 generator from tensors with the official names; every size is read off them."""
+    state = {key: value for key, value in state_dict.items() if not key.endswith("resample_filter")}
+    w_dim, first = state["mapping.fc0.weight"].shape
+    c_dim = state["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in state else 0
+    channels = channels_of(state, r"synthesis\.b(\d+)\.conv1\.weight", 0)
+    network = Generator(
+        max(channels), z_dim=first - (w_dim if c_dim else 0), w_dim=w_dim, c_dim=c_dim, channels=channels,
+        mapping_layers=count(state, r"mapping\.fc(\d+)\.weight"),
+        img_channels=state["synthesis.b4.torgb.weight"].shape[0], conv_clamp=conv_clamp)
+    return load_strictly(network, state)
+
+
+def discriminator_from(state_dict, conv_clamp=None, group_size=4):
+    """A StyleGAN2 residual discriminator from tensors with the official names."""
+    state = {key: value for key, value in state_dict.items() if not key.endswith("resample_filter")}
+    channels = channels_of(state, r"b(\d+)\.conv0\.weight", 0)
+    channels[4] = state["b4.conv.weight"].shape[0]
+    conditional = "mapping.embed.weight" in state
+    network = Discriminator(
+        max(channels), c_dim=state["mapping.embed.weight"].shape[1] if conditional else 0, channels=channels,
+        mapping_layers=count(state, r"mapping\.fc(\d+)\.weight"),
+        img_channels=state[f"b{max(channels)}.fromrgb.weight"].shape[1], conv_clamp=conv_clamp, group_size=group_size)
+    return load_strictly(network, state)

@@ -1,10 +1,10 @@
-"""Portraits: the world of the course. Head-and-shoulder portraits with ground truth, drawn in plain PyTorch."""
+"""Portraits, the course's data set: head-and-shoulder portraits with known attributes, drawn in plain PyTorch."""
 
-from .attributes import ATTRIBUTES, IDENTITY, Attribute, attributes, canonical, check, index
 from .captions import caption
 from .dataset import batches
 from .renderer import render
 from .sampling import identity, same_person, sample_attributes, sample_noise
+from .schema import ATTRIBUTES, IDENTITY, Attribute, attributes, canonical, check, index
 from .sheets import contact_sheet, sweep_sheet
 
 VERSION = "1"

@@ -7,7 +7,7 @@ import random
 
 import torch
 
-from .attributes import BY_NAME, check
+from .schema import BY_NAME, check
 
 NOUNS = {"woman": ("woman", "lady", "woman"), "man": ("man", "guy", "man")}
 HATS = {"beanie": ("a beanie", "a woolly beanie", "a hat"), "cap": ("a cap", "a peaked cap", "a hat"),

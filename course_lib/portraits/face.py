@@ -270,6 +270,7 @@ def brows(s, canvas):
     y = s.eye_y + 0.200 + 0.042 * a["brow_height"]
     curve = y + 0.30 * a["brow_angle"] * x - 1.6 * (x + 0.02) ** 2
     half = 0.150
-    thickness = (0.028 + 0.004 * a["presentation:man"] + 0.022 * a["brow_thickness"]) * smoothstep(x, half + 0.02, -0.02).clamp(min=0.35)
+    thickness = 0.028 + 0.004 * a["presentation:man"] + 0.022 * a["brow_thickness"]
+    thickness = thickness * smoothstep(x, half + 0.02, -0.02).clamp(min=0.35)
     d = torch.maximum(curve.abs() - thickness, x.abs() - half)
     return over(canvas, color, 0.93 * coverage(d, s.pixel))

@@ -3,7 +3,7 @@ shaded along strands that the noise field makes irregular."""
 
 import torch
 
-from .attributes import BY_NAME
+from .schema import BY_NAME
 from .sdf import coverage, ellipse, length, mix, over, smooth_union, smoothstep, wave
 
 # Per style: margins of the cap beside and above the skull; does hair hang loose; the opening's top (Y), its

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from . import accessories, body, face, hair, palette
-from .attributes import BY_NAME, check
 from .sampling import NOISE_SHAPE, sample_noise
+from .schema import BY_NAME, check
 
 PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
 

@@ -3,7 +3,7 @@ the first k of `sample_attributes(n, seed)` are `sample_attributes(k, seed)`."""
 
 import torch
 
-from .attributes import ATTRIBUTES, BY_NAME, IDENTITY, canonical, check, index
+from .schema import ATTRIBUTES, BY_NAME, IDENTITY, canonical, check, index
 
 NOISE_SHAPE = (4, 32, 32)
 

@@ -13,10 +13,10 @@ def main(arguments=None):
     with commands.sentences("python -m course_lib.styleclip", "stopped; the same command goes on from here"):
         commands.no_mps(args.device, "images are resized for CLIP with antialiasing")
         commands.try_output(args.out)
-        G, reader = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
-        zoo.check_belongs(reader, G, "--clip")
-        found = channel_statistics(G, reader, args.out, args.images, args.step, args.seed, args.rgb, batch=args.batch,
-                                   progress=True, c=args.class_)
+        G, clip_model = zoo.load(args.generator, device=args.device), clip.load(args.clip, args.device)
+        zoo.check_belongs(clip_model, G, "--clip")
+        found = channel_statistics(G, clip_model, args.out, images=args.images, step=args.step, seed=args.seed, rgb=args.rgb,
+                                   c=args.class_, batch=args.batch, progress=True)
         print(f"{args.out}: {sum(len(c) for c in found.changes if c is not None):,} style channels of {found.info['clip_name']}")
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from .. import commands, portraits, sampling, zoo
 from ..clip import TEMPLATES
 from ..images import in_colour, unchecked
-from .edits import Edit, check_networks, device_of, finite, fingerprint, of_convolutions
+from .common import Edit, check_finite, check_networks, device_of, fingerprint, of_convolutions
 
 SIGMA_SAMPLES = 10_000
 ROUNDING = 1e-5                 # a smaller mean change of an embedding says nothing about its channel
@@ -45,8 +45,8 @@ def text_direction(clip, neutral, target, templates=TEMPLATES):
         clip.encode_texts([text])               # an empty text is an error, though "a portrait of" is none
     before, after = (clip.encode_texts([template.replace("{}", text) for template in templates]) for text in (neutral, target))
     if (after - before).norm(dim=1).max() < ROUNDING:
-        raise ValueError(f'"{neutral}" and "{target}" are the same to {clip.name}, so there is no direction between them; say in other words '
-                         "what should change")
+        raise ValueError(f'"{neutral}" and "{target}" are the same to {clip.name}, so there is no direction between them; say in '
+                         "other words what should change")
     return direction_between(before, after)
 
 
@@ -95,11 +95,14 @@ def shifted(styles, direction, alpha):
 # The method
 
 @torch.no_grad()
-def global_direction(statistics, clip, neutral, target, beta=0.1, templates=TEMPLATES):
-    """A Direction in style space for `edit`.
+def global_direction(
+    statistics, clip, neutral, target, *,
+    beta=0.1,                   # relevance below which a channel stays as it is; the higher, the less else changes
+    templates=TEMPLATES,        # into which both texts are put
+):
+    """A Direction in style space for `edit`, from the neutral text to the target.
 
-    beta: the relevance below which a channel stays as it is; the higher, the less else changes. Raises ValueError for equal
-    or empty texts, a negative β and one that no channel reaches, statistics of another CLIP.
+    Raises ValueError for equal or empty texts, a negative β and one that no channel reaches, statistics of another CLIP.
     """
     if not beta >= 0:
         raise ValueError(f"β is {beta}; it is a relevance from 0 (every channel moves) to 1")
@@ -109,8 +112,8 @@ def global_direction(statistics, clip, neutral, target, beta=0.1, templates=TEMP
         raise ValueError(f"the statistics have embeddings of size {known[0].shape[1]}, {clip.name} has {len(direction)}; they "
                          f"were made with {statistics.info.get('clip_name')}")
     if isinstance(clip, torch.nn.Module) and statistics.info.get("clip") not in (None, fingerprint(clip)):
-        raise ValueError(f"the statistics were made with {statistics.info.get('clip_name')} or other weights of {clip.name}; make them "
-                         "anew for this CLIP model with python -m course_lib.styleclip statistics")
+        raise ValueError(f"the statistics were made with {statistics.info.get('clip_name')} or other weights of {clip.name}; make "
+                         "them anew for this CLIP model with python -m course_lib.styleclip statistics")
     relevances = [None if changes is None else relevance(changes, direction) for changes in statistics.changes]
     largest = max(r.abs().max() for r in relevances if r is not None)
     if largest < beta or largest == 0:
@@ -134,7 +137,7 @@ def edit(G, styles, direction, alpha, noise="const"):
     if not alpha.isfinite().all() or alpha.ndim and alpha.shape != (len(styles[0]),):
         raise ValueError(f"α must be a number, or one for each of the {len(styles[0])} images; it is {alpha.tolist()}")
     for style in styles:
-        finite(style, "styles")
+        check_finite(style, "styles")
     styles = shifted([style.to(device) for style in styles], [d.to(device) for d in direction], alpha)
     return Edit(styles, in_colour(G.synthesis(styles=styles, noise=noise)).cpu(), [], {})
 
@@ -143,14 +146,21 @@ def edit(G, styles, direction, alpha, noise="const"):
 
 @unchecked()
 @torch.no_grad()
-def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, chunk=32, batch=256, progress=False,
-                       c=None):
-    """How CLIP's embedding answers to every style channel, written to `out`: Δi_c under s_c ± step · σ_c, over some images.
+def channel_statistics(
+    G, clip, out, *,
+    images=100,                 # over which a channel's effect is averaged
+    step=5.0,                   # how far a channel is moved to each side, in its standard deviations
+    rgb=False,                  # measure the channels of toRGB too
+    seed=0,                     # of the images
+    c=None,                     # their labels, one row or a class for all (`sampling.labels`); None: all classes
+    chunk=32,                   # channels in each part of an unfinished measurement
+    batch=256,                  # images per pass through G and CLIP
+    progress=False,             # show a progress bar
+):
+    """How CLIP's embedding answers to every style channel, written to `out`: Δi_c under s_c ± step · σ_c. → Statistics
 
-    Each channel is changed alone (in the published code those before it stay at their mean). toRGB layers are left out
-    unless `rgb`. Parts of `chunk` channels are kept beside `out` until it is whole, so that a stopped run goes on where it
-    was; nothing that exists is overwritten. batch: images per pass through G and CLIP. c: labels of the images, one row or a
-    class for all (`sampling.labels`); without them a class-conditional generator draws all classes. Returns the Statistics.
+    Each channel is changed alone (in the published code those before it stay at their mean). Parts are kept beside `out` until
+    it is whole, so that a stopped run goes on where it was; nothing that exists is overwritten.
     """
     out = Path(out)
     if out.exists():
@@ -182,7 +192,7 @@ def channel_statistics(G, clip, out, images=100, step=5.0, seed=0, rgb=False, ch
     for i in chosen:
         parts = sorted(folder.glob(f"{i:03d}-*.safetensors"))
         tensors[f"changes.{names[i]}"] = torch.cat([zoo.read(part)[0]["changes"] for part in parts])
-    zoo.save(out, tensors, "statistics", info=info, world=portraits.VERSION)
+    zoo.save(out, tensors, "statistics", info=info, dataset_version=portraits.VERSION)
     shutil.rmtree(folder)
     return load_statistics(out)
 

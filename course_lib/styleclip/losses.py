@@ -7,16 +7,19 @@ def clip_distance(image_features, text_features):
     return 1 - (F.normalize(image_features, dim=-1) * F.normalize(text_features, dim=-1)).sum(dim=-1)
 
 
-def hinge(term, goal=None):
-    """max(0, d − (1 − goal)) of a distance d = 1 − cosine: 0 where the cosine has reached the goal, one for all or [N]. None leaves it
-    as it is, as in the paper. [N] → [N]"""
-    return term if goal is None else (term - (1 - goal)).clamp(min=0)
+def hinge(term, target=None):
+    """max(0, d − (1 − target)) of a distance d = 1 − cosine: 0 where the cosine has reached the target, one for all or [N]. None
+    leaves the distance as it is, as in the paper. [N] → [N]"""
+    return term if target is None else (term - (1 - target)).clamp(min=0)
 
 
-def rest_change(features, source_features, text_features):
-    """How CLIP's embeddings of images change beside a sentence: ‖P(c − c_s)‖², P projecting on what is perpendicular to its text
-    embedding. All normalised here; [N, D] twice and [N, D] or [1, D] → [N]. Not in the paper; what L_ID does for the person, this
-    does for all else that CLIP sees."""
+def preservation_loss(features, source_features, text_features):
+    """How far CLIP's embeddings of images move other than along the sentence: ‖P(c − c_s)‖², where P projects on what is
+    perpendicular to the text embedding.
+
+    features and source_features [N, D], text_features [N, D] or [1, D], all normalised here → [N]. Not in the paper: L_ID keeps
+    the person, this keeps all else that CLIP sees.
+    """
     c, source, text = (F.normalize(x, dim=-1) for x in (features, source_features, text_features))
     change = c - source
     return (change - (change * text).sum(dim=-1, keepdim=True) * text).square().sum(dim=-1)

@@ -1,16 +1,34 @@
 """StyleCLIP §5: the latent mapper, which learns one edit for all images."""
 import re
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from tqdm import tqdm
 
 from .. import ops, sampling
+from ..clip import draw_views
+from ..cuda_graphs import recorded
 from ..images import in_colour, unchecked
-from ..networks.layers import Dense, fill
-from .edits import (Edit, check_networks, checked_goal, checked_ws, device_of, embedded, encoded_prompts, fingerprint, finite_losses,
-                    same_device, seen_distance)
-from .losses import hinge, identity_loss, rest_change
+from ..networks.layers import Dense, load_strictly
+from ..training import schedule
+from ..training.adam import adam, set_rate
+from .common import (
+    Edit,
+    check_networks,
+    checked_target,
+    checked_ws,
+    device_of,
+    embed_views,
+    embedded,
+    encoded_prompts,
+    fingerprint,
+    finite_losses,
+    same_device,
+    size_of_views,
+    stacked,
+)
+from .losses import clip_distance, hinge, identity_loss, preservation_loss
 
 LEVELS = {"coarse": slice(0, 4), "medium": slice(4, 8), "fine": slice(8, None)}      # layers of W+
 
@@ -74,86 +92,114 @@ def mapper_loss(clip_term, offsets, identity_term=0.0, clip_weight=1.0, l2=0.8, 
     return clip_weight * clip_term + l2 * offsets.square().mean(dim=(1, 2)) + id_weight * identity_term
 
 
+class Step(NamedTuple):
+    """A mapper after so many steps of its training."""
+    step: int
+    losses: dict                # name → [] on the CPU, means over the batch before this step, unweighted but for the total
+    mapper: LatentMapper        # as it is now; it goes on learning
+
+
 @unchecked()
-def fit(G, clip, prompt, progress=False, callback=None, **options):
-    """Train a LatentMapper for a prompt; options are those of `fitting`. callback(step, losses) → True ends it.
-
-    Returns (the mapper in eval mode, its losses: name → [steps]).
-    """
-    options.setdefault("steps", 2000)
-    walk, done, history = fitting(G, clip, prompt, **options), None, []
-    with tqdm(total=options["steps"], desc=f'mapper "{prompt}"', unit="step", disable=not progress) as bar:
-        while True:
-            try:
-                step, losses, _ = walk.send(done)
-            except StopIteration as end:
-                return end.value, {name: torch.stack([losses[name] for losses in history]) for name in history[0]}
-            history.append(losses)
-            done = callback and callback(step, losses)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in losses.items()})
+def fit(
+    G, clip, prompt, *,
+    steps=2000,                 # of Adam
+    stop=lambda: False,         # asked after every step; True ends the training
+    progress=False,             # show a progress bar
+    **options,                  # those of `fit_steps`
+):
+    """Train a LatentMapper for a prompt: `fit_steps` from the first step to the last. → (the mapper, its losses: name → [steps])"""
+    history = []
+    with tqdm(total=steps, desc=f'mapper "{prompt}"', unit="step", disable=not progress) as bar:
+        for now in fit_steps(G, clip, prompt, steps=steps, **options):
+            history.append(now.losses)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in now.losses.items()}, refresh=False)
             bar.update()
+            if stop():
+                break
+    return now.mapper.requires_grad_(False), stacked(history)
 
 
-@torch.enable_grad()
-def fitting(G, clip, prompt, levels=None, steps=2000, batch=8, lr=0.5, clip_weight=1.0, l2=0.8, identity=None, id_weight=0.1,
-            views=2, layers=4, psi=1.0, seed=0, goal=None, rest_weight=0.0, keep=None, c=None):
-    """`fit` step by step: yields (step, losses as numbers, the mapper), and ends early if it is sent something true.
+def fit_steps(
+    G, clip, prompt, *,
+    levels=None,                # some of "coarse", "medium", "fine"; None: all that the generator has
+    layers=4,                   # dense layers of each level
+    steps=2000,                 # of Adam; the published code takes 50,000 of 2 images, with Ranger
+    batch=8,                    # portraits a step
+    psi=1.0,                    # truncation of their latents
+    c=None,                     # their labels, one row or a class for all (`sampling.labels`); None: all classes
+    lr=0.5,                     # Adam's learning rate, which falls to 0 by a cosine; the mapper learns a hundred times slower
+    clip_weight=1.0,            # λ_CLIP
+    l2=0.8,                     # λ_L2
+    identity=None,              # network of L_ID: images → unit vectors; None leaves L_ID out
+    id_weight=0.1,              # λ_ID, weight of `identity_loss`
+    identity_threshold=None,    # cosine from which on L_ID asks for no more; None: ever more, as in the paper
+    views=2,                    # random crops, warps and noises that D_CLIP is averaged over; 1: the image as it is, as published
+    similarity_target=None,     # cosine beyond which D_CLIP asks for no more; None: ever more, as in the paper
+    preserve_weight=0.0,        # weight of `preservation_loss`; 0 in the paper
+    seed=0,                     # of mapper, latents and views
+    captured=None,              # record the step in a CUDA graph (default on CUDA); False where a network cannot be recorded
+):
+    """StyleCLIP §5, the training of a mapper, step by step: an iterator of `steps` Steps, which may be left at any."""
+    _check(G, clip, prompt, steps, batch, views, layers, clip_weight, l2, identity, id_weight, preserve_weight, identity_threshold)
+    device, rng = device_of(G), torch.Generator().manual_seed(seed)
+    text = encoded_prompts(clip, prompt, 1)
+    target, size = checked_target(similarity_target, 1, device), size_of_views(G, clip) if views > 1 else None
+    levels = levels or [level for level, part in LEVELS.items() if part.start < G.num_ws]
+    split_levels(checked_ws(G, G.w_avg[None]), levels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        mapper = LatentMapper(G.w_dim, levels, layers, prompt, fingerprint(G)).to(device).eval()
+    optimizer = adam(mapper.parameters(), lr, device)
+    names = ["total", "clip", "l2", *["identity"] * bool(identity and id_weight), *["preserve"] * bool(preserve_weight)]
 
-    levels: those that the generator has by default. layers: of each level. psi: truncation of the latents it learns from. c: their
-    labels, one row or a class for all (`sampling.labels`); without them, a class-conditional generator draws all classes. Without
-    an identity network L_ID is left out. goal, one for all, and rest_weight: as in `optimize`. keep: a cosine of the identity
-    network; who is as near as that counts as kept, and L_ID asks for no more (None, as in the paper: for ever more). The losses are
-    unweighted but for the total. Adam falls to 0 by a cosine (the published code uses Ranger for 50,000 steps of 2 images, each shown
-    to CLIP as it is: views=1).
-    """
+    def learn(z, *rest):
+        given, drawn = ({"c": rest[0]}, rest[1:]) if G.c_dim else ({}, rest)
+        with torch.no_grad():
+            ws = ops.truncate(G.mapping(z, **given)[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
+            before = in_colour(G.synthesis(ws, noise="const")) if identity and id_weight or preserve_weight else None
+            person = embedded(identity, before) if identity and id_weight else None
+            source_features = clip.encode_images(before) if preserve_weight else None
+        with torch.enable_grad():
+            offsets = mapper.offsets(ws)
+            images = in_colour(G.synthesis(ws + offsets, noise="const"))
+            seen, features = embed_views(clip, images, drawn, itself=bool(preserve_weight))
+
+            # The terms of the loss, one value per image.
+            terms = [clip_distance(seen, text).mean(dim=0), offsets.square().mean(dim=(1, 2))]
+            identity_term = 0.0
+            if identity and id_weight:
+                terms.append(identity_loss(identity(images), person))
+                identity_term = hinge(terms[-1], identity_threshold)
+            total = mapper_loss(hinge(terms[0], target), offsets, identity_term, clip_weight, l2, id_weight)
+            if preserve_weight:
+                terms.append(preservation_loss(features, source_features, text))
+                total = total + preserve_weight * terms[-1]
+
+            optimizer.zero_grad(set_to_none=True)
+            total.mean().backward()
+        optimizer.step()
+        return [torch.stack([total, *terms]).detach().mean(dim=1)]
+
+    learn = recorded(learn, device, captured)
+    for step in range(steps):
+        set_rate(optimizer.param_groups[0], lr * schedule.cosine(step / steps))
+        (z, given), = sampling.draws(G, batch, rng, c)
+        losses, = learn(z, *given.values(), *(draw_views(views, size, rng) if views > 1 else ()))
+        yield Step(step, finite_losses(names, losses, step), mapper)
+
+
+def _check(G, clip, prompt, steps, batch, views, layers, clip_weight, l2, identity, id_weight, preserve_weight, identity_threshold):
     if min(steps, batch, views, layers) < 1:
-        raise ValueError(f"{steps} steps of {batch} images and {views} views teach {layers} layers nothing; take at least 1 of each")
-    if min(clip_weight, l2, id_weight, rest_weight) < 0:
-        raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {rest_weight} must not be negative")
-    if keep is not None and not (identity and id_weight):
-        raise ValueError(f"keep is {keep}, a cosine of the identity network; pass that network as identity, and an id_weight above 0")
+        raise ValueError(f"{steps} steps of {batch} images and {views} views teach {layers} layers nothing; "
+                         "take at least 1 of each")
+    if min(clip_weight, l2, id_weight, preserve_weight) < 0:
+        raise ValueError(f"the weights {clip_weight}, {l2}, {id_weight} and {preserve_weight} must not be negative")
+    if identity_threshold is not None and not (identity and id_weight):
+        raise ValueError(f"identity_threshold is {identity_threshold}, a cosine of the identity network; pass that network as "
+                         "identity, and an id_weight above 0")
     check_networks(G, clip, identity)
     if not isinstance(prompt, str):
         raise ValueError("a mapper learns one prompt; pass one sentence")
-    text = encoded_prompts(clip, prompt, 1)
-    goal = checked_goal(goal, 1, device_of(G))
-    mean = checked_ws(G, G.w_avg[None])
-    levels = levels or [level for level, part in LEVELS.items() if part.start < G.num_ws]
-    split_levels(mean, levels)
-    device, rng = device_of(G), torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        mapper = LatentMapper(G.w_dim, levels, layers, prompt, fingerprint(G)).to(device)
-    optimizer = torch.optim.Adam(mapper.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-
-    for step in range(steps):
-        with torch.no_grad():
-            (z, given), = sampling.draws(G, batch, rng, c)
-            w = G.mapping(z, **given)
-            ws = ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, psi)
-            before = in_colour(G.synthesis(ws, noise="const")) if identity and id_weight or rest_weight else None
-            known = embedded(identity, before) if identity and id_weight else None
-            seen_before = clip.encode_images(before) if rest_weight else None
-        offsets = mapper.offsets(ws)
-        images = in_colour(G.synthesis(ws + offsets, noise="const"))
-        losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": offsets.square().mean(dim=(1, 2))}
-        if known is not None:
-            losses["identity"] = identity_loss(identity(images), known)
-        lost = hinge(losses["identity"], keep) if known is not None else 0.0
-        total = mapper_loss(hinge(losses["clip"], goal), offsets, lost, clip_weight, l2, id_weight)
-        if rest_weight:
-            losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
-            total = total + rest_weight * losses["rest"]
-        losses = {name: value.detach().mean().cpu() for name, value in {"total": total, **losses}.items()}
-        finite_losses(losses, step)
-        optimizer.zero_grad(set_to_none=True)
-        total.mean().backward()
-        optimizer.step()
-        schedule.step()
-        if (yield step, losses, mapper):
-            break
-    return mapper.eval().requires_grad_(False)
 
 
 @torch.no_grad()
@@ -162,7 +208,7 @@ def map_latents(G, mapper, ws, strength=1.0, levels=None, noise="const"):
     levels: some of the mapper's."""
     ws = checked_ws(G, ws)
     if not isinstance(mapper, LatentMapper):
-        raise ValueError(f"a {type(mapper).__name__} is no mapper; pass a LatentMapper, from fit or zoo.load")
+        raise ValueError(f"{type(mapper).__name__} is no mapper; pass a LatentMapper, from fit or zoo.load")
     strength = torch.as_tensor(strength, dtype=torch.float32, device=ws.device)
     if not strength.isfinite().all() or strength.ndim and strength.shape != (len(ws),):
         raise ValueError(f"the strength must be a number, or one for each of the {len(ws)} images; it is {strength.tolist()}")
@@ -180,4 +226,4 @@ def from_tensors(tensors, prompt="", generator=None):
     levels = [level for level in LEVELS if f"{level}.0.weight" in tensors]
     layers = sum(re.fullmatch(rf"{levels[0]}\.\d+\.weight", key) is not None for key in tensors) if levels else 0
     w_dim = tensors[f"{levels[0]}.0.weight"].shape[1] if levels else 0
-    return fill(LatentMapper(w_dim, levels, layers, prompt, generator), tensors)
+    return load_strictly(LatentMapper(w_dim, levels, layers, prompt, generator), tensors)

@@ -1,125 +1,141 @@
 """StyleCLIP §4: latent optimization, one descent for each image."""
+from typing import NamedTuple
+
 import torch
 from tqdm import tqdm
 
+from ..clip import draw_views
+from ..cuda_graphs import recorded
 from ..images import in_colour, unchecked
-from ..inversion import learning_rate_ramp
-from .edits import (Edit, check_networks, checked_goal, checked_ws, embedded, encoded_prompts, finite_losses, of_convolutions,
-                    seen_distance)
-from .losses import hinge, identity_loss, latent_distance, optimization_loss, rest_change
+from ..training import schedule
+from ..training.adam import adam, set_rate
+from .common import (
+    Edit,
+    check_networks,
+    checked_target,
+    checked_ws,
+    embed_views,
+    embedded,
+    encoded_prompts,
+    finite_losses,
+    of_convolutions,
+    size_of_views,
+    stacked,
+)
+from .losses import clip_distance, hinge, identity_loss, latent_distance, optimization_loss, preservation_loss
 
 SPACES = "w", "w+", "s"
 
 
+class Step(NamedTuple):
+    """An edit after so many steps. Tensors stay on the generator's device."""
+    step: int
+    losses: dict                # name → [N] on the CPU, unweighted but for the total
+    latents: object             # ws [N, num_ws, w_dim], or styles, a list of [N, channels]
+    images: torch.Tensor        # [N, 3, H, W]
+
+
 @unchecked()
-def optimize(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, identity=None, id_weight=0.0, views=4, seed=0,
-             noise="const", goal=None, rest_weight=0.0, frame_every=0, callback=None, progress=False):
-    """Change latents until CLIP sees the prompt in their images: descend on Eq. 1, D_CLIP + l2 · L2 + id_weight · L_ID.
+def optimize(
+    G, clip, prompt, ws, *,
+    steps=300,                  # of Adam
+    frame_every=0,              # keep the images of every so many steps, and the last
+    progress=False,             # show a progress bar
+    **options,                  # those of `optimize_steps`
+):
+    """Change latents until CLIP sees the prompt in their images: `optimize_steps` from the first step to the last. → Edit"""
+    history, frames = [], []
+    with tqdm(total=steps, desc="edit", unit="step", disable=not progress) as bar:
+        for now in optimize_steps(G, clip, prompt, ws, steps=steps, **options):
+            history.append(now.losses)
+            if frame_every and (now.step % frame_every == 0 or now.step == steps):
+                frames.append(now.images.cpu())
+            bar.set_postfix({name: f"{value.mean():.3g}" for name, value in now.losses.items()}, refresh=False)
+            bar.update(now.step - bar.n)
+    return Edit(now.latents, now.images.cpu(), frames, stacked(history))
 
-    ws [N, num_ws, w_dim] or w [N, w_dim]; prompt: one for all or a list of N. space: "w" moves all layers of a latent
-    alike, "w+" each on its own, "s" the styles of the convolutions (not of toRGB). identity: images → unit vectors.
-    views: how many random crops, warps and noises of each image D_CLIP is averaged over; 1 takes the image itself, as published.
-    noise: as in `G.synthesis`. goal: a similarity, one or [N] (`enough`), which the mean over the views has to reach; beyond it D_CLIP
-    asks for no more and the other terms decide. None wants ever more, as the paper does. rest_weight: of `rest_change`, 0 in the
-    paper. callback(step, losses, images) → True ends the descent. Images do not influence each other.
-    Returns an Edit: latents in the form of the space, `frames` every `frame_every` steps, and the losses "total", "clip",
-    "l2", "identity" and "rest" (unweighted but for the total) before every step.
-    Raises ValueError for latents of another generator or with NaN, an unknown space, an empty prompt.
+
+def optimize_steps(
+    G, clip, prompt, ws, *,
+    space="w+",                 # "w": all layers of a latent move alike; "w+": each by itself; "s": the styles of the convolutions
+    steps=300,                  # of Adam
+    lr=0.1,                     # Adam's highest learning rate, on the ramp of StyleGAN2's projector
+    l2=0.008,                   # λ_L2, weight of `latent_distance`
+    identity=None,              # network of L_ID: images → unit vectors
+    id_weight=0.0,              # λ_ID, weight of `identity_loss`
+    views=4,                    # random crops, warps and noises that D_CLIP is averaged over; 1: the image as it is, as published
+    similarity_target=None,     # cosine, one or [N], beyond which D_CLIP asks for no more; None: ever more, as in the paper
+    preserve_weight=0.0,        # weight of `preservation_loss`; 0 in the paper
+    noise="const",              # that of `G.synthesis`
+    seed=0,                     # of the views
+    captured=None,              # record the step in a CUDA graph (default on CUDA); False where a network cannot be recorded
+):
+    """StyleCLIP Eq. 1, argmin D_CLIP + λ_L2 · L2 + λ_ID · L_ID, step by step: an iterator of `steps` + 1 Steps, which may be left
+    at any.
+
+    ws [N, num_ws, w_dim] or w [N, w_dim]; prompt: one for all or a list of N. The first Step is the images as they were, the
+    last the result; the losses "total", "clip", "l2", "identity" and "preserve" of a Step are those of its images. Images do not
+    influence each other. Raises ValueError for latents of another generator or with NaN, an unknown space, an empty prompt.
     """
-    walk = optimizing(G, clip, prompt, ws, space, steps, lr, l2, identity, id_weight, views, seed, noise, goal, rest_weight)
-    frames, done = [], None
-    with tqdm(total=steps, desc=f"edit in {space.upper()}", disable=not progress) as bar:
-        while True:
-            try:
-                step, losses, images = walk.send(done)
-            except StopIteration as end:
-                found = end.value
-                return found._replace(frames=frames + [found.images] * bool(frame_every))
-            if frame_every and step % frame_every == 0:
-                frames.append(images.cpu())
-            done = callback and callback(step, losses, images)
-            bar.set_postfix({name: f"{value.mean():.3g}" for name, value in losses.items()})
-            bar.update()
-
-
-@torch.enable_grad()
-def optimizing(G, clip, prompt, ws, space="w+", steps=300, lr=0.1, l2=0.008, identity=None, id_weight=0.0, views=4, seed=0,
-               noise="const", goal=None, rest_weight=0.0):
-    """`optimize` step by step: yields (step, losses, images [N, 3, H, W]), and ends early if it is sent something true.
-
-    Returns the Edit without frames.
-    """
-    _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight)
+    _check(G, clip, space, steps, lr, l2, identity, id_weight, views, preserve_weight)
     ws = checked_ws(G, ws)
     text = encoded_prompts(clip, prompt, len(ws))
-    goal = checked_goal(goal, len(ws), ws.device)
-    rng = torch.Generator().manual_seed(seed)
-    sources, moving = _latents(G, ws, space)
-    offsets = [torch.zeros_like(source[:, :1] if space == "w" else source, requires_grad=True)
-               for source, moves in zip(sources, moving) if moves]
-    optimizer = torch.optim.Adam(offsets, betas=(0.9, 0.999))
+    target = checked_target(similarity_target, len(ws), ws.device)
+    rng, size = torch.Generator().manual_seed(seed), size_of_views(G, clip) if views > 1 else None
     with torch.no_grad():
-        before = _render(G, sources, space, noise) if id_weight or rest_weight else None
-        known = embedded(identity, before) if id_weight else None
-        seen_before = clip.encode_images(before) if rest_weight else None
-    history = []
+        sources, moves = (G.styles(ws), of_convolutions(G)) if space == "s" else ([ws], [True])
+        before = _render(G, sources, space, noise) if id_weight or preserve_weight else None
+        person = embedded(identity, before) if id_weight else None
+        source_features = clip.encode_images(before) if preserve_weight else None
+        movable = [source[:, :1] if space == "w" else source for source, move in zip(sources, moves) if move]
+        unmoved = torch.zeros_like(torch.cat(movable, dim=1))
+    offsets = unmoved.clone().requires_grad_()
+    optimizer = adam([offsets], lr, ws.device)
+    names = ["total", "clip", "l2", *["identity"] * bool(id_weight), *["preserve"] * bool(preserve_weight)]
 
-    def edited():
-        left = iter(offsets)
-        return [source + next(left) if moves else source for source, moves in zip(sources, moving)]
-
-    for step in range(steps):
-        optimizer.param_groups[0]["lr"] = lr * learning_rate_ramp(step / steps)
+    @torch.enable_grad()
+    def descend(*drawn):
+        parts = iter(offsets.split([part.shape[1] for part in movable], dim=1))
+        latents = [source + next(parts) if move else source for source, move in zip(sources, moves)]
+        images = _render(G, latents, space, noise)
+        seen, features = embed_views(clip, images, drawn, itself=bool(preserve_weight))
 
         # The terms of the loss, one value per image.
-        images = _render(G, edited(), space, noise)
-        unmoved = [torch.zeros_like(offset) for offset in offsets]
-        losses = {"clip": seen_distance(clip, images, text, views, rng), "l2": latent_distance(offsets, unmoved)}
-        if id_weight:
-            losses["identity"] = identity_loss(identity(images), known)
-        total = optimization_loss(hinge(losses["clip"], goal), offsets, unmoved, losses.get("identity", 0.0), l2, id_weight)
-        if rest_weight:
-            losses["rest"] = rest_change(clip.encode_images(images), seen_before, text)
-            total = total + rest_weight * losses["rest"]
-        gradients = torch.autograd.grad(total.sum(), offsets)
-        losses = {name: value.detach().cpu() for name, value in {"total": total, **losses}.items()}
-        finite_losses(losses, step)
-        history.append(losses)
-        if (yield step, losses, images.detach()):
-            break
+        terms = [clip_distance(seen, text).mean(dim=0), latent_distance(offsets, unmoved)]
+        identity_term = identity_loss(identity(images), person) if id_weight else 0.0
+        total = optimization_loss(hinge(terms[0], target), offsets, unmoved, identity_term, l2, id_weight)
+        terms += [identity_term] * bool(id_weight)
+        if preserve_weight:
+            terms.append(preservation_loss(features, source_features, text))
+            total = total + preserve_weight * terms[-1]
 
-        for offset, gradient in zip(offsets, gradients):
-            offset.grad = gradient
+        gradient, = torch.autograd.grad(total.sum(), offsets)
+        offsets.grad = gradient.contiguous()        # fused Adam reads it in the order of memory
         optimizer.step()
+        return [x.detach() for x in (torch.stack([total, *terms]), images, *latents)]
 
-    with torch.no_grad():
-        latents = [latent.detach() for latent in edited()]
-        images = _render(G, latents, space, noise).cpu()
-    return Edit(latents if space == "s" else latents[0], images, [],
-                {name: torch.stack([losses[name] for losses in history]) for name in history[0]})
-
-
-def _latents(G, ws, space):
-    """The latents of a space as a list of tensors, and which of them move."""
-    if space != "s":
-        return [ws], [True]
-    with torch.no_grad():
-        return G.styles(ws), of_convolutions(G)
+    descend = recorded(descend, ws.device, captured)
+    for step in range(steps + 1):
+        set_rate(optimizer.param_groups[0], lr * schedule.learning_rate_ramp(step / steps))
+        losses, images, *latents = descend(*(draw_views(views, size, rng) if views > 1 else ()))
+        yield Step(step, finite_losses(names, losses, step), latents if space == "s" else latents[0], images)
 
 
 def _render(G, latents, space, noise):
     return in_colour(G.synthesis(styles=latents, noise=noise) if space == "s" else G.synthesis(latents[0], noise=noise))
 
 
-def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, rest_weight):
+def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, preserve_weight):
     if space not in SPACES:
         raise ValueError(f'space is "{space}"; choose "w", "w+" or "s"')
     if steps < 1 or views < 1:
         raise ValueError(f"{steps} steps of {views} views change nothing; take at least 1 of each")
     if not lr > 0:
         raise ValueError(f"the learning rate is {lr}; it must be above 0, and is 0.1 as published")
-    if min(l2, id_weight, rest_weight) < 0:
-        raise ValueError(f"the weights l2 = {l2}, id_weight = {id_weight} and rest_weight = {rest_weight} must not be negative")
+    if min(l2, id_weight, preserve_weight) < 0:
+        raise ValueError(f"the weights l2 = {l2}, id_weight = {id_weight} and preserve_weight = {preserve_weight} must not be "
+                         "negative")
     if id_weight and identity is None:
-        raise ValueError(f'id_weight is {id_weight}, but there is no identity network; pass identity=zoo.load("identity-portraits-64")')
+        raise ValueError(f'id_weight is {id_weight}, but there is no identity network; pass '
+                         'identity=zoo.load("identity-portraits-64")')
     check_networks(G, clip, identity)

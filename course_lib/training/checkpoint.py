@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .. import commands, zoo
-from ..networks.layers import fill
+from ..networks.layers import load_strictly
 from . import distributed
 
 MADE = "checkpoints", "snapshots", "samples", "stages"          # the folders of a run
@@ -24,8 +24,8 @@ def save(out, run, settings):
            if not torch.isfinite(p).all()]
     if bad:
         raise FloatingPointError(f"{bad[0]} holds NaN or infinity")
-    distributed.in_step(run.G, run.D, run.ema)
-    rngs = distributed.gathered(_rng(run))
+    distributed.check_consistency(run.G, run.D, run.ema)
+    rngs = distributed.all_gather(_rng(run))
     final = Path(out) / "checkpoints" / f"{run.images:010d}"
     if distributed.rank():
         return final
@@ -33,8 +33,8 @@ def save(out, run, settings):
         shutil.rmtree(old, ignore_errors=True)
     partial = final.with_name(final.name + ".partial")
     try:
-        zoo.save(partial / "G_ema.safetensors", grown(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
-                 world=settings["world"], config=run.config)
+        zoo.save(partial / "G_ema.safetensors", trained_part(run.ema.state_dict(), run.config.get("reached")), run.kind + "-G",
+                 **about(run, settings))
         with commands.writing(partial / "state.safetensors") as file:
             save_file(_tensors(run, rngs), file, metadata={
                 "images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
@@ -49,7 +49,13 @@ def save(out, run, settings):
     return final
 
 
-def grown(state, reached=None):
+def about(run, settings):
+    """What a generator's file says beside its tensors; `classes` are the names of its classes."""
+    classes = {key: settings[key] for key in ("classes",) if settings.get(key)}
+    return {"dataset_version": settings["world"], "config": run.config} | classes
+
+
+def trained_part(state, reached=None):
     """A growing network's state dict without the resolutions that are still untrained."""
     return {key: value for key, value in state.items()
             if reached is None or max(map(int, re.findall(r"\bb(\d+)\.", key)), default=0) <= reached}
@@ -77,8 +83,9 @@ def refuse_others(out, settings):
         model = None
     if model is None:
         raise FileExistsError(f"{out} holds {', '.join(made + notes)} of something other than a run; choose another --out")
-    if made and (made != ["stages"] or begun != settings):
-        raise FileExistsError(f"{out} holds {', '.join(made)} of another run, and no checkpoint; remove them, or choose another --out")
+    if made and (made != ["stages"] or begun | settings != begun):
+        raise FileExistsError(f"{out} holds {', '.join(made)} of another run, and no checkpoint; remove them, or choose another "
+                              "--out")
 
 
 def settings(folder):
@@ -104,8 +111,8 @@ def load(folder, run):
 
 
 def _damaged(folder, error):
-    return ValueError(f"the checkpoint {folder} is damaged or another run's ({commands.said(error)[:200]}); remove this folder, and "
-                      "--resume goes on from the checkpoint before it, if there is one")
+    return ValueError(f"the checkpoint {folder} is damaged or another run's ({commands.said(error)[:200]}); remove this folder, "
+                      "and --resume goes on from the checkpoint before it, if there is one")
 
 
 def _load(folder, run):
@@ -138,7 +145,7 @@ def _load(folder, run):
     run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
 
 
-def begin(run, source):
+def initialise_from(run, source):
     """Give a fresh run trained networks, as transfer learning does; optimizers and counters start anew.
 
     source: the folder of another run, whose last checkpoint is taken; or G and D of anything that `zoo.load` reads, where the
@@ -159,9 +166,10 @@ def begin(run, source):
         states = {"G": G, "D": D, "ema": G}
     for name, state in states.items():
         try:
-            fill(getattr(run, name), state)
+            load_strictly(getattr(run, name), state)
         except ValueError as error:
-            raise ValueError(f"{source} does not fit this run, whose networks need the sizes of those that it holds; {name}: {error}") from None
+            raise ValueError(f"{source} does not fit this run, whose networks need the sizes of those that it holds; {name}: "
+                             f"{error}") from None
 
 
 def _part(tensors, prefix):

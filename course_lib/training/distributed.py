@@ -19,10 +19,11 @@ def start(device):
     if together and device.type == "cuda":
         if mine >= torch.cuda.device_count():
             processes = os.environ.get("LOCAL_WORLD_SIZE", mine + 1)
-            raise ValueError(f"there are {torch.cuda.device_count()} GPUs on this machine for {processes} processes; start at most one for each, with --nproc-per-node")
+            raise ValueError(f"there are {torch.cuda.device_count()} GPUs on this machine for {processes} processes; start at most "
+                             "one for each, with --nproc-per-node")
         device = torch.device("cuda", mine)
     if device.type == "cuda":
-        torch.cuda.set_device(device)                   # whose stream the steps are recorded from
+        torch.cuda.set_device(device.index or 0)        # whose stream the steps are recorded from
     if not together:
         return device
     if not distributed.is_initialized():
@@ -46,7 +47,7 @@ def rank():
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def share(batch):
+def per_rank(batch):
     """This process' part of a batch."""
     if batch % size():
         raise ValueError(f"--batch {batch} does not divide among {size()} processes; choose a multiple of {size()}")
@@ -63,15 +64,16 @@ def average(tensors):
             tensor.copy_(mean.view_as(tensor))
 
 
-def in_step(*networks):
+def check_consistency(*networks):
     """Raise RuntimeError unless every process holds the same weights."""
     if size() > 1:
-        sums = gathered([sum(p.double().abs().sum().item() for p in network.parameters()) for network in networks])
+        sums = all_gather([sum(p.double().abs().sum().item() for p in network.parameters()) for network in networks])
         if any(other != sums[0] for other in sums):
-            raise RuntimeError(f"the processes no longer hold the same weights (their sums, network by network: {sums}); nothing was saved")
+            raise RuntimeError(f"the processes no longer hold the same weights (their sums, network by network: {sums}); "
+                               "nothing was saved")
 
 
-def gathered(value):
+def all_gather(value):
     """What every process holds, in order of rank."""
     if size() == 1:
         return [value]

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import torch
 
-from .. import convolution, fast, losses, ops
+from .. import losses, ops
+from ..fused import convolution
+from ..images import from_uint8
 from ..networks import pggan, stylegan
 from . import distributed, options, schedule
+from .adam import adam, set_rate
 from .loop import Phase, Run, Stage, save_generator
-from .stylegan2 import adam_form, check_batch, judge_both, step
+from .stylegan2 import check_batch, judge_both, step
 
 
 def build(settings, device):
@@ -30,8 +33,8 @@ def build(settings, device):
     G, ema = make_G(), make_G()
     ema.load_state_dict(G.state_dict())
     G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
-    adam = lambda network: torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.0, 0.99), eps=1e-8, **adam_form(device))
-    return Run(s["model"], G, D, ema.eval().requires_grad_(False), adam(G), adam(D),
+    optimizer = lambda network: adam(network.parameters(), 1e-3, device, betas=(0.0, 0.99), eps=1e-8)
+    return Run(s["model"], G, D, ema.eval().requires_grad_(False), optimizer(G), optimizer(D),
                {"alpha": torch.ones([], device=device), "scheduled": torch.zeros([], dtype=torch.int64),
                 "stage": torch.zeros(2, dtype=torch.int64)}, config)
 
@@ -42,9 +45,9 @@ def images_in_all(settings):
     return doublings * (settings["stable"] + settings["fade"]) + settings["stable"]
 
 
-def plan(run, reals, settings, device, out, compiled=False):
-    """() → the Stage that the run is in. α moves every `schedule_every` steps; a new stage forgets Adam's moments and
-    leaves the generator of the last one in `out/stages`. compiled: compile the networks for the last stage, the longest."""
+def plan(run, reals, settings, device, out):
+    """() → the Stage that the run is in. α moves every `schedule_every` steps; a new stage forgets Adam's moments and leaves the
+    generator of the last one in `out/stages`. reals: data.Resident or data.Streamed."""
     s, made = settings, {}
 
     def current():
@@ -67,40 +70,28 @@ def plan(run, reals, settings, device, out, compiled=False):
         if made.get("key") != stage:
             batch = schedule.at(s["batch"], resolution)
             for optimizer in (run.G_opt, run.D_opt):
-                optimizer.param_groups[0]["lr"] = schedule.at(s["lr"], resolution)
+                set_rate(optimizer.param_groups[0], schedule.at(s["lr"], resolution))
             made["key"] = stage
-            last = resolution == s["resolution"] and alpha == 1
-            steps = phases(run, at_resolution(reals, resolution), distributed.share(batch), alpha < 1, s, device, compiled and last)
-            made["stage"] = Stage(steps, batch, lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None))
+            there = reals.at(resolution)
+            steps = phases(run, there, distributed.per_rank(batch), alpha < 1, s, device)
+            decay = lambda images: schedule.ema_decay(images, batch, s["ema_kimg"], rampup=None)
+            made["stage"] = Stage(steps, batch, decay, there.prepare)
         return made["stage"]
 
     return current
 
 
-@torch.no_grad()
-def at_resolution(reals, resolution, chunk=4096):
-    """uint8 images [M, 3, R, R] averaged down to a lower resolution, rounded to uint8 again."""
-    factor = reals.shape[-1] // resolution
-    if factor == 1:
-        return reals
-    return torch.cat([ops.downscale2d(part.float(), factor).round().to(torch.uint8) for part in reals.split(chunk)])
-
-
-def phases(run, reals, batch, fading, settings, device, compiled=False):
-    """D, then G, as the official code; the regularizer is part of D's step."""
+def phases(run, reals, batch, fading, settings, device):
+    """D, then G, as the official code; the regularizer is part of D's step. In a fade a recorded step reads α anew from
+    its buffer."""
     s, G, D = settings, run.G, run.D
     dtype = getattr(torch, s["dtype"])
     alpha = run.buffers["alpha"] if fading else 1.0
-    resolution = reals.shape[-1]
+    resolution, draw = reals.resolution, reals.batches(batch)
     G_params, D_params = list(G.parameters()), list(D.parameters())
     grown = dict(alpha=alpha, dtype=dtype)
     mapping, synthesis = (None, G) if s["model"] == "pggan" else (G.mapping, G.synthesis)
     synthesis, critic = partial(synthesis, resolution=resolution, **grown), partial(D, **grown)
-    form = fast if compiled else losses
-    gradient_penalty, r1_penalty = partial(form.gradient_penalty, critic), partial(fast.r1_penalty, critic)
-    if compiled:
-        mapping, synthesis, critic, gradient_penalty, r1_penalty = (
-            f and torch.compile(f, dynamic=False) for f in (mapping, synthesis, critic, gradient_penalty, r1_penalty))
 
     def fake_batch():
         z = torch.randn(2 * batch, G.z_dim, device=device)
@@ -115,33 +106,26 @@ def phases(run, reals, batch, fading, settings, device, compiled=False):
         return synthesis(ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff))
 
     def real_batch():
-        images = reals[torch.randint(len(reals), [batch], device=device)]
-        images = images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+        images = from_uint8(draw()[0].contiguous(memory_format=torch.channels_last))
         return ops.fade_reals(images, alpha) if fading else images
 
     def discriminator():
         with torch.no_grad():
             fakes = fake_batch()
-        images = real_batch()
-        if s["loss"] == "wgan-gp":
-            real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
-            loss = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s["drift"]).mean()
-            with convolution.inputs_only():
-                penalty, weight = gradient_penalty(images, fakes).mean(), s["gp_weight"]
-        else:
-            if compiled:
-                real_logits, fake_logits = judge_both(critic, images, fakes, s["group_size"])
-                penalty = r1_penalty(images).mean()
-            else:                                       # one pass serves both: cheaper, but not to be compiled
-                real_logits, fake_logits = critic(images.requires_grad_()), critic(fakes)
-                with convolution.inputs_only():
-                    penalty = losses.r1_penalty(real_logits, images).mean()
-            loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), s["r1_gamma"] / 2
+        images, r1 = real_batch(), s["loss"] != "wgan-gp"
+        real_logits, fake_logits = judge_both(critic, images.requires_grad_(r1), fakes, s["group_size"])
+        with convolution.inputs_only():
+            if r1:
+                loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), s["r1_gamma"] / 2
+                penalty = losses.r1_penalty(real_logits, images).mean()
+            else:
+                loss, weight = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s["drift"]).mean(), s["gp_weight"]
+                penalty = losses.gradient_penalty(critic, images, fakes).mean()
         backward(run.D_opt, loss + weight * penalty, D_params)
         return {"D_loss": loss, "penalty": penalty, "D_real": real_logits.mean(), "D_fake": fake_logits.mean()}
 
     def generator():
-        D.requires_grad_(False)                     # compiled code computes every gradient that could be asked for
+        D.requires_grad_(False)                     # or its weights' gradients were computed, too
         logits = critic(fake_batch())
         D.requires_grad_(True)
         loss = (losses.wasserstein_generator_loss if s["loss"] == "wgan-gp" else losses.generator_loss)(logits).mean()

@@ -1,5 +1,7 @@
 """The training loop: phases at their intervals, moving average, log, samples, checkpoints, resume."""
 import json
+import os
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,15 +10,14 @@ from pathlib import Path
 from typing import Callable
 
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from .. import commands, sampling, zoo
-from ..images import in_colour
+from ..cuda_graphs import GraphStep
+from ..images import save_grid
 from . import checkpoint, distributed
 
-
-ASKED_EVERY = 2000              # images after which several processes ask each other for a stop: torchrun kills them 30 s after its signal
+ASKED_EVERY = 2000  # images after which several processes ask each other for a stop: torchrun kills them 30 s after its signal
 
 
 @dataclass
@@ -44,50 +45,31 @@ class Phase:
 
 @dataclass
 class Stage:
-    """What stays the same for a while: the phases, images per step, the moving average's decay after so many images."""
+    """What stays the same for a while: the phases, images per step, the moving average's decay after so many images, and
+    `prepare(step)`, which reads the real images of a step."""
     phases: list[Phase]
     batch: int
     decay: Callable
+    prepare: Callable
 
 
 class Diverged(FloatingPointError):
     """Training met NaN or infinity; the last checkpoint is intact."""
 
 
-class Captured:
-    """A step that runs eagerly at first, is then recorded in a CUDA graph, and replayed from there on.
-
-    A step at 64 px is bound by the launches of its small kernels; a replay launches them all at once. The eager steps
-    are ordinary ones: they let Adam make its state and cuDNN choose its kernels, and count as training. Steps that follow each
-    other may share a memory pool, `torch.cuda.graph_pool_handle()`: nothing that one leaves there is read by another.
-    """
-    side = None                 # the stream of eager steps: one for all, for PyTorch keeps the memory of every stream apart
-
-    def __init__(self, step, pool=None, warmup=3):
-        self.step, self.pool, self.warmup, self.graph = step, pool, warmup, None
-
-    def __call__(self):
-        if self.graph is None and self.warmup:
-            self.warmup -= 1
-            side = Captured.side = Captured.side or torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                self.step()
-            torch.cuda.current_stream().wait_stream(side)
-            return
-        if self.graph is None:
-            torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph, pool=self.pool, capture_error_mode="thread_local"):     # NCCL's watchdog may ask in another thread
-                self.step()
-        self.graph.replay()
+def prepare(device):
+    """What makes runs on a GPU faster and smaller, to be called before they take memory: cuDNN chooses its kernels by trying them,
+    products use TF32, and memory is mapped piece by piece, so that little is lost between tensors of different sizes."""
+    if torch.device(device).type == "cuda":
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
 
 
 def train(out, run, plan, settings, device, captured=None, report=None, progress=True):
     """Train until `settings["images"]`, from wherever `run` stands. Intervals are in images, so a resume repeats them. Ctrl-C
     or SIGTERM ends it with a checkpoint, after the step, and several processes within ASKED_EVERY images; then they raise
-    KeyboardInterrupt.
+    KeyboardInterrupt. So do real images that cannot be read, before the step; they raise OSError.
 
     out: folder for log.jsonl, samples/, checkpoints/, snapshots/. plan: () → the Stage of the next step; the same object
     as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). report: ema → dict of further
@@ -98,21 +80,33 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
     captured = torch.device(device).type == "cuda" if captured is None else captured
     total, stage, sums = s["images"], None, {}
     pool, decay = torch.cuda.graph_pool_handle() if captured else None, torch.ones([], device=device)
-    record = (lambda step: Captured(step, pool)) if captured else (lambda step: step)
-    average = record(partial(move_average, run.ema, run.G, decay))
+    record = (lambda step, waiting: GraphStep(step, pool, waiting)) if captured else (lambda step, waiting: step)
+    average = record(partial(move_average, run.ema, run.G, decay), set())
     first = distributed.rank() == 0
     if first:
         _drop_later_lines(out / "log.jsonl", run.images)
     bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
-    started, seen = time.perf_counter(), run.images
+    started, seen, begun = time.perf_counter(), run.images, run.step
 
     with commands.noted_stops(patient=distributed.size() > 1) as stops, bar, _saying_what_is_kept(out, run):
         while run.images < total:
-            # Networks.
+            # Real images.
             before, stage = stage, plan()
+            try:
+                stage.prepare(run.step)
+            except OSError as error:
+                if distributed.size() == 1 or run.step == begun:
+                    if run.step > begun:
+                        checkpoint.save(out, run, s)
+                    raise
+                stops.append(error)                         # the others hear of it where all ask; until then the last batch stays
+                stage.prepare = lambda step: None
+                bar.write(f"process {distributed.rank()}: {commands.said(error)}; the run stops soon", sys.stderr)
+
+            # Networks.
             if stage is not before:
-                steps = [(phase, _logged(phase, sums, device)) for phase in stage.phases]
-                steps = [(phase, record(step)) for phase, step in steps]
+                waiting = set()
+                steps = [(phase, record(_logged(phase, sums, device), waiting)) for phase in stage.phases]
             for phase, step in steps:
                 if run.step % phase.interval == 0:
                     step()
@@ -147,12 +141,12 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
                     with open(out / "log.jsonl", "a") as log:
                         log.write(json.dumps(line) + "\n")
             asking = distributed.size() > 1 and (logging or due(ASKED_EVERY))
-            agreed = stops if distributed.size() == 1 else asking and any(distributed.gathered(bool(stops)))
+            agreed = stops if distributed.size() == 1 else asking and any(distributed.all_gather(bool(stops)))
             stopping = bool(agreed) and run.images < total
             if saving or stopping:
                 checkpoint.save(out, run, s)
                 if saving and first:
-                    save_samples(out / "samples" / f"{run.images:010d}.png", run.ema)
+                    save_samples(out / "samples" / f"{run.images:010d}.png", run.ema, max(8, min(16, getattr(run.ema, "c_dim", 0))))
                     save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
                 started = time.perf_counter()
             if stopping:
@@ -173,29 +167,33 @@ def move_average(ema, G, decay):
 
 @torch.no_grad()
 def save_samples(path, G, rows=8, columns=16, seed=0, c=None):
-    """A grid of the first latents of a seed, unselected, with constant noise; c: `sampling.labels`."""
+    """A grid of the first latents of a seed, unselected, with constant noise. c: `sampling.labels`, by default a class a row."""
+    if c is None and getattr(G, "c_dim", 0):
+        c = torch.eye(G.c_dim)[torch.arange(rows) % G.c_dim].repeat_interleave(columns, dim=0)
     draws = sampling.draws(G, rows * columns, seed, c, batch=64)
-    images = torch.cat([G(z, noise="const", **given) for z, given in draws])
-    images, size = in_colour(images), images.shape[-1]
-    grid = images.reshape(rows, columns, 3, size, size).permute(0, 3, 1, 4, 2).reshape(rows * size, columns * size, 3)
-    commands.write_image(path, Image.fromarray(((grid.clamp(-1, 1) + 1) * 127.5).round().byte().cpu().numpy()), replace=True)
+    save_grid(path, torch.cat([G(z, noise="const", **given) for z, given in draws]), columns, replace=True)
 
 
 def save_generator(path, run, settings, dtype=None):
     """The moving average of the generator, as far as it has grown."""
-    state = checkpoint.grown(run.ema.state_dict(), run.config.get("reached"))
-    zoo.save(path, state, run.kind + "-G", dtype=dtype, replace=True, world=settings["world"], config=run.config)
+    state = checkpoint.trained_part(run.ema.state_dict(), run.config.get("reached"))
+    zoo.save(path, state, run.kind + "-G", dtype=dtype, replace=True, **checkpoint.about(run, settings))
 
 
 def _logged(phase, sums, device):
     """The phase's step, adding what it returns to running (sum, count) pairs on the device."""
     dtype = torch.float32 if torch.device(device).type == "mps" else torch.float64             # which MPS lacks
 
+    mine = None                 # the pairs of this phase, which `sums` has by name
+
     def step():
-        for name, value in phase.step().items():
-            if name not in sums:
-                sums[name] = torch.zeros(2, dtype=dtype, device=device)
-            sums[name] += torch.stack([value.detach().to(dtype), torch.ones_like(value, dtype=dtype)])
+        nonlocal mine
+        found = phase.step()
+        if mine is None:
+            mine = torch.stack([sums.get(name, torch.zeros(2, dtype=dtype, device=device)) for name in found])
+            sums.update(zip(found, mine))
+        mine[:, 0] += torch.stack(list(found.values())).detach().to(dtype)
+        mine[:, 1] += 1
     return step
 
 

@@ -1,13 +1,12 @@
 """The options of course_lib.train: for each its type with its range, its default, and what it means; and which go together."""
 import argparse
-import os
-import shutil
 from pathlib import Path
 
 import torch
 
 from ..commands import default_device, device, number, power_of_two, seed, whole
 from . import data, schedule
+from .presets import PRESETS
 
 MODELS = "stylegan2", "stylegan", "pggan"           # the trainings that --resume continues
 SIZE = whole(1, 65_536)
@@ -17,15 +16,17 @@ WEIGHT = number(0)                                  # of a term of the loss
 
 
 def stylegan2_options(parser):
-    shared_options(parser)
+    shared_options(parser, "stylegan2")
     add = parser.add_argument
+    add("--labels", action="store_true", help="train a class-conditional generator: every first-level folder of --data is a class")
     add("--images", type=whole(), default="2400k", help="real images shown before the run ends; 2400k is 2.4 million")
     add("--init", type=network, default=None,
         help="begin with trained networks of the same sizes: a model of the zoo, a file that holds "
         "G and D, or the folder of another run")
     add("--batch", type=SIZE, default=64, help="images per step, over all processes")
-    add("--batch-gpu", type=SIZE, default=None, help="images that a GPU takes at a time, where its memory does not hold its whole part of the "
-        "batch: their gradients are added up; by default all")
+    add("--batch-gpu", type=SIZE, default=None,
+        help="images that a GPU takes at a time, where its memory does not hold its whole part of the batch: their "
+        "gradients are added up; by default all")
     add("--channel-base", type=whole(4, 2 ** 20), default=4096, help="feature maps times resolution; 32768 is the paper's config F")
     add("--w-dim", type=SIZE, default=256, help="size of w; 512 is the paper's")
     add("--mapping-layers", type=LAYERS, default=8, help="dense layers from z to w")
@@ -45,7 +46,7 @@ def stylegan2_options(parser):
 
 
 def growing_options(parser, model):
-    shared_options(parser)
+    shared_options(parser, model)
     add, pggan = parser.add_argument, model == "pggan"
     add("--start", type=power_of_two(), default=4 if pggan else 8,
         help="first resolution in pixels; the same as --resolution: no growing")
@@ -72,17 +73,31 @@ def growing_options(parser, model):
         add("--mixing", type=number(0, 1), default=0.9, help="probability that two latents share an image")
 
 
-def shared_options(parser):
+def run_options(parser, model):
+    """What every training has: its presets, and a look at the settings."""
+    presets = PRESETS.get(model)
+    if presets:
+        parser.add_argument("--preset", choices=presets, default=None, help="named options, which those typed beside it override: "
+                            + "; ".join(f"{name} is {options}" for name, options in presets.items()))
+    parser.add_argument("--dry-run", action="store_true", help="print all settings as JSON and stop, before anything is made")
+
+
+def shared_options(parser, model):
+    run_options(parser, model)
     add = parser.add_argument
     add("--out", required=True, help="folder for the log, samples, checkpoints and snapshots")
     add("--resume", action="store_true",
         help="continue the run in --out exactly where its last checkpoint stands, with its options; "
         "only --images, and --data if the pictures have moved, are taken anew")
     add("--data", type=pictures, default="portraits",
-        help='"portraits", or a folder of pictures of any size: all in it and in its folders '
-        "that are not hidden and that no run wrote")
+        help='"portraits"; a folder or a zip of pictures of any size: all in it and in its folders '
+        "that are not hidden and that no run wrote; or a packed set that python -m course_lib.dataset made")
     add("--data-size", type=whole(1, 10 ** 9), default="200k",
         help="how many images to train on; of a folder with more they are drawn by --seed")
+    add("--data-cache", type=whole(0), default=None,
+        help="how many images may lie on the device; of more all are read from disk while the run trains; by default as many as "
+        "fit three quarters of its free memory")
+    add("--mirror", action="store_true", help="flip training images left to right, each with probability one half")
     add("--resolution", type=power_of_two(), default=64, help="pixels a side")
     add("--channel-max", type=SIZE, default=256, help="most feature maps of a layer; 512 is the paper's")
     add("--z-dim", type=SIZE, default=256, help="size of z; 512 is the paper's")
@@ -92,13 +107,11 @@ def shared_options(parser):
     add("--seed", type=seed, default=0, help="the same seed gives the same run (bit for bit on CPU)")
     add("--log-every", type=whole(), default="16k", help="images between lines of log.jsonl")
     add("--checkpoint-every", type=whole(), default="200k", help="images between checkpoints, samples and snapshots")
-    add("--compile", action="store_true", help="pggan and stylegan: compile the networks of the last stage (a minute or two, needs a C compiler) "
-        "for faster steps; stylegan2 is faster without, and leaves it out")
     add("--eager", action="store_true", help="on a GPU, do not record the steps in CUDA graphs")
-    add("--device", type=device, default=default_device(), help="cpu, cuda, cuda:N, or mps in float32 and without --compile")
+    add("--device", type=device, default=default_device(), help="cpu, cuda, cuda:N, or mps in float32")
 
 
-def reader_options(parser, name):
+def classifier_options(parser, name):
     """Of the oracle and the judge."""
     learner_options(parser, name, "6k", 512)
     parser.add_argument("--data-size", type=whole(2, 10 ** 9), default="200k", help="how many portraits to draw from")
@@ -107,6 +120,7 @@ def reader_options(parser, name):
 
 def learner_options(parser, name, steps, batch, least=2):
     """What all but the generators' runs have."""
+    run_options(parser, name)
     add = parser.add_argument
     add("--out", default=f"runs/{name}", help="folder for the weights, and their results in results/")
     add("--steps", type=whole(), default=steps, help="training steps")
@@ -124,13 +138,13 @@ def clip_options(parser):
     add("--adversarial", type=number(0, 2), default=0.02,
         help="how far a pixel, from -1 to 1, may move to confuse the network, against "
         "edits that please it without changing the picture; 0 leaves it out")
-    add("--generator", type=network, default="", help="add images of this generator, described as the oracle reads them")
+    add("--generator", type=network, default="", help="add images of this generator, with the attributes that the oracle predicts")
     add("--edits", type=whole(0, 65_536), default=0,
-        help="so many edits of the generator's styles go on against the network while it is trained")
-    add("--claims-weight", type=WEIGHT, default=0.0,
-        help="weight of a loss that asks of every portrait whether each of some ninety "
-        "short sentences is true")
-    add("--init", type=network, default="", help="go on from this CLIP of the course, by name or file")
+        help="number of adversarial edits: they move the generator's styles up the gradient of the network, which learns to see "
+        "what their images show")
+    add("--attribute-weight", "--claims-weight", type=WEIGHT, default=0.0,
+        help="weight of a logistic loss over every pair of a portrait and one of some ninety short prompts, each true of it or not")
+    add("--init", type=network, default="", help="start from the weights of this CLIP of the course, by name or file")
 
 
 def identity_options(parser):
@@ -156,22 +170,23 @@ def mapper_options(parser):
     add("--clip-weight", type=WEIGHT, default=1.0, help="weight of the distance to the sentence")
     add("--l2", type=WEIGHT, default=0.8, help="weight of the change of the latent")
     add("--id-weight", type=WEIGHT, default=0.1, help="weight of the identity loss")
-    add("--keep", type=number(-1, 1), default=None,
-        help="who is as near as this cosine of the identity network counts as kept; by default the nearer "
+    add("--identity-threshold", metavar="COSINE", type=number(-1, 1), default=None,
+        help="cosine of the identity network from which on the identity loss asks for no more; by default the nearer "
         "the better, as in the paper")
-    add("--rest-weight", type=WEIGHT, default=0.0,
-        help="weight of what changes in CLIP's embedding beside the sentence (not in the paper)")
+    add("--preserve-weight", type=WEIGHT, default=0.0,
+        help="weight of the preservation loss: what changes in CLIP's embedding other than along the sentence (not in the paper)")
     add("--psi", type=number(0, 2), default=1.0, help="truncation of the portraits that it learns from")
     add("--views", type=whole(1, 1024), default=2, help="random crops of each image that CLIP looks at")
-    add("--share", type=number(above=0, below=1), default=None,
-        help="an edit is asked for no more similarity than this share of the generator's "
-        "own portraits have (0.05: one in twenty); by default for ever more, as in the paper")
+    add("--top-fraction", type=number(above=0, below=1), default=None,
+        help="an edit is asked for no more similarity than this fraction of the generator's "
+        "own portraits reach (0.05: one in twenty); by default for ever more, as in the paper")
 
 
 def pictures(text):
     """The type of --data."""
     if text != "portraits" and not (text and Path(text).exists()):
-        raise argparse.ArgumentTypeError(f'"{text}" does not exist; pass a folder of images, or "portraits"')
+        raise argparse.ArgumentTypeError(f'"{text}" does not exist; pass a folder or a zip of pictures, a packed set, or '
+                                         '"portraits"')
     return text
 
 
@@ -179,8 +194,7 @@ def network(text):
     """The type of a model by name, a file, or the folder of a run."""
     from .. import zoo
     if text and text not in zoo.cards() and text not in zoo.FULL and not Path(text).exists():
-        known = ", ".join([*zoo.names(), *zoo.FULL])
-        raise argparse.ArgumentTypeError(f'"{text}" is neither a file nor a model of the course; these are: {known}')
+        raise argparse.ArgumentTypeError(zoo.unknown(text))
     return text
 
 
@@ -207,7 +221,7 @@ def typed(parser, arguments):
     return {name for name in names if getattr(found, name) is not absent}
 
 
-def check(settings, device, compiled=False):
+def check(settings, device):
     """Raise ValueError for options of a GAN that do not go together; `build` checks the batch."""
     s = settings
     if s.get("start", 0) > s["resolution"]:
@@ -217,10 +231,8 @@ def check(settings, device, compiled=False):
                          "least that many")
     if s.get("r1_gamma_end") and not s["r1_gamma"]:
         raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
-    if torch.device(device).type == "mps" and (compiled or s["dtype"] != "float32"):
-        raise ValueError("MPS computes in float32 and without --compile here; take --dtype float32, or another --device")
-    if compiled and not any(shutil.which(name) for name in (os.environ.get("CXX") or "g++", "gcc", "clang", "cl")):
-        raise ValueError("--compile needs a C compiler, and there is none; install one, or leave it out")
+    if torch.device(device).type == "mps" and s["dtype"] != "float32":
+        raise ValueError("MPS computes in float32 here; take --dtype float32, or another --device")
 
 
 def check_memory(build, settings, device):

@@ -1,4 +1,5 @@
 """Schedules: what changes while a network trains."""
+import math
 
 
 def ema_decay(images, batch, half_life_kimg=10, rampup=0.05):
@@ -39,3 +40,13 @@ def growing(images, resolution, start=4, stable=600_000, fade=600_000):
 def at(table, resolution):
     """The value that a table [[resolution, value], …] gives from its last entry up to this resolution, or its first."""
     return max((entry for entry in sorted(table) if entry[0] <= resolution), default=min(table))[1]
+
+
+def cosine(t):
+    """From 1 to 0 along half a cosine. t from 0 to 1."""
+    return 0.5 + 0.5 * math.cos(math.pi * t)
+
+
+def learning_rate_ramp(t):
+    """App. D: up linearly in the first 5 % of the steps, down by a cosine in the last 25 %. t from 0 to 1."""
+    return min(1, t / 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1, (1 - t) / 0.25)))

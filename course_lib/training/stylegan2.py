@@ -2,14 +2,18 @@
 
 A step draws its own latents and reals, so it needs nothing from outside and can be recorded in a CUDA graph.
 """
+import gc
 import math
 from functools import partial
 
 import torch
 
-from .. import convolution, losses, ops
+from .. import losses, ops, sampling
+from ..fused import convolution
+from ..images import from_uint8
 from ..networks import stylegan2
 from . import distributed, schedule
+from .adam import adam, set_rate
 from .loop import Phase, Run, Stage
 
 
@@ -17,7 +21,8 @@ def build(settings, device):
     """Networks, their moving average, and Adam with the constants of lazy regularization (StyleGAN2 App. B)."""
     s = settings
     check_batch(s["batch"], batch_gpu=s.get("batch_gpu"))
-    sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"])
+    sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"],
+                 c_dim=len(s.get("classes", [])))
     G = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"], **sizes)
     D = stylegan2.Discriminator(s["resolution"], **sizes)
     ema = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"],
@@ -25,22 +30,15 @@ def build(settings, device):
     ema.load_state_dict(G.state_dict())
     G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
 
-    def adam(network, interval, regularized):
+    def optimizer(network, interval, regularized):
         lr, betas = s["lr"], (0.0, 0.99)
         if regularized:
             lr, betas = losses.lazy_adam(lr, betas, interval)
-        fused = adam_form(device)
-        lr = torch.tensor(lr, device=device) if "capturable" in fused else lr          # a recorded step reads it anew
-        return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, eps=1e-8, **fused)
+        return adam(network.parameters(), lr, device, betas=betas, eps=1e-8)
 
-    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), adam(G, s["pl_interval"], s["pl_weight"]),
-               adam(D, s["r1_interval"], s["r1_gamma"]),
+    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), optimizer(G, s["pl_interval"], s["pl_weight"]),
+               optimizer(D, s["r1_interval"], s["r1_gamma"]),
                {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s["conv_clamp"]})
-
-
-def adam_form(device):
-    """How Adam runs on a device: in one kernel for all weights, where PyTorch has one."""
-    return {"cuda": dict(fused=True, capturable=True), "cpu": dict(fused=True)}.get(torch.device(device).type, {})
 
 
 def check_batch(batch, group=4, batch_gpu=None):
@@ -54,26 +52,23 @@ def check_batch(batch, group=4, batch_gpu=None):
     share = batch // distributed.size()
     if batch_gpu and (share % batch_gpu or batch_gpu % group):
         fitting = [size for size in range(group, share + 1, group) if share % size == 0]
-        raise ValueError(f"--batch-gpu {batch_gpu} does not divide the {share} images of this GPU into parts of whole groups of the minibatch "
-                         f"statistic; choose one of {', '.join(map(str, fitting))}")
+        raise ValueError(f"--batch-gpu {batch_gpu} does not divide the {share} images of this GPU into parts of whole groups of "
+                         f"the minibatch statistic; choose one of {', '.join(map(str, fitting))}")
 
 
 def plan(run, reals, settings, device):
-    """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end."""
+    """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end. reals:
+    data.Resident or data.Streamed."""
     s = settings
     gamma = torch.full([], float(s["r1_gamma"]), device=device)        # a recorded step reads it anew
     rampup = None if s.get("init") else 0.05
     stage = Stage(phases(run, reals, s, device, gamma), s["batch"],
-                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"], rampup))
+                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"], rampup), reals.prepare)
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():
         for optimizer, lr in full.items() if s.get("lr_anneal") else ():
-            group, lr = optimizer.param_groups[0], lr * schedule.anneal(run.images, s["images"], s["lr_anneal"])
-            if isinstance(group["lr"], torch.Tensor):
-                group["lr"].fill_(lr)
-            else:
-                group["lr"] = lr
+            set_rate(optimizer.param_groups[0], lr * schedule.anneal(run.images, s["images"], s["lr_anneal"]))
         if s.get("r1_gamma_end"):
             gamma.fill_(schedule.geometric(run.images, s["images"], s["r1_gamma"], s["r1_gamma_end"]))
         return stage
@@ -84,35 +79,39 @@ def plan(run, reals, settings, device):
 def phases(run, reals, settings, device, gamma):
     """G, path length, D, R1: the order of the official code. gamma: the weight of R1, a number or a tensor.
 
-    With `batch_gpu` every step adds up the gradients of so many images at a time. G, D and R1 come to those of the undivided batch: a
-    part holds whole groups of the minibatch statistic. The path length's moving mean, which its penalty depends on, moves with each part.
+    Fakes of labelled images have the classes of reals that are drawn at random.
+
+    With `batch_gpu` every step adds up the gradients of so many images at a time. G, D and R1 come to those of the undivided batch:
+    a part holds whole groups of the minibatch statistic. The path length's moving mean, which its penalty depends on, moves with
+    each part.
     """
     s, G, D = settings, run.G, run.D
-    batch, dtype = distributed.share(s["batch"]), getattr(torch, s["dtype"])
+    batch, dtype = distributed.per_rank(s["batch"]), getattr(torch, s["dtype"])
     size = s.get("batch_gpu") or batch
     G_params, D_params = list(G.parameters()), list(D.parameters())
     synthesis, critic = partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
+    draw = reals.batches(batch)
 
     def latents(n, size):
-        """Mapped latents [size, num_ws, w_dim] part by part, and the first w of each; with probability 0.9 a second latent takes over at a
-        random layer."""
+        """Mapped latents [size, num_ws, w_dim] part by part, the first w of each, and their labels; with probability 0.9 a second
+        latent takes over at a random layer."""
         z1, z2 = torch.randn(2 * n, G.z_dim, device=device).chunk(2)
         cutoff = torch.randint(1, G.num_ws, [], device=device)
         cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
-        for pair in zip(parts(z1, size), parts(z2, size)):
-            w1, w2 = G.mapping(torch.cat(pair)).chunk(2)
-            yield ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1
+        for *pair, c in zip(parts(z1, size), parts(z2, size), parts(reals.labels.draw(n), size)):
+            w1, w2 = G.mapping(torch.cat(pair), torch.cat([c, c])).chunk(2)
+            yield ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1, c
 
     def real_parts():
-        for index in parts(torch.randint(len(reals), [batch], device=device), size):
-            yield reals[index].contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+        for images, c in zip(*(parts(whole, size) for whole in draw())):
+            yield from_uint8(images.contiguous(memory_format=torch.channels_last)), c
 
     def generator():
         found = []
         D.requires_grad_(False)                     # or its weights' gradients were computed, too
         run.G_opt.zero_grad(set_to_none=True)
-        for ws, w in latents(batch, size):
-            loss = losses.generator_loss(critic(synthesis(ws))).mean() * (size / batch)
+        for ws, w, c in latents(batch, size):
+            loss = losses.generator_loss(critic(synthesis(ws), c)).mean() * (size / batch)
             loss.backward(inputs=G_params)
             found.append((loss, w.detach().mean(dim=0, keepdim=True)))
         D.requires_grad_(True)
@@ -125,7 +124,7 @@ def phases(run, reals, settings, device, gamma):
     def path_length():
         n, part, mean, found = max(batch // 2, 1), max(size // 2, 1), run.buffers["pl_mean"], []
         run.G_opt.zero_grad(set_to_none=True)
-        for ws, _ in latents(n, part):
+        for ws, _, _ in latents(n, part):
             noise = torch.randn(len(ws), 3, G.resolution, G.resolution, device=device)
             with convolution.inputs_only():
                 penalty, mean = losses.path_length_penalty(synthesis(ws), ws, noise, mean.detach())
@@ -140,10 +139,10 @@ def phases(run, reals, settings, device, gamma):
     def discriminator():
         found = []
         run.D_opt.zero_grad(set_to_none=True)
-        for images, (ws, _) in zip(real_parts(), latents(batch, size)):
+        for (images, c), (ws, _, fake_c) in zip(real_parts(), latents(batch, size)):
             with torch.no_grad():
                 fakes = synthesis(ws)
-            real_logits, fake_logits = judge_both(critic, images, fakes)
+            real_logits, fake_logits = judge_both(critic, images, fakes, labels=(c, fake_c))
             loss = losses.discriminator_loss(real_logits, fake_logits).mean()
             (loss * (size / batch)).backward(inputs=D_params)
             found.append(torch.stack([loss, real_logits.mean(), fake_logits.mean()]))
@@ -153,9 +152,9 @@ def phases(run, reals, settings, device, gamma):
     def r1():
         found = []
         run.D_opt.zero_grad(set_to_none=True)
-        for images in real_parts():
+        for images, c in real_parts():
             with convolution.inputs_only():
-                penalty = losses.r1_penalty(critic(images.requires_grad_()), images).mean()
+                penalty = losses.r1_penalty(critic(images.requires_grad_(), c), images).mean()
             (penalty * (size / batch) * gamma / 2 * s["r1_interval"]).backward(inputs=D_params)
             found.append(penalty)
         step(run.D_opt, D_params)
@@ -165,6 +164,42 @@ def phases(run, reals, settings, device, gamma):
              Phase("discriminator", 1, discriminator), Phase("r1", s["r1_interval"], r1)]
     weights = {"path_length": s["pl_weight"], "r1": s["r1_gamma"]}
     return [phase for phase in steps if weights.get(phase.name, 1)]
+
+
+def what_fits(run, reals, settings, device):
+    """The sentence for a run whose memory did not suffice: what its parts of a batch need, and the largest `batch_gpu` that fits.
+    Smaller parts are tried, and the need is extrapolated from the peaks of two. The networks change on the way."""
+    share = distributed.per_rank(settings["batch"])
+    asked = settings.get("batch_gpu") or share
+    peaks, gib = {}, lambda size: f"{size / 2 ** 30:,.1f} GiB"
+    for size in [size for size in range(asked - 1, 3, -1) if share % size == 0 and size % 4 == 0]:
+        peak = _peak(run, reals, settings | {"batch_gpu": size}, device)
+        if peak:
+            peaks[size] = peak
+        if len(peaks) == 2:
+            break
+    memory = torch.cuda.mem_get_info(device)[1]
+    if not peaks:
+        return (f"the memory of {device}, {gib(memory)}, does not suffice for {asked} images at a time, nor for the "
+                "fewest that --batch-gpu may be; take a lower --resolution, --channel-base or --channel-max, or a "
+                "smaller --data-size")
+    (best, peak), (less, low) = (*peaks.items(), (0, 0))[:2]
+    need = peak + (asked - best) * (peak - low) / (best - less)
+    return (f"{asked} images at a time need about {gib(need)} of memory, and {device} has {gib(memory)}; "
+            f"--batch-gpu {best} fits: it takes {gib(peak)}")
+
+
+def _peak(run, reals, settings, device):
+    """The most memory that one step of every phase takes, or None if there is less."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        for phase in phases(run, reals, settings, device, 1.0):
+            phase.step()
+        return torch.cuda.max_memory_reserved(device)
+    except torch.OutOfMemoryError:
+        return None
 
 
 def parts(batch, size, group_size=4):
@@ -181,25 +216,24 @@ def step(optimizer, parameters):
     optimizer.step()
 
 
-def judge_both(critic, reals, fakes, group_size=4):
+def judge_both(critic, reals, fakes, group_size=4, labels=()):
     """Logits of reals and of fakes from one pass, equal to two: they are interleaved so that no group of the minibatch
-    statistic holds both."""
+    statistic holds both. labels: those of reals and of fakes."""
     n, group = len(reals), min(group_size, len(reals))
-    both = torch.stack([t.reshape(group, n // group, *t.shape[1:]) for t in (reals, fakes)], dim=1)
-    logits = critic(both.flatten(0, 2).contiguous(memory_format=torch.channels_last))
+    both = [torch.stack([t.reshape(group, n // group, *t.shape[1:]) for t in pair], dim=1).flatten(0, 2)
+            for pair in ((reals, fakes), labels) if pair]
+    logits = critic(both[0].contiguous(memory_format=torch.channels_last), *both[1:])
     return logits.reshape(group, 2, -1).transpose(0, 1).reshape(2, n)
 
 
 @torch.no_grad()
 def rgb_shares(G, n=64, seed=0):
     """StyleGAN2 §4.2, Fig. 8: each resolution's share of the image, as deviation over pixels and samples; sums to one."""
-    device = G.w_avg.device
-    z = torch.randn(n, G.z_dim, generator=torch.Generator().manual_seed(seed)).to(device)
-    parts = []
-    G(z, noise="const", parts=parts)
+    (z, labels), = sampling.draws(G, n, seed)
+    _, rgbs = G(z, noise="const", return_rgb=True, **labels)
     spread = []
-    for part in parts:
-        while part.shape[2] < G.resolution:
-            part = ops.upsample2d(part, G.synthesis.kernel)
-        spread.append(part.std().item())
+    for rgb in rgbs:
+        while rgb.shape[2] < G.resolution:
+            rgb = ops.upsample2d(rgb, G.synthesis.kernel)
+        spread.append(rgb.std().item())
     return {str(r): value / sum(spread) for r, value in zip(G.synthesis.resolutions, spread)}

@@ -1,5 +1,5 @@
 """Widgets that are figures first: without a kernel the picture remains, with one it follows the controls."""
-from .explorer import Explorer, explorer, explorers, redraw
-from .live import Live, live
+from .live_run import Live, live
+from .sliders import Explorer, explorer, explorers, redraw
 
 __all__ = ["Explorer", "explorer", "explorers", "redraw", "Live", "live"]

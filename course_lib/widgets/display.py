@@ -1,8 +1,8 @@
-"""What `explorer` and `live` share: a stored picture, the widgets beside it, and their end.
+"""What `explorer` and `live` share: a stored picture, the widgets beside it, and when they are closed.
 
-A kernel keeps every widget that was not closed, with all that its callbacks reach. So widgets call back through weak
-references, and are closed together: when nobody holds what they belong to, or when its cell runs again. A notebook need not give
-an explorer a name, so what a cell displays is held here.
+A kernel keeps every widget that was not closed, and all that its callbacks refer to. So callbacks hold weak references, and the
+widgets of a display are closed together: when nothing refers to the display any more, or when its cell runs again. A notebook need
+not give an explorer a name, so this module refers to what each cell displays.
 """
 import weakref
 
@@ -14,7 +14,8 @@ _shown: dict[str, tuple[int, list["Display"]]] = {}      # a cell → its last r
 
 
 class Display:
-    """A picture `data` with controls by name. `specs`: what the controls were built from; a widget among them is not its own."""
+    """A picture, `data` by mime type, with controls by name. specs: what the controls were built from; widgets among them belong to
+    the caller and stay open."""
 
     def __init__(self, alt: str, controls: dict, specs=()):
         self.alt, self.controls, self.data, self.metadata, self.view = alt, controls, {"text/plain": alt}, {}, None
@@ -23,6 +24,7 @@ class Display:
         self._finalize.atexit = False               # a kernel that ends has closed its connection
 
     def values(self) -> dict:
+        """The controls' present values by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     def show(self, css: str, *children) -> None:
@@ -53,7 +55,7 @@ class Display:
 
 
 def weakly(method):
-    """A function of any arguments that calls a bound method for as long as its object lives."""
+    """A callback with any arguments that calls a bound method while its object exists, without keeping it alive."""
     reference = weakref.WeakMethod(method)
 
     def call(*_):
@@ -71,7 +73,7 @@ def close_widgets(widgets) -> None:
 
 
 def hold(display: Display) -> None:
-    """Hold it for the cell that runs, and close what the cell's earlier run made. Outside a notebook its maker holds it."""
+    """Keep a display alive for the cell that runs, and close those of the cell's earlier run. Outside a notebook, do nothing."""
     shell = get_ipython()
     if shell is None:
         return

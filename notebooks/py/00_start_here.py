@@ -262,7 +262,8 @@ def truncated(seed, psi, n=8):
 
 
 psis = (1.0, 0.5, 0.0, -0.5, -1.0)
-plots.show(plots.image_grid(torch.cat([truncated(1, psi) for psi in psis]), columns=8, scale=2, labels=[f"ψ = {psi}" for psi in psis]),
+plots.show(plots.image_grid(torch.cat([truncated(1, psi) for psi in psis]), columns=8, scale=2,
+                            labels=[f"ψ = {psi}" for psi in psis]),
            alt="The same eight latents at ψ = 1, 0.5, 0, −0.5 and −1. At 0 all eight are one portrait.")
 
 # %% [markdown]
@@ -303,7 +304,7 @@ if results.belong_to(GENERATOR):
     for psi, share in counted["several_colors"].items():
         precision = next(row["precision"] for row in curve if row["psi"] == float(psi))
         print(f"ψ = {float(psi):.2f}   background of several colours {100 * share:4.1f} %   precision {precision:.2f}")
-    print(f"portraits of the world {100 * counted['portraits of the world']:15.1f} %")
+    print(f"portraits of the world {100 * counted['portraits']:15.1f} %")
 
 # %% [markdown]
 # It was chance: the backgrounds fail as often at every ψ, in about one portrait of twenty; in the world it never happens.
@@ -325,11 +326,11 @@ if results.belong_to(GENERATOR):
 
 # %%
 if report := results.load(GENERATOR):
-    reading = report["attributes"]["hairstyle"]
+    hairstyles = report["attributes"]["hairstyle"]
     fig, ax = plt.subplots(figsize=(7, 2.8))
     positions = torch.arange(len(values["hairstyle"]))
-    ax.bar(positions - 0.2, list(reading["world"].values()), 0.4, label="world")
-    ax.bar(positions + 0.2, list(reading["generated"].values()), 0.4, label="generator")
+    ax.bar(positions - 0.2, list(hairstyles["portraits"].values()), 0.4, label="world")
+    ax.bar(positions + 0.2, list(hairstyles["generated"].values()), 0.4, label="generator")
     ax.set_xticks(positions, values["hairstyle"])
     ax.set_ylabel("share")
     ax.legend()
@@ -341,11 +342,12 @@ if report := results.load(GENERATOR):
 
 # %%
 if report := results.load(GENERATOR):
-    spread = {name: row["generated"]["std"] / row["world"]["std"] for name, row in report["attributes"].items() if "std" in row["world"]}
+    spread = {name: row["generated"]["std"] / row["portraits"]["std"]
+              for name, row in report["attributes"].items() if "std" in row["portraits"]}
     ordered = {name: spread[name] for name in sorted(spread, key=spread.get)}
     plots.show(plots.bars(ordered, "standard deviation, generated / world", reference=1),
-               alt="A bar for each continuous attribute, sorted: nose and smile spread far less among generated portraits than in the "
-                   "world; hair length, light, skin and roll as much.")
+               alt="A bar for each continuous attribute, sorted: nose and smile spread far less among generated portraits than in "
+                   "the world; hair length, light, skin and roll as much.")
 
 # %% [markdown]
 # Pose, light and skin spread as they should. Noses, smiles and brows do not: the generator draws them too alike, or too unclear

@@ -82,9 +82,10 @@ def draw(network, z=z, alpha=None):
     return network(z, alpha=alpha)
 
 
-plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[r])) for r in sizes]), columns=8, scale=2, labels=[f"{r} px" for r in sizes]),
-           alt="The pictures of eight latents in the stages from 4 to 64 pixels: pose and outline mostly stay from one stage to the next; "
-               "hair, glasses, clothes and backgrounds often change.")
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[r])) for r in sizes]), columns=8, scale=2,
+                            labels=[f"{r} px" for r in sizes]),
+           alt="The pictures of eight latents in the stages from 4 to 64 pixels: pose and outline mostly stay from one stage to "
+               "the next; hair, glasses, clothes and backgrounds often change.")
 
 # %% [markdown]
 # How much of a portrait stays? Average the images of a stage down to the size of the stage before, and compare them with what
@@ -127,8 +128,8 @@ def with_a_new_block(resolution):
 new = {r: with_a_new_block(r) for r in sizes[1:]}
 plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64], alpha=1)]), columns=8, scale=2,
                             labels=["32 px", "new block"]),
-           alt="Above the portraits of the 32 pixel stage, below what an untrained block makes of their features: false colours, in "
-               "which outlines of the portraits remain.")
+           alt="Above the portraits of the 32 pixel stage, below what an untrained block makes of their features: false colours, "
+               "in which outlines of the portraits remain.")
 
 # %% [markdown]
 # The outlines are still there, for even a random block passes on what it gets. But the colours are gone, because with a new block
@@ -150,7 +151,8 @@ plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[32])), draw(new[64],
 # loss, and from here on this lesson uses that word.) While it fades, it looks at the image twice: through its new block, and,
 # averaged down, through its previous fromRGB:
 #
-# $$h_{32} = (1-\alpha)\cdot \text{fromRGB}_{32}\big(\text{down}(\text{image})\big) + \alpha\cdot\text{block}_{64}\big(\text{fromRGB}_{64}(\text{image})\big)$$
+# $$h_{32} = (1-\alpha)\cdot \text{fromRGB}_{32}\big(\text{down}(\text{image})\big) +
+# \alpha\cdot\text{block}_{64}\big(\text{fromRGB}_{64}(\text{image})\big)$$
 #
 # and from $h_{32}$ on it is the critic of 32 pixels.
 #
@@ -175,15 +177,16 @@ ex.fade_in.check(fade_in)
 alphas = (0, 0.1, 0.25, 0.5, 1)
 strip = torch.stack([draw(new[64], z[2:5], alpha) for alpha in alphas], dim=1)
 plots.show(plots.image_grid(strip.flatten(0, 1), columns=5, scale=2, titles=[f"α = {alpha}" for alpha in alphas]),
-           alt="Three portraits with an untrained block at five α: untouched at 0, hardly changed at 0.1, more and more tinted, and in "
-               "false colours with blurred outlines at 1.")
+           alt="Three portraits with an untrained block at five α: untouched at 0, hardly changed at 0.1, more and more tinted, "
+               "and in false colours with blurred outlines at 1.")
 
 # %% [markdown]
 # > **Predict.** And its **end**? Take the *finished* stage of 32 pixels, whose α is 1, and ask it for α = 0. Do you get the
 # > portraits of the 16 pixel stage back?
 
 # %%
-plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[16])), *(enlarged(draw(stages[32], alpha=alpha)) for alpha in (0, 0.5, 1))]),
+plots.show(plots.image_grid(torch.cat([enlarged(draw(stages[16])),
+                                       *(enlarged(draw(stages[32], alpha=alpha)) for alpha in (0, 0.5, 1))]),
                             columns=8, scale=2, labels=["stage 16", "stage 32, α = 0", "α = 0.5", "α = 1"]),
            alt="The 16 pixel stage's portraits, and the finished 32 pixel stage at α = 0, 0.5 and 1: at α = 0 the same people in "
                "glaring, oversaturated colours, at α = 1 natural ones.")
@@ -217,8 +220,8 @@ def moments(resolution=32, alpha=0.5):
 
 
 widgets.explorer(moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
-                 alt="Five portraits at the α of the slider: above with an untrained last block, then as training had come to α = 0.5, "
-                     "below the finished stage.")
+                 alt="Five portraits at the α of the slider: above with an untrained last block, then as training had come to α = "
+                     "0.5, below the finished stage.")
 
 # %% [markdown]
 # > **Predict.** The row in the middle was saved when training had come to α = 0.5, and at 0.5 its contrast is paler than in the
@@ -245,7 +248,8 @@ for r in fading:
     reals = ops.downscale2d(sharp, 64 // r) if r < 64 else sharp
     faded = ops.fade_reals(reals, 0.5).std()
     finished = draw(stages[r], bank[:32]).std() / reals.std()
-    print(f"{r:2d} px {finished:13.2f} {draw(fading[r], bank[:32], 0.5).std() / faded:17.2f} {'α =':>20s} {fitting(fading[r], finished * faded):.2f}")
+    print(f"{r:2d} px {finished:13.2f} {draw(fading[r], bank[:32], 0.5).std() / faded:17.2f} {'α =':>20s} "
+          f"{fitting(fading[r], finished * faded):.2f}")
 age = 1000 * training["settings"]["ema_kimg"] / torch.tensor(2.0).log().item()
 print(f"The averaged weights are {age / 1000:.0f} thousand images old on average. In that time α rose by {age / plan['fade']:.2f}.")
 
@@ -273,7 +277,8 @@ def detail(images):
 reals = portraits.render(portraits.sample_attributes(64, seed=6), 64)
 print("            detail of the    of sharp     of faded\n   α          generator       reals        reals")
 for alpha in (0, 0.1, 0.25, 0.5, 1):
-    print(f"{alpha:4.2f}  {detail(draw(new[64], alpha=alpha)):17.3f}{detail(reals):12.3f}{detail(ops.fade_reals(reals, alpha)):13.3f}")
+    of_generated, of_faded = detail(draw(new[64], alpha=alpha)), detail(ops.fade_reals(reals, alpha))
+    print(f"{alpha:4.2f}  {of_generated:17.3f}{detail(reals):12.3f}{of_faded:13.3f}")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -321,9 +326,10 @@ above.minorticks_off()
 below.set(xlabel="thousand images", ylabel="α")
 for ax in (above, below):
     ax.axvline(card["images"] / 1000, color="#444444", linestyle="--", linewidth=1)
-plots.show(fig, alt=f"Above the resolution, which doubles every {(plan['stable'] + plan['fade']) // 1000} thousand images from 4 to 64. Below α: it falls to "
-                    f"0 at every doubling, rises to 1 in a straight line over {plan['fade'] // 1000} thousand images and stays there for "
-                    f"{plan['stable'] // 1000} thousand. A dashed line marks the shipped model.")
+plots.show(fig, alt=f"Above the resolution, which doubles every {(plan['stable'] + plan['fade']) // 1000} thousand images from 4 "
+                    f"to 64. Below α: it falls to 0 at every doubling, rises to 1 in a straight line over {plan['fade'] // 1000} "
+                    f"thousand images and stays there for {plan['stable'] // 1000} thousand. "
+                    "A dashed line marks the shipped model.")
 
 # %% [markdown]
 # ### Exercise 3 · growing
@@ -399,10 +405,11 @@ def both(step=0):
 
 
 shown = (0, 8, 32, 128, 256)
-plots.show(plots.image_grid(enlarged(torch.stack([pictures[step][i] for pictures in ways.values() for i in (1, 3) for step in shown])),
-                            columns=5, scale=2, labels=[name for name in ways for _ in range(2)], titles=[f"step {step}" for step in shown]),
-           alt="Two portraits after 0, 8, 32, 128 and 256 steps: switched at once they begin in false colours; with a rising α they "
-               "change slowly. At the end, at α = 1 both, the two ways look alike: blurred, in similar colours.")
+rows = [pictures[step][i] for pictures in ways.values() for i in (1, 3) for step in shown]
+plots.show(plots.image_grid(enlarged(torch.stack(rows)), columns=5, scale=2, labels=[name for name in ways for _ in range(2)],
+                            titles=[f"step {step}" for step in shown]),
+           alt="Two portraits after 0, 8, 32, 128 and 256 steps: switched at once they begin in false colours; with a rising α "
+               "they change slowly. At the end, at α = 1 both, the two ways look alike: blurred, in similar colours.")
 fig, ax = plt.subplots()
 for name, pictures in ways.items():
     ax.plot(list(pictures), [error(images) for images in pictures.values()], color=COLOR[name], label=name)
@@ -448,7 +455,8 @@ print("runs:", ", ".join(f"{name} {len(seeds)}" for name, seeds in runs.items())
 
 
 def change(run, resolution):
-    """When the block of this resolution comes in, by the log; and the log from 20 thousand images before it to 60 thousand after it."""
+    """When the block of this resolution comes in, by the log; and the log from 20 thousand images before it to 60 thousand after
+    it."""
     begin = max(row["images"] for row in run["log"] if row["resolution"] <= resolution // 2)
     rows = [row for row in run["log"] if -20_000 <= row["images"] - begin <= 60_000]
     return [(row["images"] - begin) / 1000 for row in rows], [-row["D_loss"] for row in rows]
@@ -548,8 +556,9 @@ axes[1, 0].set_xlabel("thousand images")
 axes[1, 1].set_xlabel("minutes of two CPU cores")
 handles = dict(zip(*axes[0, 0].get_legend_handles_labels()[::-1]))
 fig.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
-plots.show(fig, alt="Fréchet distance and SWD against images and against minutes of two CPU cores. Against images full size is ahead in SWD; against time "
-                    "the grown runs come to about the same Fréchet distance at their end. Dotted lines mark when the grown runs get a new block.")
+plots.show(fig, alt="Fréchet distance and SWD against images and against minutes of two CPU cores. Against images full size is "
+                    "ahead in SWD; against time the grown runs come to about the same Fréchet distance at their end. Dotted lines "
+                    "mark when the grown runs get a new block.")
 
 # %%
 for name in ("grown", "full size"):
@@ -581,7 +590,8 @@ print(f"In the time of the grown runs full size sees {reached} thousand images.\
 # shipped model's networks, and networks of the paper's width up to 1024 pixels.
 
 # %%
-speeds, large = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text()) for name in ("growing_speed", "growing_speed_1024"))
+speeds, large = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text())
+                 for name in ("growing_speed", "growing_speed_1024"))
 tables = [{(stage["resolution"], stage["fading"]): stage["ms_per_image"] for stage in data["stages"]} for data in (speeds, large)]
 print(f"milliseconds per image, {speeds['device']} and {large['device']}\n            shipped model       paper's width"
       "\n           stable   fading     stable   fading")
@@ -593,7 +603,8 @@ print("not measured:", large.get("missing", "nothing"))
 
 # %%
 def hours(table, resolution, stable, fade, more=0):
-    """The whole schedule grown and at full size, and `more` images at the end. A fade that is missing counts as its stable phase."""
+    """The whole schedule grown and at full size, and `more` images at the end. A fade that is missing counts as its stable
+    phase."""
     r, phases = 4, []
     while r <= resolution:
         phases += [(r, False, stable), (r, True, fade if r > 4 else 0)]
@@ -605,10 +616,12 @@ def hours(table, resolution, stable, fade, more=0):
 
 written = lambda time: f"{60 * time:.0f} min" if time < 1 else f"{time:.0f} h"
 print("                                         grown   full size   ratio")
-for name, table, resolution, phases, more in (("64 px, the shipped model", tables[0], 64, plan, card["images"] - 4 * sum(plan.values()) - plan["stable"]),
-                                                ("1024 px, 600 + 600 thousand", tables[1], 1024, dict(stable=600_000, fade=600_000), 0),
-                                                ("1024 px, 800 + 800 thousand", tables[1], 1024, dict(stable=800_000, fade=800_000), 0),
-                                                ("the same, 10 million images more", tables[1], 1024, dict(stable=800_000, fade=800_000), 10_000_000)):
+at_its_end = card["images"] - 4 * sum(plan.values()) - plan["stable"]
+for name, table, resolution, phases, more in (
+        ("64 px, the shipped model", tables[0], 64, plan, at_its_end),
+        ("1024 px, 600 + 600 thousand", tables[1], 1024, dict(stable=600_000, fade=600_000), 0),
+        ("1024 px, 800 + 800 thousand", tables[1], 1024, dict(stable=800_000, fade=800_000), 0),
+        ("the same, 10 million images more", tables[1], 1024, dict(stable=800_000, fade=800_000), 10_000_000)):
     grown, whole = hours(table, resolution, **phases, more=more)
     print(f"{name:36s}{written(grown):>10s}{written(whole):>12s}{whole / grown:8.1f}")
 

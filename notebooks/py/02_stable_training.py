@@ -34,10 +34,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from course_lib import exercises, judges, losses, metrics, ops, plots, portraits, widgets, zoo
+from course_lib import exercises, losses, metrics, ops, plots, portraits, widgets, zoo
 from course_lib.exercises import ____
-from course_lib.metrics import claims
-from course_lib.networks import pggan
+from course_lib.metrics import style_analysis
+from course_lib.networks import classifiers, pggan
 
 torch.manual_seed(0)
 torch.set_num_threads(1)                              # networks as small as these run faster on one core
@@ -68,7 +68,7 @@ def run(z, gain=1.0, pixel_norm=True):
             x = (x @ weight.T).reshape(-1, 128, 4, 4) if layer is G.dense else F.conv2d(x, weight, padding=1)
             outputs.append(layer.activate(x))
             x = ops.pixel_norm(outputs[-1]) if pixel_norm else outputs[-1]
-    return block.torgb.rgb(x), outputs
+    return block.torgb(x), outputs
 
 
 z = torch.randn(8, G.z_dim, generator=torch.Generator().manual_seed(1))
@@ -84,7 +84,8 @@ print("root mean square of the output of layer     " + "".join(f"{i:7d}" for i i
 for normalised in (True, False):
     for gain in (0.7, 1.0, 1.4, 2.0):
         sizes = [size(x) for x in run(z, gain, normalised)[1]]
-        print(f"{'with pixel norm' if normalised else 'without':16s} weights times {gain:.1f}          " + "".join(f"{s:7.1f}" for s in sizes))
+        print(f"{'with pixel norm' if normalised else 'without':16s} weights times {gain:.1f}          "
+              + "".join(f"{s:7.1f}" for s in sizes))
 
 # %%
 def factor(pixel_norm):
@@ -123,7 +124,8 @@ for gain in (0.7, 1.0):
     print(f"weights times {gain}")
     plots.show(picture(gain), alt=f"Maps of the eight layers and the image with weights times {gain}, with and without pixel norm.")
 print("weights times 1.4, or what you choose")
-widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7), alt="Maps of the eight layers and the image, above with pixel norm "
+widgets.explorer(picture, gain=(0.5, 2.0, 0.1), portrait=(0, 7),
+                 alt="Maps of the eight layers and the image, above with pixel norm "
                  "and below without it, which follow the slider for the size of the weights.")
 
 # %% [markdown]
@@ -181,7 +183,8 @@ def relative_steps(equalized):
     optimizer = torch.optim.Adam(D.parameters(), lr=0.001, betas=(0.0, 0.99), eps=1e-8)
     D(torch.randn(8, 3, 32, 32)).square().mean().backward()
     optimizer.step()
-    return {f"{name}, {w[0].numel():,} inputs": ((w - before[name]).norm() / before[name].norm()).item() for name, w in layers.items()
+    return {f"{name}, {w[0].numel():,} inputs": ((w - before[name]).norm() / before[name].norm()).item()
+            for name, w in layers.items()
             if w.grad is not None}
 
 
@@ -195,8 +198,8 @@ ax.set_yticks(range(len(he)), he)
 ax.invert_yaxis()
 ax.set_xlabel("change of the weights in one step of Adam, % of their size")
 ax.legend()
-plots.show(fig, alt="Relative change of each layer of the discriminator in one step of Adam. With He's initial weights layers with many "
-                    "inputs change most; with equalized weights all change alike.")
+plots.show(fig, alt="Relative change of each layer of the discriminator in one step of Adam. With He's initial weights layers with "
+                    "many inputs change most; with equalized weights all change alike.")
 for name, steps in (("He's initial weights", he), ("equalized", equal)):
     print(f"{name:21s} from {100 * min(steps.values()):.2f} % to {100 * max(steps.values()):.2f} % of the weights in one step, "
           f"a factor of {max(steps.values()) / min(steps.values()):.0f}")
@@ -297,7 +300,8 @@ for step in range(51):
 
 # %%
 def four_and_four(pool, groups):
-    """Portraits for `groups` groups of four different ones and as many groups of copies; strided, as the discriminator groups them."""
+    """Portraits for `groups` groups of four different ones and as many groups of copies; strided, as the discriminator groups
+    them."""
     images = pool[torch.randint(len(pool), [4, 2 * groups])]
     images[:, groups:] = images[:1, groups:]
     return images.flatten(0, 1)
@@ -373,16 +377,16 @@ for ax, (name, path) in zip(axes, paths.items()):
     ax.scatter(*spots.T, s=150, color=plots.COLORS[0], alpha=0.3)
     ax.scatter(*path[-1].T, s=12, color=plots.COLORS[1], zorder=3)
     ax.set(title=name, xlim=(-2, 2), ylim=(-2, 2), xticks=[], yticks=[], aspect="equal")
-plots.show(fig, alt="Two panels with six blue spots on a circle and the paths of 32 points. Judged alone, all points follow one path that "
-                    "runs around the circle again and again, and end in one place. With the statistic of four the paths part, and "
-                    "the points end in all six spots.")
+plots.show(fig, alt="Two panels with six blue spots on a circle and the paths of 32 points. Judged alone, all points follow one "
+                    "path that runs around the circle again and again, and end in one place. With the statistic of four the paths "
+                    "part, and the points end in all six spots.")
 for name, path in paths.items():
     apart, near = torch.cdist(path[-1], path[-1]).max(), torch.cdist(path[-1], spots).argmin(dim=1).unique()
     visited = [spot for spot, at in zip(torch.cdist(path[:, 0], spots).argmin(dim=1).tolist(),
                                         torch.cdist(path[:, 0], spots).amin(dim=1)) if at < 0.25]
     moves = sum(a != b for a, b in zip(visited, visited[1:]))
-    print(f"{name:27s} the first point moves to another spot {'ten times or more' if moves >= 10 else 'a few times at most'}; at the "
-          f"end the points are up to {apart:.0f} apart and nearest to {len(near)} of the 6 spots")
+    print(f"{name:27s} the first point moves to another spot {'ten times or more' if moves >= 10 else 'a few times at most'}; at "
+          f"the end the points are up to {apart:.0f} apart and nearest to {len(near)} of the 6 spots")
     assert (moves >= 10, len(near)) == {"each image alone": (True, 1), "with the statistic of four": (False, 6)}[name]
 
 # %% [markdown]
@@ -503,8 +507,8 @@ for (_, slopes), name in zip((free, held), ("without penalty", "λ = 10")):
     axes[2].plot(slopes, label=name)
 axes[2].set(yscale="log", xlabel="steps", ylabel="slope between them")
 axes[2].legend()
-plots.show(fig, alt="Contours of two critics over reals on a ring (blue) and fakes in a blob (orange). Without a penalty the slope between "
-                    "them keeps rising; with it the slope stays near 1.")
+plots.show(fig, alt="Contours of two critics over reals on a ring (blue) and fakes in a blob (orange). Without a penalty the slope "
+                    "between them keeps rising; with it the slope stays near 1.")
 
 # %%
 real, fake = points(2000)
@@ -571,25 +575,28 @@ for snapshot in (0, 4, -1):
 judge, world = zoo.load("judge-portraits-64"), torch.cat([images for images, _ in portraits.batches(512, seed=4, resolution=32)])
 pairs = torch.cat([world[torch.randperm(len(world))] for _ in range(10)])
 with torch.no_grad():
-    print(f"{'portraits of the world':66s}{metrics.variety(pairs):13.2f}{claims.entropy(judges.read(judge, world)):13.2f}")
+    print(f"{'portraits of the world':66s}{metrics.mean_ms_ssim(pairs):13.2f}"
+          f"{style_analysis.entropy(classifiers.predict(judge, world)):13.2f}")
 
 
 # %%
 def panels(measured):
     fig, axes = plt.subplots(1, 3, figsize=(9, 3))
-    for ax, key, label in zip(axes, ("frechet", "ms_ssim", "activation"), ("frechet", "MS-SSIM", "largest output of a convolution")):
+    for ax, key, label in zip(axes, ("frechet", "ms_ssim", "activation"),
+                              ("frechet", "MS-SSIM", "largest output of a convolution")):
         for color, (name, seeds) in zip(plots.COLORS, measured["runs"].items()):
             for i, run in enumerate(seeds.values()):
-                ax.plot([row["images"] / 1000 for row in run["curve"]], [row[key] for row in run["curve"]], color=color, marker="o", ms=3,
-                        label=None if i else name)
+                ax.plot([row["images"] / 1000 for row in run["curve"]], [row[key] for row in run["curve"]], color=color, marker="o",
+                        ms=3, label=None if i else name)
         ax.set(xlabel="thousand images", title=label, ylim=(0, None))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9)
     return fig
 
 
-plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest activation over 280 thousand images, one line for each run. "
-                                    "Without equalized learning rate the distance jumps and stays far above the others, MS-SSIM begins at 1, "
-                                    "and the activations are several times larger. The other lines nearly coincide.")
+plots.show(panels(ingredients), alt="Fréchet distance, MS-SSIM and largest activation over 280 thousand images, one line for each "
+                                    "run. Without equalized learning rate the distance jumps and stays far above the others, "
+                                    "MS-SSIM begins at 1, and the activations are several times larger. "
+                                    "The other lines nearly coincide.")
 
 # %% [markdown]
 # > **Read the tables.** Which ingredient's absence shows, and in which column? Which claim do they not support?

@@ -34,7 +34,7 @@ import torch
 
 from course_lib import exercises, ops, plots, portraits, widgets, zoo
 from course_lib.exercises import ____
-from course_lib.metrics import claims
+from course_lib.metrics import style_analysis
 from course_lib.networks import stylegan
 
 torch.manual_seed(0)
@@ -56,10 +56,12 @@ def latent(z, psi=0.7):
 
 ws = latent(z)
 report = json.loads((zoo.DATA / "results" / "stylegan-portraits-64.json").read_text())
-plots.show(plots.image_grid(draw(ws), columns=8, scale=2), alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
+plots.show(plots.image_grid(draw(ws), columns=8, scale=2),
+           alt="Eight portraits of the trained StyleGAN at ψ = 0.7: people with hats "
            "and hair, clothes and backgrounds of many colours; eyes, mouths and glasses are drawn, some of them askew.")
 print(f"after {zoo.cards()['stylegan-portraits-64']['images']:,} images: frechet {report['model']['frechet']:.0f}; "
-      f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f} ({report['samples']:,} samples, one seed: {report['seeds'][0]})")
+      f"reals blurred by a pixel: {report['blur_1px']['frechet']:.1f} ({report['samples']:,} samples, "
+      f"one seed: {report['seeds'][0]})")
 
 # %% [markdown]
 # These eight are chosen: of twelve seeds, this one has the cleanest faces. In other portraits hats and hair smear into each
@@ -109,8 +111,8 @@ plain = (styled - y_b[:, chosen, None, None]) / y_s[:, chosen, None, None]
 limit = styled.abs().max()
 rows = [ops.upscale2d(torch.stack([plots.diverging(m, limit) for m in maps]), 4) for maps in (plain, styled)]
 plots.show(plots.image_grid(torch.cat([images, *rows]), columns=8, scale=2, labels=["portrait", "normalised", "with its style"]),
-           alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, the person blue, "
-               "the background red; and after its style, where contrast and mean differ from portrait to portrait.")
+           alt="Eight portraits; below each one feature map after normalisation, where all have the same contrast, the person "
+               "blue, the background red; and after its style, where contrast and mean differ from portrait to portrait.")
 for what, maps in (("normalised", plain), ("with style", styled)):
     print(f"{what:11s} mean      " + " ".join(f"{m.mean():z6.2f}" for m in maps))
     print(f"{'':11s} deviation " + " ".join(f"{m.std(unbiased=False):6.2f}" for m in maps))
@@ -123,10 +125,10 @@ def enlarged(factor):
     """The portraits when one layer's outputs before AdaIN are `factor` times as large."""
     kept = [p.detach().clone() for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength)]
     for p in (layer.conv.weight, layer.conv.bias, layer.noise_strength):
-        p.data.mul_(factor)
+        p.mul_(factor)
     result = draw(ws)
     for p, old in zip((layer.conv.weight, layer.conv.bias, layer.noise_strength), kept):
-        p.data.copy_(old)
+        p.copy_(old)
     return result
 
 
@@ -164,13 +166,15 @@ names = list(layers)
 
 @torch.no_grad()
 def strongest(i, candidates=12):
-    """Of the entries of a layer's y_b that vary most between portraits, sorted by how far 3 standard deviations of each move one image."""
+    """Of the entries of a layer's y_b that vary most between portraits, sorted by how far 3 standard deviations of each move one
+    image."""
     spread = everyone[i].std(dim=0)
     maps = spread.numel() // 2
     entries = maps + spread[maps:].topk(candidates).indices
     moved = [y[:1].repeat(candidates, 1) for y in styles]
     moved[i][torch.arange(candidates), entries] += 3 * spread[entries]
-    change = (G.synthesis(styles=moved, noise="const") - G.synthesis(styles=[y[:1] for y in styles], noise="const")).square().mean(dim=(1, 2, 3))
+    before = G.synthesis(styles=[y[:1] for y in styles], noise="const")
+    change = (G.synthesis(styles=moved, noise="const") - before).square().mean(dim=(1, 2, 3))
     return entries[change.argsort(descending=True)], spread
 
 
@@ -207,8 +211,8 @@ torch.manual_seed(1)
 untrained = stylegan.Generator(64, G.z_dim, G.w_dim, channels={r: G.synthesis.style_layers()[2 * i][1].noise_strength.numel()
                                                                for i, r in enumerate(G.synthesis.resolutions)})
 y_s = torch.cat([y.chunk(2, dim=1)[0].flatten() for y in untrained.styles(untrained.mapping(z))])
-print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s < 0).float().mean():.0f} %, and without the plus one "
-      f"{100 * (y_s < 1).float().mean():.0f} %")
+print(f"untrained: y_s {y_s.mean():.2f} ± {y_s.std():.2f}; below 0 {100 * (y_s < 0).float().mean():.0f} %, and without the plus "
+      f"one {100 * (y_s < 1).float().mean():.0f} %")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -258,8 +262,8 @@ for name, cloud in clouds.items():
     print(f"{name + ':':14s}10 directions hold {100 * share[9]:.0f} % of the variance, {int((share < 0.9).sum()) + 1} hold 90 %")
 ax.set(xlabel="directions, the widest first", ylabel="share of the variance", ylim=(0, 1))
 ax.legend()
-plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and flattens. "
-                    "Trained, it rises more steeply over the first three directions, then more slowly than untrained.")
+plots.show(fig, alt="Cumulated variance over directions: for z a nearly straight line, for w a curve that rises steeply and "
+                    "flattens. Trained, it rises more steeply over the first three directions, then more slowly than untrained.")
 
 # %% [markdown]
 # $z$ is round, $w$ is flat: most of its variance lies in few directions. But look at the control: eight random layers flatten a
@@ -309,12 +313,14 @@ left.set(xlabel="ψ", ylabel="frechet", ylim=(0, None))
 right.set(xlabel="ψ", ylim=(-0.03, 1.03))
 left.legend()
 right.legend(loc="center left")
-plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall; StyleGAN in full lines, StyleGAN2 in dashed ones.")
+plots.show(fig, alt="Left the Fréchet distance against ψ, right precision and recall; StyleGAN in full lines, "
+                    "StyleGAN2 in dashed ones.")
 print(f"{measured['command']}\n{models['stylegan-portraits-64']['truncation_samples']:,} samples for each ψ; one seed: "
       f"{measured['seeds'][0]}")
 print("           StyleGAN                      StyleGAN2\n   ψ   frechet  precision  recall     frechet  precision  recall")
 for pair in zip(*truncated.values()):
-    print(f"{pair[0]['psi']:5.2f}" + "   ".join(f"{row['frechet']:9.1f} {row['precision']:9.2f} {row['recall']:8.2f}" for row in pair))
+    print(f"{pair[0]['psi']:5.2f}"
+          + "   ".join(f"{row['frechet']:9.1f} {row['precision']:9.2f} {row['recall']:8.2f}" for row in pair))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -348,7 +354,7 @@ ex.mix_styles.check(mix_styles)
 # portraits A in the first column, and what becomes of them when one level comes from the portraits B of the first row.
 
 # %%
-levels = claims.layers_of(G)
+levels = style_analysis.layers_of(G)
 print(levels)
 a, b = ws[:3], ws[3:7]
 
@@ -382,7 +388,8 @@ for level in levels:
 def mixing(A=0, B=3, begin=0, end=4):
     mixed = ws[[A]].clone()
     mixed[:, begin:end] = ws[[B], begin:end]
-    return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3, titles=["A", f"layers {begin} … {end - 1} from B" if begin < end else "none from B", "B"])
+    return plots.image_grid(draw(torch.cat([ws[[A]], mixed, ws[[B]]])), columns=3, scale=3,
+                            titles=["A", f"layers {begin} … {end - 1} from B" if begin < end else "none from B", "B"])
 
 
 widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
@@ -396,7 +403,7 @@ widgets.explorer(mixing, A=(0, 7), B=(0, 7), begin=(0, 9), end=(1, 10),
 # stylegan2-portraits-64`). 1 means that it is transferred from that portrait entirely, 0 that the portrait does not matter. The
 # paper shows this in pictures (Fig. 3) and gives no number. Beware of the obvious count, "how often does the mixture have B's
 # value?": an attribute that the mixture has simply *lost* has B's value quite often, by chance. So chance is taken out, by
-# putting unrelated portraits in B's place, or in A's (`claims.style_levels`).
+# putting unrelated portraits in B's place, or in A's (`style_analysis.style_levels`).
 #
 # > **Predict.** The world's attributes have groups too: coarse (pose, head, hair silhouette), middle (eyes, brows, mouth, beard,
 # > glasses), fine (skin, hair and iris colour, clothes' colour, background). At 64 pixels "fine" is two layers of ten. Will
@@ -471,12 +478,13 @@ with torch.no_grad():
     own = ops.truncate(G2.mapping(torch.randn(6, G2.z_dim, generator=torch.Generator().manual_seed(4)))[:, None].expand(
         -1, G2.num_ws, -1), G2.w_avg, 0.7)
     pictures = G2.synthesis(own, noise="const")
-    for first, last in claims.layers_of(G2).values():
+    for first, last in style_analysis.layers_of(G2).values():
         mixed = torch.cat([own[:5, :first], own[1:, first:last], own[:5, last:]], dim=1)
         pictures = torch.cat([pictures, G2.synthesis(mixed, noise="const"), torch.ones(1, 3, 64, 64)])
 plots.show(plots.image_grid(pictures, columns=6, scale=2, labels=["StyleGAN2", *(f"{level} from right" for level in follows)]),
-           alt="Six portraits of StyleGAN2; below, each of the first five with the coarse layers of its neighbour looks like the neighbour; with "
-               "the middle ones skin and backgrounds get other colours; with the fine ones next to nothing changes.")
+           alt="Six portraits of StyleGAN2; below, each of the first five with the coarse layers of its neighbour looks like the "
+               "neighbour; with the middle ones skin and backgrounds get other colours; "
+               "with the fine ones next to nothing changes.")
 
 # %% [markdown]
 # Its coarse layers carry pose and shape, and most of the face and of the clothes; the middle ones light, skin and a part of the
@@ -513,15 +521,15 @@ left.set(xlabel="thousand images", title="frechet of one latent", ylim=(0, None)
 right.set(xlabel="thousand images", title="of two latents less of one")
 right.axhline(0, color="#444444", linewidth=1)
 fig.legend(loc="outside upper center", ncols=2)
-plots.show(fig, alt="Left the Fréchet distance of portraits of one latent over training with and without mixing, two seeds each: the four "
-                    "runs cross one another. Right the difference that a second latent makes: about zero at first, then below zero in "
-                    "all runs; without mixing it comes nearer to zero at the end.")
+plots.show(fig, alt="Left the Fréchet distance of portraits of one latent over training with and without mixing, two seeds each: "
+                    "the four runs cross one another. Right the difference that a second latent makes: about zero at first, then "
+                    "below zero in all runs; without mixing it comes nearer to zero at the end.")
 print("last snapshot              one latent   two latents   difference      recall, one latent")
 for name, seeds in mixing_runs.items():
     for seed, run in seeds.items():
         row = run["curve"][-1]
-        print(f"{name:9s}  seed {seed} {row['frechet']:18.0f} {row['frechet_mixed']:13.0f} {row['frechet_mixed'] - row['frechet']:12.0f}"
-              f"{row['recall']:20.3f}")
+        print(f"{name:9s}  seed {seed} {row['frechet']:18.0f} {row['frechet_mixed']:13.0f} "
+              f"{row['frechet_mixed'] - row['frechet']:12.0f}{row['recall']:20.3f}")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>

@@ -30,9 +30,10 @@ import json
 import matplotlib.pyplot as plt
 import torch
 
-from course_lib import exercises, judges, ops, plots, portraits, widgets, zoo
+from course_lib import exercises, ops, plots, portraits, widgets, zoo
 from course_lib.exercises import ____
-from course_lib.metrics import claims
+from course_lib.metrics import style_analysis
+from course_lib.networks import classifiers
 
 torch.manual_seed(0)
 ex = exercises.lesson("04")
@@ -53,8 +54,8 @@ print(f"the same attributes, other noise: the largest change of a pixel is {(sam
       f"the same noise: {(portraits.render(person, 64, one_field) - same[:1]).abs().max():.2f}")
 differences = torch.cat([torch.ones(1, 3, 64, 64), 1 - 4 * (same[1:] - same[:1]).abs()])
 plots.show(plots.image_grid(torch.cat([same, differences]), columns=6, scale=3, labels=["drawn", "difference"]),
-           alt="The same person six times. Below, the difference from the first picture, four times as strong: specks in the hair and on the "
-               "nose and cheeks, white everywhere else.")
+           alt="The same person six times. Below, the difference from the first picture, four times as strong: specks in the hair "
+               "and on the nose and cheeks, white everywhere else.")
 
 # %% [markdown]
 # > **Predict.** A PGGAN has nothing but its latent $z$, some hundred numbers. It wants to draw freckles that look random. Where
@@ -106,12 +107,12 @@ def watched(x, noise, strength):
 
 
 ops.add_noise = watched
-images = G.synthesis(ws, noise="const", plain=True)
+images = G.synthesis(ws, noise="const", impl="reference")
 ops.add_noise = original
 percent = {name: 100 * strength for name, strength in zip(names, strengths)}
 plots.show(plots.bars(percent, "strength of the noise, % of its map's standard deviation, mean over maps", digits=1),
-           alt="A bar for each layer: the strength of its noise against the standard deviation of its feature maps. The first is by far the longest, "
-               "then come the first at 8 px, the second at 4 and the first at 32.")
+           alt="A bar for each layer: the strength of its noise against the standard deviation of its feature maps. The first is "
+               "by far the longest, then come the first at 8 px, the second at 4 and the first at 32.")
 
 # %% [markdown]
 # The first layer has taken most, where the map is a constant and noise is all that differs between two images before the style.
@@ -133,7 +134,8 @@ def drawn(seed, which=None, ws=ws):
 with torch.no_grad():
     draws = torch.stack([drawn(seed) for seed in range(16)])
 plots.show(plots.image_grid(draws[:4].flatten(0, 1), columns=6, scale=2, labels=[f"draw {i + 1}" for i in range(4)]),
-           alt="Six people in four draws of noise each: all stay who they are; the locks along the rim of the hair move, and mouths a little.")
+           alt="Six people in four draws of noise each: all stay who they are; the locks along the rim of the hair move, "
+               "and mouths a little.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -157,15 +159,17 @@ def pixel_deviation(images):
 ex.pixel_deviation.check(pixel_deviation)
 
 # %%
-deviation = claims.pixel_deviation(draws)
-world = torch.stack([portraits.render(portraits.sample_attributes(6, seed=3), 64, portraits.sample_noise(6, seed=s)) for s in range(16)])
-of_world = claims.pixel_deviation(world)
+deviation = style_analysis.pixel_deviation(draws)
+world = torch.stack([portraits.render(portraits.sample_attributes(6, seed=3), 64, portraits.sample_noise(6, seed=s))
+                     for s in range(16)])
+of_world = style_analysis.pixel_deviation(world)
 limit = 0.3
 as_map = lambda x: torch.stack([1 - 2 * (m / limit).clamp(max=1).expand(3, -1, -1) for m in x])
-plots.show(plots.image_grid(torch.cat([draws.mean(dim=0), as_map(deviation), world.mean(dim=0), as_map(of_world)]), columns=6, scale=2,
-                            labels=["generator, mean", "its std", "world, mean", "its std"]),
-           alt="Rows: the mean over sixteen draws of noise for six generated people; how far each pixel moves, dark where it moves most, which is "
-               "along the rim of the hair, then mouth and brows; and the same for six portraits of the world: hair and freckles alone.")
+plots.show(plots.image_grid(torch.cat([draws.mean(dim=0), as_map(deviation), world.mean(dim=0), as_map(of_world)]), columns=6,
+                            scale=2, labels=["generator, mean", "its std", "world, mean", "its std"]),
+           alt="Rows: the mean over sixteen draws of noise for six generated people; how far each pixel moves, dark where it moves "
+               "most, which is along the rim of the hair, then mouth and brows; and the same for six portraits of the world: "
+               "hair and freckles alone.")
 print(f"{len(draws)} draws of {draws.shape[1]} portraits; one seed of latents: 13, and of the world's people: 3")
 for name, value in (("generator", deviation), ("world", of_world)):
     top = value.flatten().sort(descending=True).values
@@ -184,7 +188,7 @@ for name, value in (("generator", deviation), ("world", of_world)):
 # > expect of a portrait without any noise?
 
 # %%
-levels = claims.layers_of(G)
+levels = style_analysis.layers_of(G)
 
 
 @torch.no_grad()
@@ -197,8 +201,8 @@ def kept(noisy):
 everything = range(G.num_ws)
 choices = {"all": everything, "none": ()} | {name: range(*span) for name, span in levels.items()}
 plots.show(plots.image_grid(torch.cat([kept(chosen) for chosen in choices.values()]), columns=6, scale=2, labels=list(choices)),
-           alt="Six people with noise in all layers, in none, in the coarse, in the middle and in the fine layers only. Their hair has locks with "
-               "all and with the middle ones; otherwise it is a smooth cap. The faces look alike in all rows.")
+           alt="Six people with noise in all layers, in none, in the coarse, in the middle and in the fine layers only. Their hair "
+               "has locks with all and with the middle ones; otherwise it is a smooth cap. The faces look alike in all rows.")
 
 
 # %% [markdown]
@@ -234,9 +238,9 @@ def redrawn(layers="all", noise="resampled", seed=0):
 
 
 widgets.explorer(redrawn, layers=list(chosen_by), noise=["resampled", "off", "all others off"], seed=widgets.redraw("Draw again"),
-                 delay=0.1, alt="Four people with their stored noise; the same with all noise resampled; and the difference, four times as "
-                 "strong, which runs along the rim of the hair, with faint specks in the faces. Controls choose the layers, switch noise off "
-                 "or draw it again.")
+                 delay=0.1, alt="Four people with their stored noise; the same with all noise resampled; and the difference, four "
+                 "times as strong, which runs along the rim of the hair, with faint specks in the faces. Controls choose the "
+                 "layers, switch noise off or draw it again.")
 
 # %% [markdown]
 # ## Measured: does the person stay?
@@ -258,13 +262,16 @@ effects = {name: figures["noise"] for name, figures in models.items()}
 mean = lambda change: sum(change["attributes"].values()) / len(change["attributes"])
 print(styles["command"])
 print(f"{models['stylegan']['noise_portraits']} portraits; one seed of latents and noise: {styles['seeds'][0]}")
-print("                           StyleGAN               StyleGAN2\nnoise resampled in    pixels   attributes     pixels   attributes")
+print("                           StyleGAN               StyleGAN2\n"
+      "noise resampled in    pixels   attributes     pixels   attributes")
 for level in ("all", *levels, "none"):
-    print(f"{level:20s}" + "".join(f"{effects[name][level]['pixels']:8.3f} {mean(effects[name][level]):12.3f}  " for name in effects))
+    print(f"{level:20s}"
+          + "".join(f"{effects[name][level]['pixels']:8.3f} {mean(effects[name][level]):12.3f}  " for name in effects))
 without = effects["stylegan"]["none"]
-print(f"StyleGAN without noise: pixels move {without['pixels'] / effects['stylegan']['all']['pixels']:.2f} times as far as between two draws "
-      f"(StyleGAN2 {effects['stylegan2']['none']['pixels'] / effects['stylegan2']['all']['pixels']:.2f}); StyleGAN's attributes that "
-      "change most: " + ", ".join(f"{key} {value:.2f}" for key, value in sorted(without["attributes"].items(), key=lambda item: -item[1])[:3]))
+print(f"StyleGAN without noise: pixels move {without['pixels'] / effects['stylegan']['all']['pixels']:.2f} times as far as between "
+      f"two draws (StyleGAN2 {effects['stylegan2']['none']['pixels'] / effects['stylegan2']['all']['pixels']:.2f}); StyleGAN's "
+      "attributes that change most: "
+      + ", ".join(f"{key} {value:.2f}" for key, value in sorted(without["attributes"].items(), key=lambda item: -item[1])[:3]))
 everywhere = effects["stylegan"]["all"]["attributes"]
 for kind, unit in (("continuous", "standard deviations"), ("discrete", "share of portraits")):
     ranked = sorted((spec.name for spec in portraits.ATTRIBUTES if spec.kind == kind), key=lambda key: -everywhere[key])
@@ -276,7 +283,8 @@ print(f"the layer whose noise moves pixels furthest: {names[strongest]}")
 # %%
 of_layer = {"StyleGAN": ("stylegan", names), "StyleGAN2": ("stylegan2", names[1:])}      # StyleGAN2 begins with one layer at 4 px
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
-for ax, what, value in zip(axes, ("standard deviation of a pixel", "mean change of the attributes"), (lambda change: change["pixels"], mean)):
+for ax, what, value in zip(axes, ("standard deviation of a pixel", "mean change of the attributes"),
+                           (lambda change: change["pixels"], mean)):
     for (label, (model, layers)), shift in zip(of_layer.items(), (-0.2, 0.2)):
         moved = [value(effects[model][f"layer {i}"]) for i in range(len(layers))]
         ax.barh([names.index(name) + shift for name in layers], moved, 0.4, label=label)
@@ -284,9 +292,9 @@ for ax, what, value in zip(axes, ("standard deviation of a pixel", "mean change 
     ax.grid(axis="y", visible=False)
 axes[0].invert_yaxis()
 axes[1].legend(loc="upper right")
-plots.show(fig, alt="Bars for every layer whose noise alone is resampled, in StyleGAN and StyleGAN2: how far a pixel moves, and how much the "
-                    "attributes change. In StyleGAN the first layer at 32 px has by far the longest bars in both, then come the first at 64 px and "
-                    "the two at 4 px. StyleGAN2's bars are all very short.")
+plots.show(fig, alt="Bars for every layer whose noise alone is resampled, in StyleGAN and StyleGAN2: how far a pixel moves, and "
+                    "how much the attributes change. In StyleGAN the first layer at 32 px has by far the longest bars in both, "
+                    "then come the first at 64 px and the two at 4 px. StyleGAN2's bars are all very short.")
 
 # %% [markdown]
 # <details><summary><b>Reading it</b></summary>
@@ -320,7 +328,7 @@ def seen(network, noise):
     """Portraits, and in which of them the judge sees curls and freckles."""
     z = torch.randn(64, network.z_dim, generator=torch.Generator().manual_seed(1))
     pictures = torch.cat([network(part, noise=noise) for part in z.split(32)])
-    found = judges.read(judge, pictures)
+    found = classifiers.predict(judge, pictures)
     return pictures, *(found[name] == spec_of[name].values.index(value) for name, value in wanted.items())
 
 
@@ -335,8 +343,8 @@ now, before = without_noise["StyleGAN2"][0][both], pictures[both]
 assert (now - before).abs().max() < 0.1
 rows = torch.cat([before, now, 1 - 4 * (now - before).abs()])
 plots.show(plots.image_grid(rows, columns=len(both), scale=2, labels=["StyleGAN2", "no noise", "difference"]),
-           alt="Portraits of StyleGAN2 with curls and freckles; the same without noise; the difference, four times as strong, is white "
-               "everywhere.")
+           alt="Portraits of StyleGAN2 with curls and freckles; the same without noise; the difference, four times as strong, is "
+               "white everywhere.")
 
 # %% [markdown]
 # It draws both, and noise has no part in it: freckles and curls are where $w$ puts them. In StyleGAN curls do need noise. So the

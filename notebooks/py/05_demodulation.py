@@ -73,8 +73,9 @@ drawn = {name: torch.stack([with_droplet(network, network.mapping(z), size) for 
          for name, network in (("StyleGAN", stylegan), ("StyleGAN2", G))}
 plots.show(plots.image_grid(torch.cat([images.flatten(0, 1) for images in drawn.values()]), columns=5, scale=2,
                             labels=[name for name in drawn for _ in range(2)], titles=list(droplets)),
-           alt="Two portraits of StyleGAN and two of StyleGAN2 with a droplet of 0, 10, 30, 100 and 300 standard deviations in the upper "
-               "left corner. In StyleGAN the whole portrait blurs at 100 and pales at 300, too; in StyleGAN2 only the blob is seen.")
+           alt="Two portraits of StyleGAN and two of StyleGAN2 with a droplet of 0, 10, 30, 100 and 300 standard deviations in the "
+               "upper left corner. In StyleGAN the whole portrait blurs at 100 and pales at 300, too; "
+               "in StyleGAN2 only the blob is seen.")
 moved = {name: (images - images[:, :1])[..., 26:, 26:].square().mean(dim=(0, 2, 3, 4)).sqrt() for name, images in drawn.items()}
 for name, values in moved.items():
     print(f"{name:9s} change of the pixels far from it, for {droplets}: " + ", ".join(f"{value:.2f}" for value in values))
@@ -118,7 +119,8 @@ strongest = x.std(dim=(2, 3)).argmax().item()         # the map of the highest v
 heat = plots.diverging((x[0, strongest] - x[0, strongest].mean()) / x[0, strongest].std(), limit=2.5)
 sheet = plots.image_grid(torch.stack([portrait[0], ops.upscale2d(heat[None])[0]]), scale=3, titles=["the portrait", "one map"])
 plots.show(plots.with_caption(sheet, "blue: 2.5 standard deviations below the mean; red: above"),
-           alt="A portrait, and one of its feature maps at 32 × 32 pixels: the map is low on the whole person and high in the background.")
+           alt="A portrait, and one of its feature maps at 32 × 32 pixels: "
+               "the map is low on the whole person and high in the background.")
 
 # %%
 
@@ -325,12 +327,12 @@ def modulated_conv2d_activations(x, weight, style, demod=True, padding=0):
 ex.modulated_conv2d_activations.check(modulated_conv2d_activations)
 
 # %% [markdown]
-# Both are the same function, and your two answers agree where the checks are green. The library has both too: `plain=True` runs a
-# generator with weights per image, and the default with scaled activations, which is faster. On the trained generator:
+# Both are the same function, and your two answers agree where the checks are green. The library has both too: `impl="reference"`
+# runs a generator with weights per image, and the default with scaled activations, which is faster. On the trained generator:
 
 # %%
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(1))
-by_weights, by_activations = (G(z, noise="const", plain=p) for p in (True, False))
+by_weights, by_activations = (G(z, noise="const", impl=impl) for impl in ("reference", "fused"))
 print("the two forms differ by less than 0.001:", bool((by_weights - by_activations).abs().max() < 1e-3))
 
 # %% [markdown]
@@ -403,7 +405,7 @@ for name, (predicted, measured) in rows.items():
 #
 # A droplet would show in the feature maps as a place that stands far out. For every layer of the trained StyleGAN (lesson 03) and
 # of StyleGAN2, three measures (`python experiments/styles.py stylegan-portraits-64 stylegan2-portraits-64`, and with `--only
-# spikes` for a snapshot of StyleGAN2):
+# outliers` for a snapshot of StyleGAN2):
 #
 # - how many standard deviations the largest value of a map lies from the map's mean, on average;
 # - in how many maps it lies 20 or more away, from 32 × 32 on, for smaller maps have too few pixels for that (AdaIN itself changes
@@ -422,22 +424,23 @@ models, snapshot = result["models"], "G-0002200000"
 spikes = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models[snapshot],
           "StyleGAN2 at the end": models["stylegan2-portraits-64"]}
 seen = {model: zoo.cards()[f"{model.lower()}-portraits-64"]["images"] for model in ("StyleGAN", "StyleGAN2")}
-print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 {int(snapshot[2:]):,}, and {seen['StyleGAN2']:,} at its end")
-print(f"{spikes['StyleGAN']['spikes_portraits']} portraits, one seed: {result['seeds'][0]}")
+print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 {int(snapshot[2:]):,}, "
+      f"and {seen['StyleGAN2']:,} at its end")
+print(f"{spikes['StyleGAN']['outliers_portraits']} portraits, one seed: {result['seeds'][0]}")
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.2))
 for ax, key, title in zip(axes, ("peak", "norm"), ("largest value of a map / its std", "largest norm / mean norm")):
     for (model, measured), color in zip(spikes.items(), plots.COLORS):
-        values = [cell[key] for cell in measured["spikes"].values()]
-        ax.plot(list(measured["spikes"]), values, marker="o", ms=3, color=color, label=model)
+        values = [cell[key] for cell in measured["outliers"].values()]
+        ax.plot(list(measured["outliers"]), values, marker="o", ms=3, color=color, label=model)
     ax.set(title=title, ylim=(0, None))
     ax.tick_params(axis="x", rotation=90)
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-plots.show(fig, alt="Two measures over the layers. The largest value of a map rises to 12 standard deviations in StyleGAN and to 9 in "
-                    "StyleGAN2. The largest norm over the mean norm rises to 17 in StyleGAN and stays below 5 in StyleGAN2.")
+plots.show(fig, alt="Two measures over the layers. The largest value of a map rises to 12 standard deviations in StyleGAN and to 9 "
+                    "in StyleGAN2. The largest norm over the mean norm rises to 17 in StyleGAN and stays below 5 in StyleGAN2.")
 for name in ("b32.conv1", "b64.conv0", "b64.conv1"):
-    print(f"{name}  " + ", ".join(f"{model} {100 * row['spikes'][name]['maps']:.1f} %" for model, row in spikes.items())
+    print(f"{name}  " + ", ".join(f"{model} {100 * row['outliers'][name]['maps']:.1f} %" for model, row in spikes.items())
           + " of the maps reach 20; largest norm / mean norm "
-          + ", ".join(f"{row['spikes'][name]['norm']:.1f}" for row in spikes.values()))
+          + ", ".join(f"{row['outliers'][name]['norm']:.1f}" for row in spikes.values()))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -466,8 +469,8 @@ for images, norm in (last_layer(stylegan, z), last_layer(G, z)):
 sheet = plots.image_grid(torch.cat(rows), columns=8, scale=2, labels=["StyleGAN", "norm", "StyleGAN2", "norm"])
 plots.show(plots.with_caption(sheet, "norm of the features over its mean: white 1, dark red 9 and more; blue: below 1"),
            alt="Eight portraits of StyleGAN with the norm of their features in the last layer: two dark spots on the eyes, a "
-               "pale one on a coloured blob beside two of the people, almost nothing else. Below, eight of StyleGAN2: their norms are pale "
-               "everywhere, a little stronger on eyes, mouth and earrings.")
+               "pale one on a coloured blob beside two of the people, almost nothing else. Below, eight of StyleGAN2: their norms "
+               "are pale everywhere, a little stronger on eyes, mouth and earrings.")
 
 # %% [markdown]
 # > **Predict.** The spots are on the eyes, in every portrait. Take them out of AdaIN's account: in the two layers of 64 × 64
@@ -497,9 +500,10 @@ for label, largest, first in (("random, 64 px", False, 64), ("largest, 64 px", T
     for hook in hooks:
         hook.remove()
 plots.show(plots.image_grid(torch.cat(list(rows.values())), columns=8, scale=2, labels=list(rows)),
-           alt="Eight portraits of StyleGAN as they are; the same with a random hundredth of the places left out of AdaIN's mean and "
-               "standard deviation, which changes nothing you can see; without the largest hundredth at 64 pixels, where the eyes glow, and "
-               "faces, hair, clothes and backgrounds become too strong in colour and contrast; and without it from 32 pixels on.")
+           alt="Eight portraits of StyleGAN as they are; the same with a random hundredth of the places left out of AdaIN's mean "
+               "and standard deviation, which changes nothing you can see; without the largest hundredth at 64 pixels, where the "
+               "eyes glow, and faces, hair, clothes and backgrounds become too strong in colour and contrast; "
+               "and without it from 32 pixels on.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>

@@ -201,8 +201,8 @@ ex.path_lengths.check(path_lengths)
 # The penalty then only punishes *differences*.
 # </details>
 #
-# $$\mathcal L_{pl} = \big(\lVert J^T y\rVert - a\big)^2 \qquad a \leftarrow a + 0.01\,\big(\text{mean of this batch's lengths} - a\big)
-# \qquad\text{(Eq. 4)}$$
+# $$\mathcal L_{pl} = \big(\lVert J^T y\rVert - a\big)^2
+# \qquad a \leftarrow a + 0.01\,\big(\text{mean of this batch's lengths} - a\big) \qquad\text{(Eq. 4)}$$
 #
 # ### Exercise 2 · path_length_penalty
 #
@@ -230,9 +230,10 @@ spread = [line["path_length_penalty"] ** 0.5 / line["path_length"] for line in l
 right.plot(thousands, spread, color=plots.COLORS[1])
 left.set(xlabel="thousand images", ylabel="moving mean a")
 right.set(xlabel="thousand images", ylabel="√penalty / a", ylim=(0, 1))
-plots.show(fig, alt="The moving mean of the path lengths rises during training, fast at first and then slowly. Their relative standard "
-                    "deviation rises, too, from 0.4 to 0.6 or 0.7. After 6.2 million images the mean drops, once.")
-print(f"first: a = {log[0]['path_length']:.2f}, relative standard deviation {spread[0]:.2f}; at the end {log[-1]['path_length']:.2f} and {spread[-1]:.2f}")
+plots.show(fig, alt="The moving mean of the path lengths rises during training, fast at first and then slowly. Their relative "
+                    "standard deviation rises, too, from 0.4 to 0.6 or 0.7. After 6.2 million images the mean drops, once.")
+print(f"first: a = {log[0]['path_length']:.2f}, relative standard deviation {spread[0]:.2f}; at the end "
+      f"{log[-1]['path_length']:.2f} and {spread[-1]:.2f}")
 assert spread[0] < 0.45 and all(0.55 < value < 0.72 for value in spread[-20:])
 
 # %% [markdown]
@@ -255,8 +256,8 @@ print(" " * 19 + "".join(head.rjust(len(head) + 2) for head in heads))
 for name, runs in compared["runs"].items():
     for seed, run in runs.items():
         frechet = [row["frechet"] for row in run["curve"]]
-        figures = [f"{run['lengths']['over_w']:.2f}", f"{run['lengths']['over_y']:.2f}", f"{run['ppl']['ppl_w_full']:.0f}",
-                   f"{frechet[-1]:.0f}", f"{min(frechet):.0f}"]
+        figures = [f"{run['lengths']['across_latents']:.2f}", f"{run['lengths']['across_projections']:.2f}",
+                   f"{run['ppl']['ppl_w_full']:.0f}", f"{frechet[-1]:.0f}", f"{min(frechet):.0f}"]
         print(f"{name}, {seed}".ljust(19) + "".join(x.rjust(len(head) + 2) for x, head in zip(figures, heads)))
 
 # %% [markdown]
@@ -284,7 +285,8 @@ for name, network in (("with the regularizer", G), ("without", ablation)):
         start, end = (network.synthesis(x, noise="const") for x in (latents, latents + 0.1 * u))
     sizes = (end - start).flatten(1).norm(dim=1)
     ax.hist(sizes / sizes.mean(), bins=[0.2 * i for i in range(31)], alpha=0.7, label=name)
-    print(f"{name:21s} standard deviation {100 * sizes.std() / sizes.mean():3.0f} % of the mean, the largest {sizes.max() / sizes.mean():.1f} times the mean")
+    print(f"{name:21s} standard deviation {100 * sizes.std() / sizes.mean():3.0f} % of the mean, the largest "
+          f"{sizes.max() / sizes.mean():.1f} times the mean")
 ax.set(xlabel="step of the image, mean step = 1", ylabel="of 48 latents")
 ax.legend()
 plots.show(fig, alt="Histogram of the steps of the image for equal steps in W, each divided by the mean of its generator: with the "
@@ -293,12 +295,14 @@ plots.show(fig, alt="Histogram of the steps of the image for equal steps in W, e
 # %%
 models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["models"]
 print(f"{'':22s}over w  over y    mean  × σ of W   PPL in W, full (95 % interval)   frechet  recall")
-for network, name, text in ((G, "stylegan2-portraits-64", "with the regularizer"), (ablation, "stylegan2-portraits-64-nopl", "without")):
+for network, name, text in ((G, "stylegan2-portraits-64", "with the regularizer"),
+                            (ablation, "stylegan2-portraits-64-nopl", "without")):
     lengths, ppl = models[name]["lengths"], models[name]["ppl_w_full"]
     sigma = inversion.w_statistics(network, torch.Generator().manual_seed(0))[1].item() / network.w_dim ** 0.5
     quality = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]
-    print(f"{text:22s}{lengths['over_w']:6.2f}{lengths['over_y']:8.2f}{lengths['mean']:8.2f}{lengths['mean'] * sigma:10.2f}"
-          f"{ppl['mean']:12.0f} ({ppl['low']:.0f} … {ppl['high']:.0f})".ljust(80) + f"{quality['frechet']:7.1f}{quality['recall']:8.2f}")
+    row = (f"{text:22s}{lengths['across_latents']:6.2f}{lengths['across_projections']:8.2f}"
+           f"{lengths['mean']:8.2f}{lengths['mean'] * sigma:10.2f}{ppl['mean']:12.0f} ({ppl['low']:.0f} … {ppl['high']:.0f})")
+    print(row.ljust(80) + f"{quality['frechet']:7.1f}{quality['recall']:8.2f}")
 
 # %% [markdown]
 # Now it shows: without the regularizer the relative standard deviation is more than 40 % higher from latent to latent, and a
@@ -345,7 +349,8 @@ for name in names:
 for name in names:
     sheet = plots.tiles(zoo.DATA / "results" / f"smoothness-{name}.png", 64)
     plots.show(plots.image_grid(sheet, columns=8, labels=["its own", "found again", "data set's", "found again"]),
-               alt=f"{name}, four rows of eight: its own portraits, their nearest projections, portraits of the data set, their nearest projections.")
+               alt=f"{name}, four rows of eight: its own portraits, their nearest projections, portraits of the data set, "
+                   "their nearest projections.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -354,10 +359,10 @@ for name in names:
 # nearest of four searches is better than the best single rate (for the regularized generator's own portraits by half). An image
 # that does not come back may simply need another search: for the generator's own portraits there *is* a $w$ that draws them.
 #
-# Then compare. At every rate the regularized generator comes nearer than its ablation, to its own portraits and to those of the data
-# set, as the paper would have it; its nearest projections are a bit more than half as far off. (One pair of generators.) In all three
-# the own portraits come back better than those of the data set, as the paper says. *Almost exactly*, below 0.2, come about half of
-# the own ones of both StyleGAN2s and most of StyleGAN's, and few of the data set's.
+# Then compare. At every rate the regularized generator comes nearer than its ablation, to its own portraits and to those of the
+# data set, as the paper would have it; its nearest projections are a bit more than half as far off. (One pair of generators.) In
+# all three the own portraits come back better than those of the data set, as the paper says. *Almost exactly*, below 0.2, come
+# about half of the own ones of both StyleGAN2s and most of StyleGAN's, and few of the data set's.
 #
 # And StyleGAN, whose lengths are far less even (`smoothness.json`: 0.93 over $w$), is no harder to search than the regularized
 # StyleGAN2: it comes nearer to its own portraits, and as near to those of the data set. Between generators that differ in much
@@ -389,9 +394,9 @@ perceptual = metrics.oracle_distance(zoo.load("oracle-portraits-64"))
 
 def frames():
     target = design(**designer.values())
-    for step, distances, images in inversion.projecting(G, target, perceptual, steps=101, lr=0.8):
-        if step % 4 == 0:
-            yield plots.image_grid(torch.cat([target, images]), scale=3), f"step {step}, distance {distances[0]:.2f}"
+    for now in inversion.project_steps(G, target, perceptual, steps=101, lr=0.8):
+        if now.step % 4 == 0:
+            yield plots.image_grid(torch.cat([target, now.images]), scale=3), f"step {now.step}, distance {now.distances[0]:.2f}"
 
 
 widgets.live(frames, first=26, alt="Left the designed portrait, right its projection after 100 steps.")
@@ -413,8 +418,8 @@ slope, = torch.autograd.grad(D(reals).sum(), reals)
 slope = slope.square().sum(dim=1).sqrt()
 maps = torch.stack([plots.diverging(s, limit=slope.max()) for s in slope])
 plots.show(plots.image_grid(torch.cat([reals.detach(), maps]), columns=8),
-           alt="Eight portraits, and below each the size of the discriminator's gradient at every pixel: larger on the head than on "
-               "clothes and background, and largest at black glasses.")
+           alt="Eight portraits, and below each the size of the discriminator's gradient at every pixel: larger on the head than "
+               "on clothes and background, and largest at black glasses.")
 
 # %% [markdown]
 # At the head more than at the clothes or the background: most at black glasses, and all over curly hair.
@@ -460,8 +465,9 @@ print(f"{lazy['device']}, seeds {lazy['seeds']}")
 print(" " * 12 + "frechet  path lengths, over w       over y     images/s")
 for name, runs in lazy["runs"].items():
     each = lambda figure, form: " / ".join(f"{figure(run):{form}}" for run in runs.values())
-    print(f"{name:12s}{each(lambda run: run['curve'][-1]['frechet'], '3.0f')}{each(lambda run: run['lengths']['over_w'], '.2f'):>23s}"
-          f"{each(lambda run: run['lengths']['over_y'], '.2f'):>14s}{lazy['img_per_s_alone'][name]:13,.0f}")
+    print(f"{name:12s}{each(lambda run: run['curve'][-1]['frechet'], '3.0f')}"
+          f"{each(lambda run: run['lengths']['across_latents'], '.2f'):>23s}"
+          f"{each(lambda run: run['lengths']['across_projections'], '.2f'):>14s}{lazy['img_per_s_alone'][name]:13,.0f}")
 
 # %% [markdown]
 # No order shows in the Fréchet distance. The two seeds of one interval lie further apart than most intervals do, so these runs

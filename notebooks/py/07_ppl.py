@@ -55,8 +55,9 @@ ax.hist(middle.norm(dim=1), bins=np.arange(0, 20, 0.2), label="midpoints of two"
 ax.set(xlim=(0, 20), xlabel="length", ylabel="of 1,000")
 ax.legend()
 plots.show(fig, alt="Histogram of the lengths of 1,000 latents and of 1,000 midpoints: two narrow shells that do not overlap.")
+angles = torch.rad2deg(torch.acos(torch.cosine_similarity(*z)))
 print(f"latents {z[0].norm(dim=1).mean():.1f} ± {z[0].norm(dim=1).std():.1f}, midpoints {middle.norm(dim=1).mean():.1f} ± "
-      f"{middle.norm(dim=1).std():.1f}; angle between two latents {torch.rad2deg(torch.acos(torch.cosine_similarity(*z))).mean():.0f}°")
+      f"{middle.norm(dim=1).std():.1f}; angle between two latents {angles.mean():.0f}°")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -94,8 +95,8 @@ t = torch.linspace(0, 1, 8)[:, None]
 a, b = z[:, :1]
 rows = [G(torch.lerp(a, b, t), noise="const"), G(ops.slerp(a, b, t), noise="const")]
 plots.show(plots.image_grid(torch.cat(rows), columns=8, labels=["line", "circle"], titles=[f"{x:.2f}" for x in t[:, 0]]),
-           alt="Two strips of eight portraits between the same two latents, along the straight line and along the great circle: the "
-               "same people, at other times.")
+           alt="Two strips of eight portraits between the same two latents, along the straight line and along the great circle: "
+               "the same people, at other times.")
 angles = [torch.rad2deg(torch.acos(torch.cosine_similarity(path[1:], path[:-1]).clamp(-1, 1)))
           for path in (torch.lerp(a, b, t), ops.slerp(a, b, t))]
 for name, angle in zip(("line", "circle"), angles):
@@ -123,9 +124,11 @@ changed = {"brighter": (frown + 0.1).clamp(-1, 1), "smile": portraits.render(por
            "open mouth": portraits.render(portraits.attributes(smile=-0.6, mouth_open=0.8), 64), "moved by 1": frown.roll(1, 3),
            "glasses": portraits.render(portraits.attributes(smile=-0.6, glasses="round"), 64)}
 plots.show(plots.image_grid(torch.cat([frown, *changed.values()]), columns=6, scale=2, titles=["original", *changed]),
-           alt="A frowning portrait, and the same a little brighter, smiling, with an open mouth, moved by one pixel, and with glasses.")
+           alt="A frowning portrait, and the same a little brighter, smiling, with an open mouth, moved by one pixel, "
+               "and with glasses.")
 for name, image in changed.items():
-    print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual {perceptual(image, frown).item() ** 0.5:.2f}")
+    print(f"{name:11s} pixels {(image - frown).square().mean().sqrt():.3f}   perceptual "
+          f"{perceptual(image, frown).item() ** 0.5:.2f}")
 
 # %% [markdown]
 # To the pixels, a little more light is three times as far as a smile. A **perceptual distance** $d$ (Zhang et al. 2018) compares
@@ -142,7 +145,8 @@ for name, image in changed.items():
 # Take a tiny step $\epsilon$ along the path between two random latents and measure the perceptual distance $d$ of the two images.
 # $d$ grows with the square of a small step, so divide by $\epsilon^2$. PPL is the mean over many paths and places:
 #
-# $$l_W = \mathbb E\Big[\tfrac{1}{\epsilon^2}\, d\big(g(\mathrm{lerp}(w_1, w_2; t)),\; g(\mathrm{lerp}(w_1, w_2; t + \epsilon))\big)\Big]
+# $$l_W = \mathbb E\Big[\tfrac{1}{\epsilon^2}\,
+# d\big(g(\mathrm{lerp}(w_1, w_2; t)),\; g(\mathrm{lerp}(w_1, w_2; t + \epsilon))\big)\Big]
 # \qquad t \sim U(0, 1) \qquad\text{(StyleGAN, Eq. 3)}$$
 #
 # and in $Z$ the same with slerp (Eq. 2). Intuition: a path from one man with glasses to another should not pass through a woman
@@ -196,8 +200,8 @@ for ax, space, terms, images in zip(axes[1:], ("in Z", "in W"), (in_z, in_w), al
 axes[0].set(ylabel="√d / ε, the speed", ylim=(0, None))
 axes[2].set(xlabel="t")
 axes[0].legend()
-plots.show(fig, alt="The speed of the image along one path in Z and in W, and below it eight portraits of either path, each under its t. "
-                    "Both curves have a few high peaks, where hair, glasses, clothes or background change.")
+plots.show(fig, alt="The speed of the image along one path in Z and in W, and below it eight portraits of either path, each under "
+                    "its t. Both curves have a few high peaks, where hair, glasses, clothes or background change.")
 print(f"mean of d / ε² over this path: {in_z.mean():.0f} in Z, {in_w.mean():.0f} in W")
 
 # %% [markdown]
@@ -241,7 +245,8 @@ models = json.loads((zoo.DATA / "results" / "smoothness.json").read_text())["mod
 names = ["pggan-portraits-64", "stylegan-portraits-64", "stylegan2-portraits-64-nopl", "stylegan2-portraits-64"]
 kinds = {"ppl_z_full": "Z, full", "ppl_z_end": "Z, end", "ppl_w_full": "W, full", "ppl_w_end": "W, end"}
 fig, ax = plt.subplots(figsize=(7, 3.2))
-print(f"distance: {models[names[0]]['ppl_z_full']['distance']}\n{'':29s}" + "".join(f"{kind:>9s}" for kind in kinds.values()) + "   frechet")
+print(f"distance: {models[names[0]]['ppl_z_full']['distance']}")
+print(f"{'':29s}" + "".join(f"{kind:>9s}" for kind in kinds.values()) + "   frechet")
 for i, (key, kind) in enumerate(kinds.items()):
     rows = {place + i / 6: models[name][key] for place, name in enumerate(names) if key in models[name]}
     low, mean, high = ([row[part] for row in rows.values()] for part in ("low", "mean", "high"))
@@ -250,12 +255,14 @@ for name in names:
     quality = json.loads((zoo.DATA / "results" / f"{name}.json").read_text())["model"]
     print(f"{name:29s}" + "".join(f"{models[name][key]['mean']:9.0f}" if key in models[name] else f"{'–':>9s}" for key in kinds)
           + f"{quality['frechet']:10.0f}")
-ax.set_yticks([place + 0.25 for place in range(4)], [name.removesuffix("-portraits-64").replace("-portraits-64-", ", ") for name in names])
+ax.set_yticks([place + 0.25 for place in range(4)],
+              [name.removesuffix("-portraits-64").replace("-portraits-64-", ", ") for name in names])
 ax.set(xscale="log", xlabel="PPL, mean and 95 % interval")
 ax.invert_yaxis()
 ax.legend()
-plots.show(fig, alt="PPL of four generators with 95 % intervals, in Z and W, full and at the ends. PGGAN's Z lies lowest of all. In the three "
-                    "others W lies below Z. StyleGAN2 without path-length regularization lies highest, with the widest intervals.")
+plots.show(fig, alt="PPL of four generators with 95 % intervals, in Z and W, full and at the ends. PGGAN's Z lies lowest of all. "
+                    "In the three others W lies below Z. StyleGAN2 without path-length regularization lies highest, "
+                    "with the widest intervals.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -342,13 +349,13 @@ for name in names:
 
 # %% [markdown]
 # The claim holds for every attribute, in all three that have a $W$: each is told better in $W$ than in the same generator's $Z$.
-# And as in the paper, $W$ is ahead of the $Z$ of a generator without a mapping network, clearly in StyleGAN2 and barely in
-# StyleGAN, though not in every attribute (in StyleGAN in hardly more than half). Mind that the plane is tested on the portraits
-# that it was fitted to, and PGGAN's $z$ has half as many entries, which gives the plane less freedom.
+# As in the paper, the $W$ of StyleGAN2 is ahead of the $Z$ of a generator without a mapping network, though not in every
+# attribute; that of StyleGAN is not. Each plane is tested on portraits that it was not fitted to, so more entries of a latent
+# (PGGAN's $z$ has half as many) do not flatter it.
 #
 # How *low* a dot stands says less, for a rare label (a hat) is easy to guess, eight classes are harder than two, and keeping the
 # surest half drops all borderline cases. So look at the lines between the dots: long for the colours of background, clothes and
-# hair, for the hairstyle and for glasses; short for the nose, the height and slope of the brows, or freckles. The scores are
+# hair, for pitch and for glasses; short for the hat, freckles, the nose, or the length of the hair. The scores are
 # large because they multiply over 30 attributes, some of seven or eight classes.
 #
 # The StyleGAN paper reports 10.78 in $Z$ for its baseline, and 3.5 to 3.8 in $W$, with 40 attributes of two classes each.

@@ -32,21 +32,23 @@ import torch
 
 from course_lib import clip, exercises, ops, plots, results, styleclip, widgets, zoo
 from course_lib.exercises import ____
-from course_lib.styleclip.edits import fingerprint
+from course_lib.styleclip.common import fingerprint
 
 torch.manual_seed(0)
 torch.set_grad_enabled(False)
 ex = exercises.lesson("09")
-# These names choose the models. "stylegan2-ffhq-1024" (NVIDIA's, for non-commercial use) and "ViT-B-32/openai" are downloaded when you ask
-# for them, and bring photographs.
-# A mapper belongs to its generator: for another, name the files that `python -m course_lib.train mapper --generator … --clip …` writes.
+# These names choose the models. "stylegan2-ffhq-1024" (NVIDIA's, for non-commercial use) and "ViT-B-32/openai" are downloaded when
+# you ask for them, and bring photographs.
+# A mapper belongs to its generator: for another, name the files that `python -m course_lib.train mapper --generator … --clip …`
+# writes.
 GENERATOR, CLIP = "stylegan2-portraits-64", "clip-portraits"
 MAPPERS = [name for name in zoo.names() if name.startswith("mapper-")]
 
-G, reader = zoo.load(GENERATOR), clip.load(CLIP)
-# Of photographs a network for face recognition can tell persons, if you have one: face_recognition.from_torchscript("arcface.pt", threshold=0.3)
+G, clip_model = zoo.load(GENERATOR), clip.load(CLIP)
+# Of photographs a network for face recognition can tell persons, if you have one:
+# face_recognition.from_torchscript("arcface.pt", threshold=0.3)
 identity = results.examiner("identity-portraits-64", GENERATOR)
-board, eye = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text()) for name in ("scoreboard", "eye-labels"))
+board, eye = map(results.load, ("scoreboard", "eye-labels"))
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(7))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 before = G.synthesis(ws, noise="const")
@@ -61,13 +63,14 @@ if len(mappers) < len(MAPPERS):
 
 # %%
 prompt = "a person with red hair"
-found = styleclip.optimize(G, reader, prompt, ws, steps=24, lr=0.04, l2=0.001)
+found = styleclip.optimize(G, clip_model, prompt, ws, steps=24, lr=0.04, l2=0.001)
 steps = (found.latents - ws).flatten(1)
 cosines = torch.cosine_similarity(steps[:, None], steps[None], dim=2)
 pairs = cosines[~torch.eye(4, dtype=torch.bool)]
 plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images]), columns=4, labels=["before", "after"]),
                               f"cosine of the steps of two portraits: {pairs.mean():.1f} on average"),
-           alt="Four portraits, and below them the same after a search for red hair, which two have now. A line below gives the mean cosine of two steps.")
+           alt="Four portraits, and below them the same after a search for red hair, which two have now. A line below gives the "
+               "mean cosine of two steps.")
 
 # %% [markdown]
 # Two random directions of so many entries are at right angles, with a cosine of 0, and these searches hardly share more. That
@@ -75,7 +78,8 @@ plots.show(plots.with_caption(plots.image_grid(torch.cat([before, found.images])
 # clothes change colour, and two heads of hair stay black. A network that learns from thousands of portraits keeps what they have
 # in common, and adds what depends on $w$. How large either part is, we measure below.
 #
-# $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big) \qquad\text{(Eq. 3; the factor 0.1 is the published code's)}$$
+# $$\hat w = w + 0.1\, M(w), \qquad M(w) = \big(M^c(w_c),\, M^m(w_m),\, M^f(w_f)\big)
+# \qquad\text{(Eq. 3; the factor 0.1 is the published code's)}$$
 #
 # Three networks for three **levels**: coarse is layers 0–3 of $W+$, medium 4–7, fine the rest. Each is pixel norm and four dense
 # layers, with a learning rate a hundred times smaller, as in the mapping network. A level that an edit has no use for is left
@@ -98,15 +102,16 @@ ex.split_levels.check(split_levels)
 # %% [markdown]
 # ## The loss
 #
-# $$\mathcal L(w) = \lambda_{CLIP}\, D_{CLIP}(G(\hat w), t) + \lambda_{L2}\,\lVert M(w)\rVert^2 + \lambda_{ID}\, L_{ID}(w) \qquad\text{(the total loss of §5)}$$
+# $$\mathcal L(w) = \lambda_{CLIP}\, D_{CLIP}(G(\hat w), t) + \lambda_{L2}\,\lVert M(w)\rVert^2 + \lambda_{ID}\, L_{ID}(w)
+# \qquad\text{(the total loss of §5)}$$
 #
 # The same three terms as in lesson 08, averaged over portraits that are drawn anew in every step. One trap: $\lambda_{L2}$ is 0.8
 # here and was 0.008 there. In the published code this norm is the *mean* of the squares over all entries of $\hat w - w$ (so with
 # the factor 0.1), and that one was a sum. Our mappers were trained with 0.01, for this generator, and with **this course's
-# additions**: the two terms of lesson 08 (`goal`, with which a portrait that has come far enough is left alone, and
-# `rest_weight`), two random views of each image instead of the image itself, and `keep`: who is as near to the person before as
-# that cosine counts as kept, and $L_{ID}$ asks for no more. So it may weigh much, and yet does not hold back an edit that keeps
-# the person.
+# additions**: the two of lesson 08 (`similarity_target`, at which $D_{CLIP}$ asks for no more, and `preserve_weight`, that of the
+# preservation loss), two random views of each image instead of the image itself, and `identity_threshold`, the cosine of the
+# identity network from which on $L_{ID}$ asks for no more. So $L_{ID}$ may weigh much, and yet does not hold back an edit that
+# preserves the person.
 #
 # ### Exercise 2 · mapper_loss
 #
@@ -150,9 +155,10 @@ wishes = {"glasses": "a person with glasses", "curls": "a person with curly hair
 alone = {f"{name}, {level}": styleclip.map_latents(G, mappers[wish], ws, 1.0, [level]).images
          for name, wish in wishes.items() if wish in mappers for level in ("coarse", "medium")}
 plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, labels=["before", *alone]),
-           alt="Four portraits; below them the same with only the coarse level of the mapper for glasses and with only its medium level, then "
-               "with either level of the mapper for curls. The coarse level puts glasses on the three who had none; the medium one "
-               "changes clothes and mouths. The coarse level curls the hair of the three without a hat; the medium one that of the third alone.")
+           alt="Four portraits; below them the same with only the coarse level of the mapper for glasses and with only its medium "
+               "level, then with either level of the mapper for curls. The coarse level puts glasses on the three who had none; "
+               "the medium one changes clothes and mouths. The coarse level curls the hair of the three without a hat; the medium "
+               "one that of the third alone.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -172,19 +178,22 @@ plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, lab
 # %%
 if results.belong_to(GENERATOR, CLIP):
     agreement = json.loads((zoo.DATA / "results" / "steps-of-mappers.json").read_text())
-    print(f"{agreement['portraits']} portraits for each sentence, strength 1\n{'':30s}{'cosine of two steps':>21s}{'success: own step':>19s}{'one step for all':>18s}")
+    print(f"{agreement['portraits']} portraits for each sentence, strength 1\n"
+          f"{'':30s}{'cosine of two steps':>21s}{'success: own step':>19s}{'one step for all':>18s}")
     for wish, row in agreement["prompts"].items():
         print(f"{wish:30s}{row['cosine']:21.2f}{row['own']:19.2f}{row['mean']:18.2f}")
 
     others = G.mapping(torch.randn(256, G.z_dim, generator=torch.Generator().manual_seed(8)))[:, None].expand(-1, G.num_ws, -1)
-    shared = {wish: mappers[wish].offsets(ops.truncate(others, G.w_avg, 0.7)).mean(dim=0) for wish in ("a smiling person", "a bald person")}
+    shared = {wish: mappers[wish].offsets(ops.truncate(others, G.w_avg, 0.7)).mean(dim=0)
+              for wish in ("a smiling person", "a bald person")}
     rows = {"before": before}
     for wish, step in shared.items():
         rows[f"{wish.split()[1]}, own step"] = styleclip.map_latents(G, mappers[wish], ws).images
         rows[f"{wish.split()[1]}, one step"] = G.synthesis(ws + step, noise="const")
     plots.show(plots.image_grid(torch.cat([*rows.values()]), columns=4, labels=[*rows]),
-               alt="Four portraits, and below them the same after the mapper for smiles, each with its own step and all with one step, which look "
-                   "alike: all four smile. Then the mapper for bald heads: with their own steps two are bald, with one step for all nobody is.")
+               alt="Four portraits, and below them the same after the mapper for smiles, each with its own step and all with one "
+                   "step, which look alike: all four smile. Then the mapper for bald heads: with their own steps two are bald, "
+                   "with one step for all nobody is.")
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>
@@ -209,11 +218,11 @@ def training(prompt="a person with red hair", coarse=True, medium=G.num_ws > 4, 
     levels = [name for name, on in (("coarse", coarse), ("medium", medium), ("fine", fine)) if on]
     if not levels:
         raise ValueError("switch on at least one level, or nothing can change")
-    for step, losses, mapper in styleclip.fitting(G, reader, prompt, levels=levels, steps=STEPS, batch=4, l2=0.02, views=1, id_weight=0.0):
-        if step % 6 == 5:
-            after = styleclip.map_latents(G, mapper, ws).images
+    for now in styleclip.fit_steps(G, clip_model, prompt, levels=levels, steps=STEPS, batch=4, l2=0.02, views=1, id_weight=0.0):
+        if now.step % 6 == 5:
+            after = styleclip.map_latents(G, now.mapper, ws).images
             yield (plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "after"]),
-                   f"step {step + 1} of {STEPS}: D_CLIP {losses['clip'].item():.2f}, L2 {losses['l2'].item():.2f}")
+                   f"step {now.step + 1} of {STEPS}: D_CLIP {now.losses['clip'].item():.2f}, L2 {now.losses['l2'].item():.2f}")
 
 
 STEPS = 240
@@ -221,33 +230,36 @@ widgets.live(training, first=6, prompt="", coarse=True, medium=True, fine=True,
              alt="Four portraits, and below them the same as a mapper changes them after 36 steps of training.")
 
 # %% [markdown]
-# For one to keep: `python -m course_lib.train mapper --steps 2400 --batch 16 --l2 0.01 --id-weight 0.5 --keep 0.8 --share 0.025
-# --rest-weight 0.1 --psi 0.7 --levels medium fine --prompt "a person with red hair"`, four minutes on a GPU that trains others
-# beside it.
+# For one to keep: `python -m course_lib.train mapper --steps 2400 --batch 16 --l2 0.01 --id-weight 0.5 --identity-threshold 0.8
+# --top-fraction 0.025 --preserve-weight 0.1 --psi 0.7 --levels medium fine --prompt "a person with red hair"`, four minutes on a
+# GPU that trains others beside it.
 #
 # ## How strong?
 #
 # A mapper is trained at strength 1. Not every portrait needs all of it, and some need more. A person at a slider would turn it
 # up until the wish is there, and back when someone else looks out of the picture. Here CLIP and the identity network of lesson
-# 08 do that (`styleclip.best_edit`). From a quarter upwards each portrait walks until its cosine is that of the nearest one in
-# forty of the generator's own portraits. The best place of the walk is kept: of those at which the identity network still sees
-# the same person, the one nearest to that goal, and of several that reach it the one that keeps the person best. A portrait for
-# which no step is an improvement stays as it was.
+# 08 do that (`styleclip.best_edit`). The strength grows from a quarter upwards until the portrait's cosine reaches the similarity
+# target: that of the nearest one in forty of the generator's own portraits. The best strength is taken: of those at which the
+# identity network still sees the same person, the one nearest to the target, and of several that reach it the one that preserves
+# the person best. A portrait that no strength improves stays as it was.
 
 # %%
 wish = "a person with curly hair"
 if wish in mappers:
-    goal = styleclip.enough(reader, styleclip.seen(G, reader, samples=200), wish, share=0.025)
+    target = styleclip.similarity_target(clip_model, styleclip.embed_samples(G, clip_model, samples=200), wish, top_fraction=0.025)
     curled = lambda rows, strength: styleclip.map_latents(G, mappers[wish], ws[rows], strength)
-    after, _, strengths = styleclip.best_edit(reader, wish, before, [curled], (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2), goal, identity)
+    after, _, strengths = styleclip.best_edit(clip_model, wish, before, [curled], (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2), target,
+                                              identity=identity)
     plots.show(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "best"]),
-               alt="Four portraits, and below them the same at the strength that CLIP and the identity network chose: three with curls, the man with "
-                   "another hat and no curls.")
-    reached = (reader.encode_images(after) @ reader.encode_texts([wish]).T)[:, 0] >= goal
-    print("strengths: " + ", ".join(f"{strength:g}" + ("" if yes else " (not enough)") for strength, yes in zip(strengths.tolist(), reached)))
+               alt="Four portraits, and below them the same at the strength that CLIP and the identity network chose: three "
+                   "with curls, the man with another hat and no curls.")
+    reached = (clip_model.encode_images(after) @ clip_model.encode_texts([wish]).T)[:, 0] >= target
+    print("strengths: " + ", ".join(f"{strength:g}" + ("" if yes else " (target not reached)")
+                                    for strength, yes in zip(strengths.tolist(), reached)))
 
 # %% [markdown]
-# "Not enough" means that the goal was reached at no strength at which it is the same person, whatever you may see.
+# "Target not reached" means that the similarity target was reached at no strength at which it is the same person,
+# whatever you may see.
 #
 # ## Measured
 #
@@ -262,30 +274,34 @@ if results.belong_to(GENERATOR, CLIP):
     print(f"{'':30s}" + "".join(f"{head:>16s}" for head in ("success", "leakage", "identity", "eye: success", "eye: clean")))
     print(f"{'':30s}" + "  search  mapper" * 5)
     for wish in rows["mapper"]["prompts"]:
-        judged = [f"{found['prompts'][wish][key]:8.2f}" for key in ("shows", "others", "same_judged") for found in rows.values()]
-        votes = [f"{sum(eye['methods'][name]['prompts'][wish][key]):8d}" for key in ("shows", "clean") for name in rows]
+        judged = [f"{found['prompts'][wish][key]:8.2f}"
+                  for key in ("success", "leakage", "identity_preserved_judge") for found in rows.values()]
+        votes = [f"{sum(eye['methods'][name]['prompts'][wish][key]):8d}" for key in ("success", "clean") for name in rows]
         print(f"{wish:30s}" + "".join(judged + votes))
 
 # %%
 if results.belong_to(GENERATOR, CLIP):
     wishes = rows["mapper"]["prompts"]
-    means = [sum(found["prompts"][wish][key] for wish in wishes) / len(wishes) for key in ("shows", "others", "same_judged") for found in rows.values()]
-    shares = [eye["methods"][name][key] for key in ("shows", "clean") for name in rows]
+    means = [sum(found["prompts"][wish][key] for wish in wishes) / len(wishes)
+             for key in ("success", "leakage", "identity_preserved_judge") for found in rows.values()]
+    shares = [eye["methods"][name][key] for key in ("success", "clean") for name in rows]
     print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in means + shares))
-    print("by eye, success, clean and the same person at once: " + ", ".join(f"{name} {eye['methods'][name]['all three']:.2f}" for name in rows))
+    print("by eye, success, clean and the same person at once: "
+          + ", ".join(f"{name} {eye['methods'][name]['all three']:.2f}" for name in rows))
 
 # %%
 if results.belong_to(GENERATOR, CLIP):
     fig, ax = plt.subplots(figsize=(6, 3))
     curves = rows["mapper"]["curves"]
-    for i, (key, label) in enumerate({"shows": "success", "others": "leakage", "same": "identity"}.items()):
+    for i, (key, label) in enumerate({"success": "success", "leakage": "leakage", "identity_preserved": "identity"}.items()):
         values = [row["strength"] for row in next(iter(curves.values()))["strength"]]
         runs = torch.tensor([[row[key] for row in found["strength"]] for found in curves.values()], dtype=torch.float64)
         ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=label)
         print(f"{label:9s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
     ax.set_xlabel("strength")
     ax.legend()
-    plots.show(fig, alt="Success, attribute leakage and identity, as the identity network sees it, against the strength of the mapper.")
+    plots.show(fig, alt="Success, attribute leakage and identity, as the identity network sees it, "
+                        "against the strength of the mapper.")
 
 # %% [markdown]
 # For the judge the mapper succeeds nine times of ten, on average more often than the search, though less often for frowns and,
@@ -304,16 +320,16 @@ if results.belong_to(GENERATOR, CLIP):
 # %%
 if results.belong_to(GENERATOR, CLIP):
     plots.show(plots.before_and_after(zoo.DATA / "results" / "scoreboard-mapper.webp", [*wishes]),
-               alt="Twelve rows, one for each sentence: three portraits, and beside each the same after the edit. Three smile; for a frown little changes; three "
-                   "open their mouths; two get glasses; three reddish beards on faces too bright; three heads of red and three of blonde hair, the "
-                   "bearded man's face blurred; two with long hair; two with short hair; three heads of curls; a knitted cap, a ponytail and a green "
-                   "shirt, a straw hat; three bald heads.")
+               alt="Twelve rows, one for each sentence: three portraits, and beside each the same after the edit. Three smile; for "
+                   "a frown little changes; three open their mouths; two get glasses; three reddish beards on faces too bright; "
+                   "three heads of red and three of blonde hair, the bearded man's face blurred; two with long hair; two with "
+                   "short hair; three heads of curls; a knitted cap, a ponytail and a green shirt, a straw hat; three bald heads.")
 
 # %% [markdown]
 # Where the search painted tufts of hair, the mapper draws a knitted cap and a straw hat, as the generator does. (Why, was not
 # tested; a step that has to serve thousands of portraits can hardly paint on a single one.)
 #
-# Longer training helped: an earlier set, mostly of 600 steps and with other settings, succeeded less often (`data/README.md`).
+# Longer training helped: an earlier set, mostly of 600 steps and with other settings, succeeded less often (`data/HISTORY.md`).
 # Which setting mattered was not measured one by one.
 #
 # In the curves (a smile, long hair, red hair; sixteen portraits each, one strength for all) strength 1 grants nearly everything,
@@ -322,23 +338,25 @@ if results.belong_to(GENERATOR, CLIP):
 # %%
 wish = "a person with long hair"
 if wish in mappers:
-    halves = {f"strength {strength:g}": styleclip.map_latents(G, mappers[wish], ws, strength).images for strength in (0.25, 0.5, 1.0)}
+    halves = {f"strength {strength:g}": styleclip.map_latents(G, mappers[wish], ws, strength).images
+              for strength in (0.25, 0.5, 1.0)}
     plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, labels=["before", *halves]),
-               alt="Four portraits, and below them the same with the mapper for long hair at a quarter, at half and at full strength: at full strength "
-                   "all four have long hair; the man keeps his beard and glasses and has another hat, before a wall that has turned green.")
+               alt="Four portraits, and below them the same with the mapper for long hair at a quarter, at half and at full "
+                   "strength: at full strength all four have long hair; the man keeps his beard and glasses and has another hat, "
+                   "before a wall that has turned green.")
 
 # %% [markdown]
-# At a quarter the first has lost her bun for a brown crop, at half it reaches her chin, and at full strength all four have long
-# hair. What else moves? Her hair, which was black, is brown, and her collar grey; behind the third the wall gets lilac patches;
-# the man keeps his beard and glasses, and gets brown hair, another hat and a green wall. (For most sentences two or three mappers
-# were trained, with other levels or with `--keep 0.8 --rest-weight 0.1`, and the one shipped that did best on other portraits, as
-# the oracle sees them.)
+# At a quarter the first has lost her bun for a brown crop, at half it reaches her chin, and at full strength all
+# four have long hair. What else moves? Her hair, which was black, is brown, and her collar grey; behind the third the wall gets
+# lilac patches; the man keeps his beard and glasses, and gets brown hair, another hat and a green wall. (For most sentences two
+# or three mappers were trained, with other levels or with `--identity-threshold 0.8 --preserve-weight 0.1`, and the one shipped
+# that did best on other portraits, as the oracle sees them.)
 #
 # ## Summary
 #
 # - An edit that is much the same for everyone can be learnt once: minutes of training, then one pass an edit.
-# - The steps of a mapper for one sentence point much the same way. For a smile or a mouth one step does for everybody, for the colour
-#   of hair or a bald head the portrait's own step does better.
+# - The steps of a mapper for one sentence point much the same way. For a smile or a mouth one step does for everybody, for the
+#   colour of hair or a bald head the portrait's own step does better.
 # - Levels say *where* it may change something; the layers of a level that is left out cannot move.
 # - The norms of two equations of one paper are easily confused: sum or mean of squares decides what a weight means.
 #

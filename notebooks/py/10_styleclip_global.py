@@ -35,18 +35,19 @@ from course_lib.exercises import ____
 torch.manual_seed(0)
 torch.set_grad_enabled(False)
 ex = exercises.lesson("10")
-# These names choose the models. "stylegan2-ffhq-1024" (NVIDIA's, for non-commercial use) and "ViT-B-32/openai" are downloaded when you ask
-# for them, and bring photographs.
-# Statistics belong to both: for others, name the file that `python -m course_lib.styleclip statistics --generator … --clip …` writes.
+# These names choose the models. "stylegan2-ffhq-1024" (NVIDIA's, for non-commercial use) and "ViT-B-32/openai" are downloaded when
+# you ask for them, and bring photographs.
+# Statistics belong to both: for others, name the file that `python -m course_lib.styleclip statistics --generator … --clip …`
+# writes.
 GENERATOR, CLIP, STATISTICS = "stylegan2-portraits-64", "clip-portraits", zoo.file("statistics-portraits-64")
 
-G, reader = zoo.load(GENERATOR), clip.load(CLIP)
+G, clip_model = zoo.load(GENERATOR), clip.load(CLIP)
 try:
-    statistics = styleclip.load_statistics(STATISTICS, G, reader)
+    statistics = styleclip.load_statistics(STATISTICS, G, clip_model)
 except ValueError as error:
     statistics = None
     print(f"Left out: the directions of S. {error}.")
-board, eye = (json.loads((zoo.DATA / "results" / f"{name}.json").read_text()) for name in ("scoreboard", "eye-labels"))
+board, eye = map(results.load, ("scoreboard", "eye-labels"))
 z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(7))
 ws = ops.truncate(G.mapping(z)[:, None].expand(-1, G.num_ws, -1), G.w_avg, 0.7)
 styles = G.styles(ws)
@@ -69,7 +70,7 @@ print("\n".join(clip.TEMPLATES))
 
 def agreement(target):
     """Lowest cosine between Δt of one template and that of all of them."""
-    pair = [reader.encode_texts([template.format(text) for template in clip.TEMPLATES]) for text in ("a person", target)]
+    pair = [clip_model.encode_texts([template.format(text) for template in clip.TEMPLATES]) for text in ("a person", target)]
     each = torch.stack([styleclip.direction_between(neutral[None], one[None]) for neutral, one in zip(*pair)])
     return (each @ styleclip.direction_between(*pair)).min()
 
@@ -106,7 +107,7 @@ ex.direction_between.check(direction_between)
 # For a channel $c$, images with $s_c$ lowered and raised by several of its deviations $\sigma_c$ are shown to CLIP, for many
 # portraits, and the change of the embedding is averaged. The paper goes five deviations to each side. For this generator it was
 # tried how far is best: statistics measured at twelve led to more wishes than those at 5, 8 or 30, and to as many as those at
-# 20 (`data/README.md`). Edits go far, and what a channel does far away need not be what it does nearby.
+# 20 (`data/HISTORY.md`). Edits go far, and what a channel does far away need not be what it does nearby.
 #
 # ### Exercise 2 · mean_change
 #
@@ -133,7 +134,7 @@ ex.mean_change.check(mean_change)
 
 # %%
 if statistics:
-    direction = styleclip.text_direction(reader, "a person", target)
+    direction = styleclip.text_direction(clip_model, "a person", target)
     relevances = [None if changes is None else styleclip.relevance(changes, direction) for changes in statistics.changes]
     names = statistics.info["layers"]
     every = torch.cat([r for r in relevances if r is not None])
@@ -142,11 +143,13 @@ if statistics:
     for name, r in zip(names, relevances):
         if r is not None:
             ax.plot(range(start, start + len(r)), r.abs(), ".", markersize=3)
-            ax.text(start + len(r) / 2, ax.get_ylim()[1] * 0 + every.abs().max() * 1.06, name.replace(".", "\n"), ha="center", fontsize=6)
+            ax.text(start + len(r) / 2, every.abs().max() * 1.06, name.replace(".", "\n"), ha="center", fontsize=6)
             start += len(r)
     ax.set(xlabel="style channel, in the order of the layers", ylabel="|R|", ylim=(0, every.abs().max().item() * 1.25))
-    plots.show(fig, alt="The absolute relevance of every style channel for red hair, layer by layer: most are small, some stand out.")
-    print(f"{len(every):,} channels; |R| above 0.1 in {int((every.abs() > 0.1).sum())}, above 0.2 in {int((every.abs() > 0.2).sum())}; the largest {every.abs().max():.2f}")
+    plots.show(fig, alt="The absolute relevance of every style channel for red hair, layer by layer: most are small, "
+                        "some stand out.")
+    print(f"{len(every):,} channels; |R| above 0.1 in {int((every.abs() > 0.1).sum())}, above 0.2 in "
+          f"{int((every.abs() > 0.2).sum())}; the largest {every.abs().max():.2f}")
 
 # %% [markdown]
 # The published $\beta$ range from about 0.08 to 0.4. This CLIP's vectors have 192 entries instead of 512, and in a smaller space
@@ -166,7 +169,8 @@ if statistics:
         return G.synthesis(styles=moved, noise="const")
 
 
-    plots.show(plots.image_grid(torch.cat([one_channel(-5), before, one_channel(5), one_channel(15)]), columns=4, labels=["−5 σ", "as it is", "+5 σ", "+15 σ"]),
+    plots.show(plots.image_grid(torch.cat([one_channel(-5), before, one_channel(5), one_channel(15)]), columns=4,
+                                labels=["−5 σ", "as it is", "+5 σ", "+15 σ"]),
                alt="Four portraits with their most relevant channel lowered, as it is, and raised by five and fifteen deviations.")
 
 # %% [markdown]
@@ -182,7 +186,8 @@ if statistics:
 # Take them all, each by its relevance? Then the many that matter a little for *everything* move too, and the portrait changes in
 # ways that nobody asked for. So a threshold $\beta$ silences the small ones:
 #
-# $$\Delta s_c = \begin{cases} \sigma_c\, R_c \,/ \max_k |R_k| & \text{if } |R_c| \ge \beta\\ 0 & \text{otherwise}\end{cases} \qquad\text{(§6, scaled as in the published code)}$$
+# $$\Delta s_c = \begin{cases} \sigma_c\, R_c \,/ \max_k |R_k| & \text{if } |R_c| \ge \beta\\ 0 & \text{otherwise}\end{cases}
+# \qquad\text{(§6, scaled as in the published code)}$$
 #
 # ### Exercise 3 · thresholded
 #
@@ -219,10 +224,11 @@ ex.shifted.check(shifted)
 
 # %%
 def directed(neutral="a person", target="a person with glasses", alpha=1.5, beta=0.2):
-    direction = styleclip.global_direction(statistics, reader, neutral, target, beta)
+    direction = styleclip.global_direction(statistics, clip_model, neutral, target, beta=beta)
     after = styleclip.edit(G, styles, direction, alpha).images
     moved = sum(int((d != 0).sum()) for d in direction)
-    return plots.with_caption(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "after"]), f"{moved:,} channels move")
+    return plots.with_caption(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "after"]),
+                              f"{moved:,} channels move")
 
 
 widgets.explorer(directed, neutral="", target="", alpha=(-3.0, 3.0, 0.25), beta=(0.0, 0.5, 0.05), delay=0.1,
@@ -235,12 +241,12 @@ widgets.explorer(directed, neutral="", target="", alpha=(-3.0, 3.0, 0.25), beta=
 # %%
 if statistics:
     alphas, betas = (0, 1, 2, 4, 8), (0.05, 0.1, 0.2, 0.3)
-    directions = [styleclip.global_direction(statistics, reader, "a person", target, beta) for beta in betas]
+    directions = [styleclip.global_direction(statistics, clip_model, "a person", target, beta=beta) for beta in betas]
     grid = torch.cat([styleclip.edit(G, [s[:1] for s in styles], d, alpha).images for d in directions for alpha in alphas])
     labels = [f"β = {beta}, {sum(int((s != 0).sum()) for s in d)} channels" for beta, d in zip(betas, directions)]
     plots.show(plots.image_grid(grid, columns=5, scale=2, labels=labels, titles=[f"α = {alpha}" for alpha in alphas]),
-               alt="One portrait for five α and four β. With β = 0.05 the hair is red at α = 2, with a yellow shirt, and the portrait breaks at 8. With "
-                   "β = 0.3 the hair is red at α = 4, and the shirt stays as it was.")
+               alt="One portrait for five α and four β. With β = 0.05 the hair is red at α = 2, with a yellow shirt, and the "
+                   "portrait breaks at 8. With β = 0.3 the hair is red at α = 4, and the shirt stays as it was.")
 
 # %% [markdown]
 # With many channels the hair turns red at a smaller $\alpha$, the shirt turns yellow, and at $\alpha = 8$ the portrait breaks.
@@ -251,10 +257,10 @@ if statistics:
 #
 # Which $\alpha$, and which $\beta$? Portraits differ, and so do sentences. The paper leaves both to a person at two sliders.
 # Here, where thousands of edits wait, CLIP and the identity network decide (`styleclip.best_edit`, lesson 09). For each of six
-# $\beta$ a portrait walks along its own $\alpha$, up to 10, until its cosine with the sentence is that of the nearest one in
-# forty of the generator's own portraits (lesson 08). The best place of the six walks is kept: of those at which the identity
-# network still sees the same person, the one nearest to that goal, and of several that reach it the one that keeps the person
-# best. A portrait for which no step is an improvement stays as it was.
+# $\beta$ the $\alpha$ of a portrait grows, up to 10, until its cosine with the sentence reaches the similarity target: that of the
+# nearest one in forty of the generator's own portraits (lesson 08). The best of all these edits is taken: of those at which the
+# identity network still sees the same person, the one nearest to the target, and of several that reach it the one that preserves
+# the person best. A portrait that no edit improves stays as it was.
 #
 # Three sentences (a smile, long hair, red hair) with sixteen portraits each. On the left one $\alpha$ for all portraits, with β =
 # 0.2; on the right one $\beta$ for all, and each portrait has its own $\alpha$.
@@ -264,18 +270,20 @@ if results.belong_to(GENERATOR, CLIP):
     mine = board["methods"]["global direction"]
     fig, axes = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
     for ax, name, label in zip(axes, ("alpha", "beta"), ("α", "β")):
-        for i, (key, word) in enumerate({"shows": "success", "same": "identity", "others": "leakage"}.items()):
+        for i, (key, word) in enumerate({"success": "success", "identity_preserved": "identity", "leakage": "leakage"}.items()):
             values = [row[name] for row in next(iter(mine["curves"].values()))[name]]
             runs = torch.tensor([[row[key] for row in curves[name]] for curves in mine["curves"].values()], dtype=torch.float64)
             ax.plot(values, runs.mean(dim=0), "o-", color=plots.COLORS[i], label=word)
-            print(f"{label} {word:9s}" + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
+            print(f"{label} {word:9s}"
+                  + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
         ax.set_xlabel(label)
     for name, label in (("alpha", "α"), ("beta", "β")):
         for wish, curves in mine["curves"].items():
-            print(f"{label} success, {wish} alone: " + "  ".join(f"{row[name]:g}: {row['shows']:.2f}" for row in curves[name]))
-    both = [curves["share"][-1] for curves in mine["curves"].values()]
-    print("α and β of each portrait's own: " + ", ".join(f"{word} {sum(row[key] for row in both) / len(both):.2f}"
-                                                     for key, word in (("shows", "success"), ("same", "identity"), ("others", "leakage"))))
+            print(f"{label} success, {wish} alone: " + "  ".join(f"{row[name]:g}: {row['success']:.2f}" for row in curves[name]))
+    both = [curves["top_fraction"][-1] for curves in mine["curves"].values()]
+    print("α and β of each portrait's own: " + ", ".join(
+        f"{word} {sum(row[key] for row in both) / len(both):.2f}"
+        for key, word in (("success", "success"), ("identity_preserved", "identity"), ("leakage", "leakage"))))
     axes[0].legend()
     plots.show(fig, alt="Success, identity as the identity network sees it, and attribute leakage, against α and against β.")
 
@@ -300,19 +308,23 @@ if results.belong_to(GENERATOR, CLIP):
     methods = board["methods"]
     print(f"success for the judge, and by eye, of 3\n{'':30s}" + "".join(f"{name:>18s}" for name in methods))
     for wish in mine["prompts"]:
-        print(f"{wish:30s}" + "".join(f"{found['prompts'][wish]['shows']:13.2f}{sum(eye['methods'][name]['prompts'][wish]['shows']):5d}"
+        print(f"{wish:30s}" + "".join(f"{found['prompts'][wish]['success']:13.2f}"
+                                      f"{sum(eye['methods'][name]['prompts'][wish]['success']):5d}"
                                       for name, found in methods.items()))
 
 # %%
 if results.belong_to(GENERATOR, CLIP):
     print(f"{'':30s}" + "".join(f"{name:>18s}" for name in methods))
     mean = lambda found, key: sum(row[key] for row in found["prompts"].values()) / len(found["prompts"])
-    for key, text in (("shows", "success"), ("others", "attribute leakage, σ"), ("same_judged", "identity preserved (judge)")):
+    for key, text in (("success", "success"), ("leakage", "attribute leakage, σ"),
+                      ("identity_preserved_judge", "identity preserved (judge)")):
         print(f"{text:30s}" + "".join(f"{mean(found, key):18.2f}" for found in methods.values()))
-    for key, text in (("shows", "seen by eye: success"), ("clean", "seen by eye: clean"), ("same", "seen by eye: same person"), ("all three", "seen by eye: all three")):
+    for key, text in (("success", "seen by eye: success"), ("clean", "seen by eye: clean"),
+                      ("identity_preserved", "seen by eye: same person"), ("all three", "seen by eye: all three")):
         print(f"{text:30s}" + "".join(f"{eye['methods'][name][key]:18.2f}" for name in methods))
     agree = ", ".join(f"{question} {min(shares):.2f} to {max(shares):.2f}" for question, shares in eye["agreement"].items())
-    print(f"answers of a rater that agree with another's: {agree}; of 12 unedited portraits {eye['methods']['unedited']['clean']:.2f} are clean")
+    print(f"answers of a rater that agree with another's: {agree}; of 12 unedited portraits "
+          f"{eye['methods']['unedited']['clean']:.2f} are clean")
     trained = [json.loads(file.read_text()) for file in (zoo.DATA / "results").glob("mapper-*.json")]
     print(f"seconds to train a mapper, {trained[0]['device']}: {sum(run['seconds'] for run in trained) / len(trained):.0f}")
     for place in methods["mapper"]["seconds"]:
@@ -336,10 +348,11 @@ if results.belong_to(GENERATOR, CLIP):
 # %%
 if results.belong_to(GENERATOR, CLIP):
     plots.show(plots.before_and_after(zoo.DATA / "results" / "scoreboard-global-direction.webp", [*mine["prompts"]]),
-               alt="Twelve rows, one for each sentence: three portraits, and beside each the same after the edit. All three smile and open their mouths; two "
-                   "bare their teeth where a frown was asked for; one wears glasses, one a broken pair; two have beards, one of them a yellow one; three have "
-                   "red hair, on one half fair, and two fair hair; no hair grows where long hair was asked for; a short crop instead of a bun; one torn afro; a "
-                   "patch of colours instead of a hat; three bald or nearly bald heads.")
+               alt="Twelve rows, one for each sentence: three portraits, and beside each the same after the edit. All three smile "
+                   "and open their mouths; two bare their teeth where a frown was asked for; one wears glasses, one a broken pair; "
+                   "two have beards, one of them a yellow one; three have red hair, on one half fair, and two fair hair; no hair "
+                   "grows where long hair was asked for; a short crop instead of a bun; one torn afro; a patch of colours instead "
+                   "of a hat; three bald or nearly bald heads.")
 
 # %% [markdown]
 # Smiles and open mouths come in all three. For a frown the mouths change, but none turns down at its corners; brows are not

@@ -1,4 +1,5 @@
 """What needs a GPU: parity on CUDA, bfloat16, captured steps against eager ones, resume. Run by `make test-gpu`."""
+import functools
 import json
 import subprocess
 import sys
@@ -6,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from course_lib import convolution, losses, train, zoo
-from course_lib.training import checkpoint, growing, loop, stylegan2
+from course_lib import cuda_graphs, dataset, losses, train, zoo
+from course_lib.fused import convolution
+from course_lib.networks import pggan, stylegan
+from course_lib.training import checkpoint, data, growing, loop, stylegan2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from golden_data import assert_golden, fill, load  # noqa: E402
@@ -35,7 +39,7 @@ def settings(**changes):
 def start(s):
     torch.manual_seed(0)
     run = stylegan2.build(s, "cuda")
-    reals = torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda")
+    reals = data.Resident(torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda"))
     torch.manual_seed(1)
     return run, stylegan2.plan(run, reals, s, "cuda")
 
@@ -56,8 +60,8 @@ def distance(a, b):
 def test_cuda_matches_the_golden_images(name):
     info, golden = load(name)
     G = zoo.generator_from_nvidia(fill(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).cuda()
-    for plain in (True, False):
-        image = G.synthesis(golden["ws_plus"].cuda(), noise="const", plain=plain)
+    for impl in ("reference", "fused"):
+        image = G.synthesis(golden["ws_plus"].cuda(), noise="const", impl=impl)
         assert_golden(image.cpu(), golden["img_wplus_const"], 2e-5)
 
 
@@ -84,21 +88,27 @@ def test_bfloat16_captured_training_keeps_losses_finite_and_uses_every_phase(tmp
     assert {"G_loss", "D_loss", "r1_penalty", "path_length"} <= line.keys()
 
 
+def test_the_command_trains_on_a_gpu(tmp_path):
+    train.main(["stylegan2", "--resolution", "16", "--channel-max", "32", "--batch", "8", "--data-size", "64", "--images", "160",
+                "--device", "cuda", "--out", str(tmp_path / "run")])
+    assert json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])["images"] == 160
+
+
 def test_fused_networks_and_their_regularizers_are_the_plain_ones():
     """Images, logits, penalties, and the gradients of all of them."""
     run, _ = start(settings(resolution=32))
     G, D = run.G, run.D
-    for name, p in G.named_parameters():
+    for p in G.parameters():
         p.data += 0.1 * torch.randn_like(p)
     ws = G.mapping(torch.randn(8, G.z_dim, device="cuda"))[:, None].repeat(1, G.num_ws, 1).detach()
     noise, reals = torch.randn(8, 3, 32, 32, device="cuda"), torch.randn(8, 3, 32, 32, device="cuda")
     found = []
-    for plain in (True, False):
+    for impl in ("reference", "fused"):
         w, x = ws.clone().requires_grad_(), reals.clone().requires_grad_()
-        images = G.synthesis(w, noise="const", plain=plain)
+        images = G.synthesis(w, noise="const", impl=impl)
         with convolution.inputs_only():
-            penalties = losses.path_length_penalty(images, w, noise, 0.3)[0].mean(), losses.r1_penalty(D(x, plain=plain), x).mean()
-        loss = losses.generator_loss(D(images, plain=plain)).mean()
+            penalties = losses.path_length_penalty(images, w, noise, 0.3)[0].mean(), losses.r1_penalty(D(x, impl=impl), x).mean()
+        loss = losses.generator_loss(D(images, impl=impl)).mean()
         gradients = [torch.autograd.grad(value, [*G.parameters(), *D.parameters()], allow_unused=True, retain_graph=True)
                      for value in (*penalties, loss)]
         found.append([images, *penalties, loss, *sum(gradients, ())])
@@ -122,15 +132,39 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path):
 @pytest.mark.parametrize("how", [[], ["--eager"]], ids=["captured", "eager"])
 def test_two_gpus_train_one_run_and_stay_in_step(how, tmp_path):
     """Every checkpoint compares the weights of the processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "course_lib.train", "stylegan2",
-               "--resolution", "16", "--channel-max", "32", "--batch", "16", "--data-size", "64", "--images", "640",
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "course_lib.train",
+               "stylegan2", "--resolution", "16", "--channel-max", "32", "--batch", "16", "--data-size", "64", "--images", "640",
                "--checkpoint-every", "320", "--out", str(tmp_path / "run"), *how]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(checkpoint.folders(tmp_path / "run")) == 2
 
 
-def grow(out, model, captured, images, compiled=False):
+@pytest.mark.parametrize("captured", [False, True], ids=["eager", "captured"])
+def test_every_step_takes_the_batch_that_was_read_for_it(captured, tmp_path):
+    """Recorded steps look at one place in memory: what is read ahead may reach it only after the step before."""
+    (tmp_path / "in").mkdir()
+    for i in range(64):
+        Image.new("RGB", (8, 8), (i, 2 * i, 3 * i)).save(tmp_path / "in" / f"{i:02d}.png")
+    dataset.pack(tmp_path / "in", tmp_path / "set", 256)
+    gpu, cpu = (data.Streamed(data.select(tmp_path / "set", 64, 0), 256, device) for device in ("cuda", "cpu"))
+    draws, total = [reals.batches(32) for reals in (gpu, cpu)], torch.zeros([], dtype=torch.int64, device="cuda")
+    weighted = lambda images: (images[:, 0, 0, 0] * torch.arange(1, 33, device=images.device)).sum()
+
+    def step():
+        torch.cuda._sleep(10_000_000)                       # the device falls behind the threads that read
+        total.add_(weighted(draws[0]()[0]))
+
+    step, expected = cuda_graphs.GraphStep(step) if captured else step, 0
+    for k in range(100):
+        gpu.prepare(k)
+        step()
+        cpu.prepare(k)
+        expected += weighted(draws[1]()[0]).item()
+    assert total.item() == expected
+
+
+def grow(out, model, captured, images):
     import argparse
     parser = argparse.ArgumentParser()
     train.growing_options(parser, model)
@@ -139,8 +173,8 @@ def grow(out, model, captured, images, compiled=False):
     s |= {"model": model, "world": None, "images": images, "log_every": 160, "checkpoint_every": 10 ** 6, "w_dim": 32}
     torch.manual_seed(0)
     run = growing.build(s, "cuda")
-    reals = torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda")
-    loop.train(out, run, growing.plan(run, reals, s, "cuda", out, compiled), s, "cuda", captured=captured, progress=False)
+    reals = data.Resident(torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda"))
+    loop.train(out, run, growing.plan(run, reals, s, "cuda", out), s, "cuda", captured=captured, progress=False)
     return run
 
 
@@ -154,25 +188,42 @@ def test_captured_growth_trains_like_eager_growth(model, tmp_path):
     assert line["resolution"] == 8 and line["alpha"] == 1
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
 @pytest.mark.parametrize("model", ["pggan", "stylegan"])
-def test_the_compiled_last_stage_comes_to_the_losses_of_an_eager_one(model, tmp_path):
-    lines = []
-    for name in ("eager", "compiled"):
-        grow(tmp_path / name, model, True, 1440, name == "compiled")
-        lines.append(json.loads((tmp_path / name / "log.jsonl").read_text().splitlines()[-1]))
-    assert lines[0]["resolution"] == lines[1]["resolution"] == 16
-    for key in ("G_loss", "D_loss"):
-        assert lines[1][key] == pytest.approx(lines[0][key], rel=0.3, abs=0.1)
+def test_fused_growing_networks_and_their_penalties_are_those_of_the_reference(model, alpha):
+    """Images, logits, penalties, and the gradients of all of them, with maps of one tile and of many."""
+    torch.manual_seed(0)
+    sizes = dict(channel_base=2048, channel_max=72)
+    G, D = ((pggan.Generator(64, 40, **sizes), pggan.Discriminator(64, **sizes)) if model == "pggan" else
+            (stylegan.Generator(64, 40, 40, **sizes), stylegan.discriminator(64, **sizes)))
+    G, D = (network.to("cuda", memory_format=torch.channels_last) for network in (G, D))
+    for p in (*G.parameters(), *D.parameters()):
+        p.data += 0.1 * torch.randn_like(p)
+    z, reals, found = torch.randn(8, 40, device="cuda"), torch.randn(8, 3, 64, 64, device="cuda"), []
+    for impl in ("reference", "fused"):
+        images, x = G(z, noise="const", impl=impl, alpha=alpha), reals.clone().requires_grad_()
+        critic = functools.partial(D, alpha=alpha, impl=impl)
+        loss = losses.generator_loss(critic(images)).mean()
+        with convolution.inputs_only():
+            r1 = losses.r1_penalty(critic(x), x).mean()
+            gp = losses.gradient_penalty(critic, reals, images.detach(), mix=torch.full([8], 0.4, device="cuda")).mean()
+        gradients = [torch.autograd.grad(value, [*G.parameters(), *D.parameters()], allow_unused=True, retain_graph=True)
+                     for value in (r1, gp, loss)]
+        found.append([images, r1, gp, loss, *sum(gradients, ())])
+    for exact, fused in zip(*found):
+        exact, fused = (torch.zeros([], device="cuda") if t is None else t for t in (exact, fused))
+        assert (exact - fused).norm() <= 1e-3 * exact.norm() + 1e-6
 
 
 def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
-    from course_lib import inversion, judges, metrics
+    from course_lib import inversion, metrics
+    from course_lib.networks import classifiers
     from course_lib.networks import stylegan2 as networks
     torch.manual_seed(0)
     G = networks.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8).eval().requires_grad_(False)
-    oracle, judge = judges.Reader("oracle").eval(), judges.Reader("judge").eval()
-    cpu, gpu = (metrics.evaluate(G.to(d), oracle.to(d), ["ppl", "swd", "separability"], 64, judge=judge.to(d), reference="portraits")
-                for d in ("cpu", "cuda"))
+    oracle, judge = classifiers.AttributeClassifier("oracle").eval(), classifiers.AttributeClassifier("judge").eval()
+    cpu, gpu = (metrics.evaluate(G.to(d), oracle.to(d), ["ppl", "swd", "separability"], samples=64, judge=judge.to(d),
+                                 reference="portraits") for d in ("cpu", "cuda"))
     for name in ("ppl_w_full", "ppl_z_end"):
         assert gpu[name]["mean"] == pytest.approx(cpu[name]["mean"], rel=1e-6)
     assert gpu["swd"]["mean"] == pytest.approx(cpu["swd"]["mean"], rel=0.02)

@@ -1,0 +1,143 @@
+"""Classifiers of a portrait's attributes: the oracle, whose features give the Fréchet distance, and the judge, which is held out.
+
+They differ in architecture, seed and augmentation. The judge takes no part in training or selecting anything, so that its scores
+are those of a network that nothing was optimised against.
+"""
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .. import portraits
+from ..images import check
+
+RESOLUTION = 64
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with group normalisation, the first with stride 2, and a skip connection.
+
+    [N, in_channels, H, W] → [N, out_channels, H/2, W/2]
+    """
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.skip = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(8, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(8, out_channels)
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        return F.silu(y + self.skip(F.avg_pool2d(x, 2)))
+
+
+def residual_layers(maps=(32, 64, 96, 128, 128)):
+    """The oracle's layers: residual blocks from 64 px to 4 px. maps: feature maps at 64, 32, … px."""
+    stem = [nn.Conv2d(3, maps[0], 3, padding=1, bias=False), nn.GroupNorm(8, maps[0]), nn.SiLU()]
+    return nn.Sequential(*stem, *[ResidualBlock(a, b) for a, b in zip(maps, maps[1:])])
+
+
+def pooled_layers(maps=(32, 64, 96, 128)):
+    """The judge's layers: two convolutions with batch normalisation and a max pooling for each halving, from 64 px to 4 px. maps:
+    feature maps at 64, 32, … px."""
+    layers, before = [], 3
+    for after in maps:
+        for a, b in ((before, after), (after, after)):
+            layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        before = after
+    return nn.Sequential(*layers)
+
+
+LAYERS = {"oracle": residual_layers, "judge": pooled_layers}
+
+
+class AttributeClassifier(nn.Module):
+    """Predicts all attributes of portraits [N, 3, H, W] in [-1, 1], which are resized to 64 px. kind: "oracle" or "judge".
+
+    Raw outputs come from a call, attributes in their own units from `predict`. Raises ValueError for images as `images.check` does.
+    """
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        self.layers = LAYERS[kind]()
+        self.dense = nn.Linear(128 * 16, 256)
+        self.heads = nn.Linear(256, sum(_widths()))
+
+    def features(self, images):
+        """The activations of the penultimate layer. [N, 3, H, W] → [N, 256]"""
+        return F.silu(self.dense(self.layers(resized(images, self)).flatten(1)))
+
+    def maps(self, images):
+        """The feature maps after the last layer of each resolution, from 64 px to 4 px. [N, 3, H, W] → list of [N, C, H, W]"""
+        found = [resized(images, self)]
+        for layer in self.layers:
+            x = layer(found[-1])
+            found = found + [x] if x.shape[2:] != found[-1].shape[2:] else found[:-1] + [x]
+        return found
+
+    def forward(self, images):
+        """[N, 3, H, W] → {name: [N] for a continuous attribute, in [-1, 1], or logits [N, classes] for a discrete one}"""
+        out = self.heads(self.features(images)).split(_widths(), dim=1)
+        return {spec.name: o[:, 0] if spec.kind == "continuous" else o for spec, o in zip(portraits.ATTRIBUTES, out)}
+
+
+@torch.no_grad()
+def predict(network: AttributeClassifier, images: torch.Tensor, batch_size: int = 256) -> dict[str, torch.Tensor]:
+    """The attributes that a classifier predicts in images [N, 3, H, W] in [-1, 1]: {name: [N]} on the CPU, continuous ones in the
+    units of `portraits.ATTRIBUTES`, discrete ones as indices of their values. Raises ValueError for images as `images.check`
+    does."""
+    device = next(network.parameters()).device
+    parts = [network(part.to(device).float()) for part in check(images, (1, 3)).split(batch_size)]
+    predicted = {}
+    for spec in portraits.ATTRIBUTES:
+        out = torch.cat([part[spec.name] for part in parts]).float().cpu()
+        predicted[spec.name] = out.argmax(dim=1) if spec.kind == "discrete" else (
+            spec.low + (spec.high - spec.low) * (out.clamp(-1, 1) + 1) / 2)
+    return predicted
+
+
+def identity_vector(attributes: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Attributes {name: [N]} → unit vectors [N, k] of those that belong to a person, and stay when pose, expression, light, hair
+    and accessories change (`portraits.identity`)."""
+    return F.normalize(2 * portraits.identity(attributes) - 1, dim=1)
+
+
+def scaled(spec: portraits.Attribute, value: torch.Tensor) -> torch.Tensor:
+    """Values of a continuous attribute, from its [low, high] to [-1, 1]."""
+    return 2 * (value - spec.low) / (spec.high - spec.low) - 1
+
+
+def scores(predicted: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -> dict[str, float]:
+    """The accuracy of each discrete attribute and R² of each continuous one, of attributes {name: [N]}. → {name: number}"""
+    result = {}
+    for spec in portraits.ATTRIBUTES:
+        mine, true = predicted[spec.name], truth[spec.name]
+        if spec.kind == "discrete":
+            result[spec.name] = (mine == true).float().mean().item()
+        else:
+            result[spec.name] = 1 - ((mine - true).square().mean() / true.var(unbiased=False)).item()
+    return result
+
+
+def from_tensors(tensors, kind):
+    """A classifier from the tensors of its safetensors file."""
+    network = AttributeClassifier(kind)
+    network.load_state_dict(tensors)
+    return network
+
+
+def _widths():
+    """How many outputs each attribute has."""
+    return [1 if spec.kind == "continuous" else len(spec.values) for spec in portraits.ATTRIBUTES]
+
+
+def resized(images, network):
+    """Images [N, 3, H, W] resized to 64 px with antialiasing where they have another size. They are checked (`images.check`) unless
+    the network is in training mode."""
+    images = images if network.training else check(images)
+    if images.shape[2:] != (RESOLUTION, RESOLUTION):
+        images = F.interpolate(images, [RESOLUTION, RESOLUTION], mode="bilinear", antialias=True)
+    return images

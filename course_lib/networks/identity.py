@@ -1,0 +1,33 @@
+"""The identity network, which tells whether two portraits show the same person."""
+import torch.nn.functional as F
+from torch import nn
+
+from .classifiers import residual_layers, resized
+
+
+class IdentityNetwork(nn.Module):
+    """Portraits [N, 3, H, W] in [-1, 1] → unit vectors [N, size], near each other for one person in any pose, light and hair.
+
+    Two portraits show the same person if the cosine of their vectors is at least `threshold`. Images of other sizes than 64 px are
+    resized. Raises ValueError for images as `images.check` does.
+    """
+
+    def __init__(self, size=128, threshold=0.5):
+        super().__init__()
+        self.layers = residual_layers()
+        self.dense = nn.Linear(128 * 16, size)
+        self.threshold = threshold
+
+    def forward(self, images):
+        return F.normalize(self.dense(self.layers(resized(images, self)).flatten(1)), dim=1)
+
+    def same_person(self, images, others):
+        """Whether images and others show the same people. [N, 3, H, W], [N, 3, H, W] → bool [N]."""
+        return (self(images) * self(others)).sum(dim=1) >= self.threshold
+
+
+def from_tensors(tensors, threshold):
+    """An identity network from the tensors of its safetensors file."""
+    network = IdentityNetwork(len(tensors["dense.bias"]), threshold)
+    network.load_state_dict(tensors)
+    return network

@@ -1,0 +1,123 @@
+"""Texts for CLIP: captions varied for training, paraphrases that training never shows, prompts for the attributes."""
+import re
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+
+from .. import portraits
+from ..clip import TEMPLATES
+from ..portraits.captions import FEATURES, MANNERS
+from .edit_targets import EDIT_TARGETS
+
+OPENING = re.compile(r"^(?:a portrait|a drawing|an illustration) of ")
+NOUN = re.compile(r"\b(?:woman|lady|man|guy)\b")
+CLAUSE = re.compile(r",? (?=(?:with|wearing|in front of|against|turned|facing|glancing|looking|lit) )")
+LEAD = re.compile(r"with |wearing |")
+
+# One prompt per class, in the order of its values; what a caption would not mention is plainly "a person".
+PROMPTS = {
+    "presentation": ("a woman", "a man"),
+    "hairstyle": ("a bald person", "a person with short hair", "a person with long hair", "a person with hair with bangs",
+                  "a person with an afro", "a person with hair in a bun", "a person with hair in a ponytail"),
+    "hat": ("a person", "a person wearing a beanie", "a person wearing a cap", "a person wearing a brimmed hat"),
+    "hair_texture": ("a person with straight hair", "a person with wavy hair", "a person with curly hair"),
+    "hair_color": tuple(f"a person with {color} hair" for color in ("black", "brown", "red", "blonde", "grey", "pink", "blue")),
+    "iris_color": tuple(f"a person with {color} eyes" for color in ("brown", "blue", "green")),
+    "beard": ("a person", "a person with stubble", "a person with a moustache", "a person with a full beard"),
+    "glasses": ("a person", "a person with round glasses", "a person with square glasses"),
+    "earrings": ("a person", "a person with earrings"),
+    "freckles": ("a person", "a person with freckles"),
+    "clothing": ("a person wearing a T-shirt", "a person wearing a collared shirt", "a person wearing a turtleneck"),
+    "clothing_color": tuple(f"a person wearing a {color} T-shirt" for color in (
+        "red", "mustard", "green", "teal", "navy", "purple", "white", "charcoal")),
+    "background": tuple(f"a person in front of a {color} background" for color in (
+        "cream", "peach", "rose", "lavender", "sky-blue", "mint", "slate-grey")),
+}
+
+PLAIN = "a person"
+
+
+def attribute_prompts():
+    """Short descriptions of a person, and of which portraits each is true: {text: function, attributes {name: [N]} → bool [N]}.
+
+    The edit targets, each prompt of PROMPTS, and both ends of each attribute that captions mention.
+    """
+    found = {text: target.success for text, target in EDIT_TARGETS.items()}
+    for name, prompts in PROMPTS.items():
+        for value, text in enumerate(prompts):
+            if text != PLAIN:                           # some are edit targets already
+                found.setdefault(text, lambda attributes, name=name, value=value: attributes[name] == value)
+    for name, ((low, below), (high, above)) in (FEATURES | MANNERS).items():
+        lead = f"{PLAIN} with " if name in FEATURES else f"{PLAIN}, "
+        for phrases, is_true in ((below, lambda attributes, name=name, limit=low: attributes[name] < limit),
+                                 (above, lambda attributes, name=name, limit=high: attributes[name] > limit)):
+            found |= {lead + phrase: is_true for phrase in phrases}
+    return found
+
+
+def training_texts(attributes, seed):
+    """One text per portrait: its caption, or part of it, in two of five about "a person", half of them in one of TEMPLATES.
+
+    attributes: {name: [N]} on the CPU. → list of N str
+    """
+    captions = portraits.caption(attributes, seed)
+    return [_augmented(text, Random(seed * 1_000_003 + i)) for i, text in enumerate(captions)]
+
+
+def _augmented(text, rng):
+    text = OPENING.sub("", text)
+    if rng.random() < 0.5:
+        text = shortened(text, rng)
+    if rng.random() < 0.4:
+        text = NOUN.sub("person", text, count=1)
+    return rng.choice(TEMPLATES).format(text) if rng.random() < 0.5 else text
+
+
+def shortened(text, rng):
+    """A caption cut down to its subject and, four times of five, one of the things that it says about it."""
+    subject, *clauses = CLAUSE.split(text)
+    if not clauses or rng.random() < 0.2:
+        return subject
+    clause = rng.choice(clauses)
+    lead = LEAD.match(clause)[0]
+    return f"{subject} {lead}{rng.choice(re.split(r', | and ', clause.removeprefix(lead)))}"
+
+
+def paraphrased(text):
+    """A caption's words in an order that training never shows: first what the portrait has, then who it is."""
+    text = OPENING.sub("", text)
+    end = NOUN.search(text).end()
+    rest = text[end:].strip(", ")
+    return f"{rest}, {text[:end]}" if rest else text
+
+
+@torch.no_grad()
+def zero_shot(network, image_features, truth, templates=TEMPLATES):
+    """CLIP §3.1.4: accuracy per attribute when the class is that of the nearest prompt, its vectors averaged over templates.
+
+    network: a Clip; image_features [N, D] and truth {name: [N]} on the CPU. Heads without hair do not count for its colour and
+    texture. → {name: accuracy} for the attributes of PROMPTS
+    """
+    scores = {}
+    for name, prompts in PROMPTS.items():
+        classes = torch.stack([network.encode_texts([t.format(prompt) for t in templates]).mean(dim=0).cpu() for prompt in prompts])
+        right = (image_features @ F.normalize(classes, dim=1).T).argmax(dim=1) == truth[name]
+        if name in ("hair_color", "hair_texture"):
+            right = right[truth["hairstyle"] != portraits.index("hairstyle", "bald")]
+        scores[name] = right.float().mean().item()
+    return scores
+
+
+@torch.no_grad()
+def roc_areas(network, image_features, truth):
+    """For each edit target, how well the similarity to its prompt separates the portraits that show it from the others: the area
+    under the ROC curve, 1 where each of them is nearer than every other, 0.5 where the similarity says nothing.
+
+    network: a Clip; image_features [N, D] and truth {name: [N]} on the CPU. → {prompt: area}, without prompts that none or all show
+    """
+    similarity = (image_features @ network.encode_texts(list(EDIT_TARGETS)).cpu().T).T.double()
+    shown = [target.success(truth) for target in EDIT_TARGETS.values()]
+    return {text: float(roc_auc_score(true, row))
+            for text, true, row in zip(EDIT_TARGETS, shown, similarity) if 0 < true.sum() < len(true)}

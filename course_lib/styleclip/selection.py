@@ -1,0 +1,108 @@
+"""How far an edit has to go. The paper leaves that to a person at a slider; here CLIP and the identity network decide for each
+portrait."""
+import torch
+from tqdm import tqdm
+
+from .. import sampling
+from ..images import in_colour, unchecked
+from .common import checked_target, embedded, encoded_prompts, same_device
+
+
+@unchecked()
+@torch.no_grad()
+def embed_samples(
+    G, clip, *,
+    samples=1000,               # images of the generator
+    seed=0,                     # of their latents
+    batch=250,                  # images at a time
+    c=None,                     # labels, or the number of a class (`sampling.labels`); None: all classes
+    progress=False,             # show a progress bar
+):
+    """CLIP's embeddings of the generator's own, unedited images, for `similarity_target`. → [samples, D]"""
+    if samples < 1 or batch < 1:
+        raise ValueError(f"{samples} samples, {batch} at a time, show nothing; take at least 1 of each")
+    if not hasattr(clip, "encode_images"):
+        raise ValueError(f'{type(clip).__name__} is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
+    same_device(G, clip, "CLIP")
+    found = []
+    with tqdm(total=samples, desc="embedded by CLIP", unit="img", disable=not progress) as bar:
+        for z, given in sampling.draws(G, samples, seed, c, batch):
+            found.append(clip.encode_images(in_colour(G(z, noise="const", **given))))
+            bar.update(len(z))
+    return torch.cat(found)
+
+
+def similarity_target(
+    clip, samples, prompt, *,
+    top_fraction=0.05,          # of the samples, which reach the target
+):
+    """The cosine with a prompt that the most similar of a generator's own images reach, at which an edit may stop: [1] for a
+    prompt, [N] for a list of them.
+
+    samples: embeddings, of `embed_samples(G, clip)`. Cosines with two sentences cannot be compared, so each sentence has a
+    target of its own: most of the images that reach it show what the sentence says, unless that is rarer than the fraction.
+    """
+    if not 0 < top_fraction < 1:
+        raise ValueError(f"top_fraction is {top_fraction}; it is a part of the generator's images, above 0 and below 1")
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    text = encoded_prompts(clip, prompts, len(prompts))
+    if samples.ndim != 2 or samples.shape[1] != text.shape[1]:
+        raise ValueError(f"the samples' embeddings have shape {list(samples.shape)}, and {clip.name}'s have {text.shape[1]} "
+                         "entries; take embed_samples(G, clip) of the same CLIP model")
+    return (samples @ text.T).quantile(1 - top_fraction, dim=0)
+
+
+@unchecked()
+@torch.no_grad()
+def best_edit(
+    clip, prompt, before, candidates, strengths, target, *,
+    identity=None,              # network that tells persons: images → unit vectors
+    identity_threshold=None,    # cosine from which on it sees the same person; None: the network's own threshold
+):
+    """The best of several candidate edits of N portraits at several strengths.
+    → (images [N, 3, H, W] on the CPU, the number of the candidate [N], its strength [N])
+
+    Each candidate is tried at growing strengths, and no further once the similarity to the prompt reaches the target and the
+    identity network sees the same person. Best is what comes nearest to the target with the person preserved; of several that
+    reach it, what preserves the person best, or without an identity network the first. A portrait that no edit improves stays
+    as it was: candidate −1, strength 0.
+    prompt: one for all or a list of N. before: the unedited images [N, 3, H, W]. candidates: functions (rows, strength) → Edit of
+    these rows, such as `lambda rows, alpha: edit(G, [s[rows] for s in styles], direction, alpha)`. target: of
+    `similarity_target`, one or [N]. Raises ValueError without candidates, strengths above 0 or a target, and for a threshold
+    that nothing can be compared with.
+    """
+    if target is None or not len(candidates) or not len(strengths) or min(strengths) <= 0:
+        raise ValueError("a best edit needs candidate edits, strengths above 0, and a target to reach; similarity_target(…) gives "
+                         "one for a prompt")
+    threshold = getattr(identity, "threshold", None) if identity_threshold is None else identity_threshold
+    if (identity is None) != (threshold is None):
+        raise ValueError("identity_threshold, the cosine from which on it is the same person, and an identity network go together: "
+                         "pass both, or a network that has a threshold")
+    n = len(before)
+    text = encoded_prompts(clip, prompt, n)
+    text, target = text.expand(n, -1), checked_target(target, n, "cpu").expand(n)
+    person = None if identity is None else embedded(identity, before.to(text.device))
+
+    def similarities(images, rows):
+        """To the prompt, no higher than the target, and to the person before."""
+        images = images.to(text.device)
+        found = (clip.encode_images(images) * text[rows]).sum(dim=-1).cpu().minimum(target[rows])
+        return found, torch.ones_like(found) if identity is None else (identity(images) * person[rows]).sum(dim=-1).cpu()
+
+    images, candidate, strength = before.cpu().clone(), torch.full([n], -1), torch.zeros(n)
+    nearest, likeness = similarities(before, torch.arange(n))
+    lacking = (nearest < target).nonzero()[:, 0]
+    for number, edited in enumerate(candidates):
+        rows = lacking
+        for size in sorted(strengths):
+            if not len(rows):
+                break
+            found = edited(rows, size).images
+            near, like = similarities(found, rows)
+            preserved = like >= threshold if identity is not None else torch.ones_like(rows, dtype=torch.bool)
+            better = preserved & ((near > nearest[rows]) | (near == nearest[rows]) & (like > likeness[rows]))
+            won = rows[better]
+            nearest[won], likeness[won], images[won] = near[better], like[better], found[better]
+            candidate[won], strength[won] = number, size
+            rows = rows[~(preserved & (near == target[rows]))]
+    return images, candidate, strength

@@ -1,0 +1,182 @@
+"""Trained networks by name or file. Weights are safetensors: reading one never executes code.
+
+`load("stylegan2-portraits-64")` looks the name up in the cards of `data/models.json`, compares the file's sha256 and builds the
+network; `load(path)` builds it from any file that `save` wrote, and from the official and rosinality's checkpoints, of which
+nothing is executed either. `load("stylegan2-ffhq-1024")` and the other names of FULL download NVIDIA's file first, once. The
+environment variable COURSE_DATA names another folder than the repository's `data`; a library installed without the repository
+needs it. `python -m course_lib.zoo info FILE` says what a file holds; `convert` rewrites it.
+"""
+import importlib
+import json
+import os
+import warnings
+from pathlib import Path
+
+import torch
+
+from .. import commands, download, portraits
+from ..networks import classifiers, identity, pggan, stylegan, stylegan2
+from . import formats
+from .files import DATASET_VERSION, is_safetensors, metadata, read, save, verify  # noqa: F401
+
+DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parents[2] / "data"))
+NVIDIA = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
+LICENCE = ("NVIDIA's network, for research and evaluation, not for commercial use: its licence is the Nvidia Source Code "
+           "License-NC, https://nvlabs.github.io/stylegan2/license.html")
+FULL = {name: f"{NVIDIA}/{file}.pkl" for name, file in {
+    "stylegan2-ffhq-1024": "stylegan2-ffhq-1024x1024", "stylegan2-ffhq-512": "stylegan2-ffhq-512x512",
+    "stylegan2-ffhq-256": "stylegan2-ffhq-256x256", "stylegan2-celebahq-256": "stylegan2-celebahq-256x256"}.items()}
+
+
+def cards():
+    """The cards of the course's models, {name: card}; empty where DATA has none.
+
+    A card has "kind" (`BUILDERS`), "files" ({part: {"file", "sha256"}}), "command" (which made it), the version of Portraits under
+    DATASET_VERSION, and for most "images", how many were seen in training.
+    """
+    path = DATA / "models.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def names():
+    """The names of the course's models, sorted."""
+    return sorted(cards())
+
+
+def no_models():
+    """A sentence about a DATA without models, as of a library that is installed without the repository; "" where there are some."""
+    return "" if cards() else (f"there are no models of the course in {DATA}: copy the repository, and name its folder data in the "
+                               "environment variable COURSE_DATA")
+
+
+def unknown(name):
+    """The message for a name that is neither a file nor a model."""
+    return f'"{name}" is neither a file nor a model of the course; ' + (
+        no_models() or f"these are: {', '.join([*names(), *FULL])}")
+
+
+def load(name_or_path, part=None, device="cpu"):
+    """A network by the name of its card, a name of FULL or a file, in eval mode, float32, without gradients, on the device.
+
+    part: "G", "D", "8", … of those that its card or its file has; without one the generator, in the files of other code the
+    averaged one, "G_ema". `network.dataset` is its `dataset_of`. Warns where a file lacks constant noise or the mean of W, which
+    are then made anew. Raises FileNotFoundError for an unknown name, and ValueError for a part or device that is not there, for a
+    damaged file, and for one that is not what its card says.
+    """
+    name, device = str(name_or_path), commands.checked_device(device)
+    if name in cards():
+        path, part = file(name, part), None
+    elif name in FULL:
+        path = download.fetch(FULL[name], terms=LICENCE)
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise FileNotFoundError(unknown(name))
+    found = contents(path).read(part)
+    if found.made:
+        warnings.warn(f"{path.name} lacks {' and '.join(found.made)}: made anew", stacklevel=2)
+    network = _build(path, *found[:3]).to(device).eval().requires_grad_(False)
+    network.dataset = dataset_of(name)
+    return network
+
+
+def dataset_of(model):
+    """The data set that a network was trained on: "portraits" for the present `portraits.VERSION`; None for any other, and where
+    neither card nor file says so.
+
+    model: a name of the zoo, a file, or a network from `load`. Oracle, judge, identity network and results of the course are valid
+    only for generators for which this is "portraits".
+    """
+    if isinstance(model, torch.nn.Module):
+        return getattr(model, "dataset", None)
+    name, path = str(model), Path(model)
+    if name in cards():
+        version = cards()[name].get(DATASET_VERSION)
+    elif name not in FULL and path.is_file() and is_safetensors(path):
+        version = metadata(path).get(DATASET_VERSION)
+    else:
+        version = None
+    return "portraits" if version == portraits.VERSION else None
+
+
+def check_belongs(network, G, option):
+    """Raise ValueError where a network was trained on Portraits, and knows nothing else, and the generator G was not. option: of a
+    command, such as "--clip", that names the network."""
+    if dataset_of(network) == "portraits" and dataset_of(G) != "portraits":
+        raise ValueError(f"the network of {option} knows only portraits, and the generator was not trained on them, or its file "
+                         f"does not say so; name another {option}, or none where it can be left out")
+
+
+def file(name, part=None):
+    """The path of a course model's file, once its sha256 is that of its card. part: one of the card's "files"; without it the
+    generator's, or the first. Raises FileNotFoundError for an unknown name or a missing file, ValueError for an unknown part or
+    other contents."""
+    if name not in cards():
+        raise FileNotFoundError(unknown(name))
+    files = cards()[name]["files"]
+    part = part or ("G" if "G" in files else next(iter(files)))
+    if part not in files:
+        raise ValueError(f'"{name}" has no part "{part}"; it has {", ".join(sorted(files))}')
+    card = files[part]
+    verify(DATA / card["file"], card["sha256"])
+    return DATA / card["file"]
+
+
+def contents(path):
+    """The `formats.Contents` of a file: its format, its parts, and how to read each. A safetensors file has one part, "G" or "D".
+    Raises ValueError for a format that is not known."""
+    if not is_safetensors(path):
+        return formats.read(path)
+    network = _safetensors(path)
+    return formats.Contents("safetensors", {"D" if network.kind.endswith("-D") else "G": lambda: network})
+
+
+@formats.guarded
+def _safetensors(path):
+    tensors, metadata = read(path)
+    config = json.loads(metadata.get("config", "{}"))
+    classes = {"classes": json.loads(metadata["classes"])} if "classes" in metadata else {}
+    return formats.completed(formats.Network(metadata.get("kind", "unknown"), tensors, config, classes))
+
+
+@formats.guarded
+def _build(path, kind, tensors, config):
+    check(kind, tensors, config)
+    return BUILDERS[kind](tensors, **config)
+
+
+def check(kind, tensors, config):
+    """Build a network on the meta device, which takes no memory, so that no file can ask for more than its tensors fill. Raises
+    ValueError for an unknown kind, and for a tensor that is missing or has another shape, which it names."""
+    if kind not in BUILDERS:
+        raise ValueError(f'it holds a network of kind "{kind[:80]}"; this version knows {", ".join(BUILDERS)}')
+    if kind in GANS:
+        formats.layouts.check(tensors, config, GANS[kind])
+    try:
+        with torch.device("meta"):
+            BUILDERS[kind]({key: t.to("meta") for key, t in tensors.items()}, **config)
+    except KeyError as error:
+        raise ValueError(f"its tensor {error} is missing") from None
+
+
+def _imported(module):
+    """The `from_tensors` of a module that is imported when a file needs it: open_clip alone takes seconds."""
+    def build(tensors, **config):
+        with torch.device("cpu"):               # not "meta", for what a module keeps
+            imported = importlib.import_module(module)
+        return imported.from_tensors(tensors, **config)
+    return build
+
+
+generator_from_nvidia, discriminator_from_nvidia = stylegan2.generator_from, stylegan2.discriminator_from
+
+# What each kind of file is built with: tensors, **config → network.
+BUILDERS = {"stylegan2-G": stylegan2.generator_from, "stylegan2-D": stylegan2.discriminator_from,
+            "stylegan-G": stylegan.generator_from, "stylegan-D": stylegan.discriminator_from,
+            "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
+            "oracle": classifiers.from_tensors, "judge": classifiers.from_tensors, "identity": identity.from_tensors,
+            "clip": _imported("course_lib.clip"), "mapper": _imported("course_lib.styleclip.mapper")}
+
+# The kinds of generators and discriminators, and a tensor that each has in its smallest block.
+GANS = {"stylegan2-G": "synthesis.b4.conv1.weight", "stylegan2-D": "b4.conv.weight", "stylegan-G": "synthesis.b4.torgb.weight",
+        "stylegan-D": "b4.fromrgb.weight", "pggan-G": "b4.torgb.weight", "pggan-D": "b4.fromrgb.weight"}
