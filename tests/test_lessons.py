@@ -35,7 +35,7 @@ SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 SECONDS = 120                       # that a cell may take
 SAMPLE = """import time
 import torch
-from course_lib import lessons, widgets
+from course_lib import widgets
 image = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
 
 
