@@ -10,7 +10,7 @@ from .cuda_graphs import recorded
 from .images import check, in_colour
 from .metrics.perceptual import name_of
 from .training import schedule
-from .training.adam import adam, set_rate
+from .training.adam import adam, set_gradient, set_rate
 
 W_SAMPLES = 10_000
 NOISE_LR = 0.1                  # as published; noise has deviation 1 in every generator
@@ -107,7 +107,7 @@ def project_steps(
             moving.logical_and_(found.detach() >= stop_below)
         before = [x.detach().clone() for x in learned]
         for x, gradient in zip(learned, gradients):
-            x.grad = gradient.contiguous()          # fused Adam reads it in the order of memory
+            set_gradient(x, gradient)
         optimizer.step()
         with torch.no_grad():
             for x in learned[1:]:

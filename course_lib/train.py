@@ -1,9 +1,9 @@
 """Train a network: python -m course_lib.train MODEL --out FOLDER …
 
-A first run that takes a minute on a laptop, then the one that made the course's model (one GPU):
+A first run that takes a minute on a laptop, then the one with which the course's model began (one GPU):
 
     python -m course_lib.train stylegan2 --resolution 16 --images 2k --data-size 2k --out runs/first
-    python -m course_lib.train stylegan2 --resolution 64 --images 2400k --out runs/portraits-64
+    python -m course_lib.train stylegan2 --preset portraits-64 --out runs/portraits-64
 
 Several GPUs share a batch: torchrun --nproc-per-node 2 -m course_lib.train stylegan2 --batch 128 --out runs/two
 The first generations grow: python -m course_lib.train pggan --stable 100k --fade 100k --out runs/pggan
@@ -58,7 +58,7 @@ def main(arguments=None):
     else:
         with commands.sentences(parser.prog, "stopped; nothing is kept, and the same command begins anew"):
             commands.no_mps(args.device, "it shifts and resizes images in ways (grid_sample with a border, antialiasing)")
-            train_network(args) if not args.dry_run else commands.show_json(vars(args))
+            commands.show_json(vars(args)) if args.dry_run else train_network(args)
 
 
 def what_is_kept(out, resumed):

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 
 from course_lib import fused, ops
-from course_lib.fused import matmul_conv
+from course_lib.fused import cpu_cache, matmul_conv
 from course_lib.networks import stylegan2
 
 NAMES = {matmul_conv.IM2COL: "im2col", matmul_conv.WINOGRAD2: "winograd 2", matmul_conv.WINOGRAD4: "winograd 4",
          matmul_conv.UPSAMPLED: "upsampled"}
-OF = {name: form.matrices for form, name in NAMES.items()} | {"channels last": fused._channels_last}
+OF = {name: form.matrices for form, name in NAMES.items()} | {"channels last": cpu_cache.channels_last}
 KERNEL = torch.outer(*torch.tensor([[1, 2, 4, 3]] * 2, dtype=torch.float64)) / 100         # not the same from both sides
 
 
@@ -124,9 +124,9 @@ EDITS = {"in place": lambda layer: layer.weight[1].neg_(),
 def test_an_edited_weight_is_not_taken_from_memory(name, edit):
     layer = LAYERS[name]()
     before = outputs(layer)
-    cached = fused._CACHE[layer.weight]
+    cached = cpu_cache.CACHE[layer.weight]
     assert agree(*before) and OF[name] in cached[1]
-    assert agree(*outputs(layer)) and fused._CACHE[layer.weight] is cached             # nothing is made twice
+    assert agree(*outputs(layer)) and cpu_cache.CACHE[layer.weight] is cached             # nothing is made twice
     EDITS[edit](layer)
     after = outputs(layer)
     assert agree(*after)
@@ -138,22 +138,22 @@ def test_an_edited_weight_is_not_taken_from_memory(name, edit):
 def test_an_edit_that_rounding_hides_counts_where_pytorch_counts_it():
     layer = frozen_layer()
     outputs(layer)
-    cached = fused._CACHE[layer.weight]
+    cached = cpu_cache.CACHE[layer.weight]
     layer.weight[3, 5, 1, 2] *= 1 + 2 ** -23
     outputs(layer)
-    assert fused._CACHE[layer.weight] is not cached
-    assert torch.equal(fused._CACHE[layer.weight][1][OF["winograd 2"]], matmul_conv.winograd(layer.weight, 2))
+    assert cpu_cache.CACHE[layer.weight] is not cached
+    assert torch.equal(cpu_cache.CACHE[layer.weight][1][OF["winograd 2"]], matmul_conv.winograd(layer.weight, 2))
 
 
 @torch.no_grad()
 def test_half_precision_in_between_is_noticed():
     layer = frozen_layer()
     outputs(layer)
-    matrices = fused._CACHE[layer.weight][1][OF["winograd 2"]]
+    matrices = cpu_cache.CACHE[layer.weight][1][OF["winograd 2"]]
     layer.half().float()
     outputs(layer)
-    assert not torch.equal(matrices, fused._CACHE[layer.weight][1][OF["winograd 2"]])
-    assert torch.equal(fused._CACHE[layer.weight][1][OF["winograd 2"]], matmul_conv.winograd(layer.weight, 2))
+    assert not torch.equal(matrices, cpu_cache.CACHE[layer.weight][1][OF["winograd 2"]])
+    assert torch.equal(cpu_cache.CACHE[layer.weight][1][OF["winograd 2"]], matmul_conv.winograd(layer.weight, 2))
 
 
 @torch.no_grad()
@@ -171,7 +171,7 @@ def test_a_copy_keeps_its_own():
 def test_what_is_cached_is_freed_with_the_weight():
     layer = frozen_layer()
     outputs(layer)
-    cached = [weakref.ref(tensor) for tensor in fused._CACHE[layer.weight][1].values()]
+    cached = [weakref.ref(tensor) for tensor in cpu_cache.CACHE[layer.weight][1].values()]
     assert len(cached) == 2 and all(reference() is not None for reference in cached)
     del layer
     gc.collect()
@@ -182,10 +182,10 @@ def test_what_inference_mode_cached_serves_outside():
     layer = frozen_layer()
     with torch.inference_mode():
         inside = outputs(layer)[1]
-    cached = fused._CACHE[layer.weight]
+    cached = cpu_cache.CACHE[layer.weight]
     assert not any(tensor.is_inference() for tensor in cached[1].values())
     with torch.no_grad():
-        assert torch.equal(outputs(layer)[1], inside) and fused._CACHE[layer.weight] is cached
+        assert torch.equal(outputs(layer)[1], inside) and cpu_cache.CACHE[layer.weight] is cached
     plain, other = outputs(layer)
     assert agree(plain, inside) and agree(plain, other)
 
@@ -193,16 +193,16 @@ def test_what_inference_mode_cached_serves_outside():
 @torch.no_grad()
 def test_only_frozen_weights_are_cached():
     layer = frozen_layer().requires_grad_()
-    assert agree(*outputs(layer)) and layer.weight not in fused._CACHE
+    assert agree(*outputs(layer)) and layer.weight not in cpu_cache.CACHE
     with torch.inference_mode():
         layer = frozen_layer()
-        assert agree(*outputs(layer)) and layer.weight not in fused._CACHE
+        assert agree(*outputs(layer)) and layer.weight not in cpu_cache.CACHE
     layer = frozen_layer(dtype=torch.bfloat16)
     outputs(layer)
-    assert OF["winograd 2"] not in fused._CACHE[layer.weight][1]
+    assert OF["winograd 2"] not in cpu_cache.CACHE[layer.weight][1]
     layer = frozen_layer()
     outputs(layer)
-    assert layer.weight in fused._CACHE
+    assert layer.weight in cpu_cache.CACHE
 
 
 # Whole generators
@@ -230,7 +230,7 @@ def test_generators_draw_the_same_images_with_cached_forms(noise, batch, clamp):
         torch.manual_seed(6)
         images.append(G(z, noise=noise, impl=impl))
     weights = [layer.weight for _, layer, _ in G.synthesis.style_layers() if hasattr(layer, "noise_strength")]
-    assert set().union(*(fused._CACHE[weight][1] for weight in weights)) == {fused._half_energy, *OF.values()}
+    assert set().union(*(cpu_cache.CACHE[weight][1] for weight in weights)) == {cpu_cache.half_energy, *OF.values()}
     assert (images[0] - images[1]).abs().max() < 1e-5 * images[0].abs().max() and torch.equal(images[1], images[2])
 
 
@@ -241,26 +241,26 @@ def test_of_a_network_that_learns_nothing_is_cached():
     learning = copy.deepcopy(G).requires_grad_()
     images = learning(z, noise="const")
     weights = [layer.weight for _, layer, _ in learning.synthesis.style_layers()]
-    assert not any(weight in fused._CACHE for weight in weights) and (images - frozen).abs().max() < 1e-5 * frozen.abs().max()
+    assert not any(weight in cpu_cache.CACHE for weight in weights) and (images - frozen).abs().max() < 1e-5 * frozen.abs().max()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
 def test_large_maps_take_memory_from_the_system_once():
-    """In a process of its own, for it is asked once: the pages that are new to the second image."""
+    """In a process of its own, for it is asked once: the pages that are new to an image, the median of nine. Now and then
+    the allocator still asks for one block more, as it pleases; without the limits every image takes all of its blocks anew."""
     code = """if True:
-        import resource, torch
+        import resource, statistics, torch
         from course_lib.networks import stylegan2
         layer = stylegan2.StyledConv(32, 32, 8, 512).requires_grad_(False)
-        x, style = torch.randn(1, 32, 512, 512), torch.randn(1, 32)
+        x, style, pages = torch.randn(1, 32, 512, 512), torch.randn(1, 32), [0]
         with torch.no_grad():
-            layer(x, style, layer.noise_const)
-            layer(x, style, layer.noise_const)
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            layer(x, style, layer.noise_const)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"""
+            for _ in range(11):
+                layer(x, style, layer.noise_const)
+                pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        print(statistics.median(b - a for a, b in zip(pages[2:], pages[3:], strict=False)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     pages = 32 * 512 ** 2 * 4 // mmap.PAGESIZE
-    assert int(done.stdout) < pages / 10
+    assert float(done.stdout) < pages / 10
 
 
 @pytest.mark.parametrize("clamp", [None, 0.9])
@@ -284,7 +284,7 @@ def test_a_gradient_reaches_latents_through_every_cached_form():
     G = generator(None)
     ws = draw(1, G.num_ws, 16).requires_grad_()
     G.synthesis(ws, noise="const").sum().backward()
-    forms = set().union(*(fused._CACHE[layer.weight][1] for _, layer, _ in G.synthesis.style_layers()
+    forms = set().union(*(cpu_cache.CACHE[layer.weight][1] for _, layer, _ in G.synthesis.style_layers()
                           if hasattr(layer, "noise_strength")))
-    assert forms == {fused._half_energy, *OF.values(), *(form.adjoint for form in NAMES if form.adjoint)}
+    assert forms == {cpu_cache.half_energy, *OF.values(), *(form.adjoint for form in NAMES if form.adjoint)}
     assert ws.grad.abs().amin() > 0

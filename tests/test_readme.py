@@ -1,5 +1,6 @@
 """The front page and the lessons' frames say what is so: commands parse, examples run, counts and minutes agree."""
 import argparse
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -94,3 +95,24 @@ def test_a_lessons_paper_is_linked_where_it_ends_and_in_the_readme(stem):
     ending = LESSONS[stem].partition("**Read next**")[2]
     assert "https://arxiv.org/abs/" in ending
     assert links <= set(re.findall(r"arxiv\.org/abs/([\d.]+\d)", README))
+
+
+def texts_with_names():
+    files = [*ROOT.glob("*.md"), *(ROOT / "data").glob("*.md"), *(ROOT / "benchmarks").glob("*.md"),
+             *(ROOT / "notebooks" / "py").glob("*.py"), *(ROOT / "course_lib").rglob("*.py")]
+    return {path.relative_to(ROOT): " ".join(re.findall(r"`([^`\n]+)`", path.read_text())) for path in files}
+
+
+def test_modules_and_scripts_that_a_text_names_are_there():
+    modules = [path.relative_to(ROOT) for folder in ("course_lib", "benchmarks", "experiments", "notebooks", "tests")
+               for path in (ROOT / folder).rglob("*.py")]
+    scripts, packages = {path.name for path in modules}, {"metrics", "styleclip", "perception", "training", "portraits", "fused"}
+    missing = []
+    for path, named in texts_with_names().items():
+        missing += [f"{path}: {name}" for name in re.findall(r"[\w/]+\.py\b", named)
+                    if Path(name).name not in scripts and "NN" not in name]
+        for package, name in re.findall(rf"(?<![\w./-])({'|'.join(packages)})\.([a-z_]\w*)", named):
+            module = importlib.import_module(f"course_lib.{package}")
+            if not hasattr(module, name) and importlib.util.find_spec(f"course_lib.{package}.{name}") is None:
+                missing.append(f"{path}: {package}.{name}")
+    assert not missing

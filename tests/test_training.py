@@ -19,6 +19,7 @@ import official_files
 from course_lib import losses, train, zoo
 from course_lib.perception import common
 from course_lib.training import checkpoint, data, loop, outputs, schedule, stylegan2
+from course_lib.training.adam import adam, set_gradient
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
         "--mapping-layers", "2", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "32",
@@ -177,6 +178,17 @@ def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
     plain, lazy = (optimizer.param_groups[0] for optimizer in (networks.G_opt, networks.D_opt))
     assert (plain["lr"], plain["betas"]) == (s["lr"], (0.0, 0.99))
     assert lazy["lr"] == pytest.approx(s["lr"] * 16 / 17) and lazy["betas"][1] == pytest.approx(0.99 ** (16 / 17))
+
+
+def test_adam_moves_each_entry_by_its_own_gradient_however_that_lies_in_memory():
+    gradient = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).t()
+    moved = []
+    for strided in (True, False):
+        parameter = torch.zeros(3, 4, requires_grad=True)
+        set_gradient(parameter, gradient if strided else gradient.contiguous())
+        adam([parameter], 0.1, "cpu").step()
+        moved.append(parameter.detach())
+    assert torch.equal(*moved) and torch.equal(moved[0].sign(), -gradient.sign())
 
 
 def test_a_loaded_run_keeps_adams_moments_in_the_memory_format_of_their_weights(tmp_path, folder):

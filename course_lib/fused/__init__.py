@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from .. import ops
 from . import convolution, matmul_conv
-from .cached import _CACHE, LARGE, _cached, _channels_last, _filter, _frozen, _half_energy, keep_freed_memory  # noqa: F401
+from .cpu_cache import LARGE, cached, channels_last, frozen, half_energy, keep_freed_memory, scaled_filter
 
 
 def modulated_conv2d(x, weight, style, demod=True, up=1, down=1, padding=0, kernel=None):
@@ -60,7 +60,10 @@ def act(x, bias=None, scale=None, noise=None, strength=None, alpha=1.0, beta=1.0
 
 
 def dense(x, weight, bias, alpha=1.0, beta=1.0, activate=False, gain=2 ** 0.5):
-    """alpha · x Wᵀ + beta · bias, with leaky ReLU · gain where asked for, as one kernel of a GPU. x [N, I], weight [O, I],"""
+    """alpha · x Wᵀ + beta · bias, with leaky ReLU · gain where asked for, as one kernel of a GPU.
+
+    x [N, I], weight [O, I], bias [O].
+    """
     gain, slope = (gain, 0.2) if activate else (1.0, 1.0)
     if weight.shape[1] > 1024:                          # a sum too long for one program
         return act(x @ weight.t(), bias, alpha=alpha, beta=beta, gain=gain, slope=slope)
@@ -95,16 +98,16 @@ def _folded_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=
     if x[0].numel() * up ** 2 >= LARGE:
         keep_freed_memory()
     gain = 2 ** 0.5
-    of = partial(_cached, weight)
-    scale = (style * style @ of(_half_energy)).add_(0.5e-8).rsqrt_()                 # [N, O], demodulation and √2
+    of = partial(cached, weight)
+    scale = (style * style @ of(half_energy)).add_(0.5e-8).rsqrt_()                 # [N, O], demodulation and √2
     form, learning = _form(x, weight, up), torch.is_grad_enabled() and (x.requires_grad or style.requires_grad)
     if form is None and _larger(x, weight, up) and not learning:
-        weights = of(_channels_last) * (scale[:, :, None] * style[:, None])[..., None, None]
+        weights = of(channels_last) * (scale[:, :, None] * style[:, None])[..., None, None]
         y = _joined([_resampled(x[i:i + 1], weights[i], bias * gain, up, kernel) for i in range(len(x))])
     else:
         y = x * style.view(*style.shape, 1, 1)
         if form is None:
-            y = _resampled(y, of(_channels_last), None, up, kernel)
+            y = _resampled(y, of(channels_last), None, up, kernel)
         elif up == 2:
             y = form.conv2d(y, of(form.matrices), kernel)
         elif learning:
@@ -121,7 +124,7 @@ def _folded_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=
 def _form(x, weight, up):
     """The form of matrix products for a frozen weight, where one was measured to be faster; None elsewhere."""
     h, w = x.shape[2:]
-    if not _frozen(weight) or weight.dtype.itemsize < 4:
+    if not frozen(weight) or weight.dtype.itemsize < 4:
         return None
     if up == 2:
         return None if _larger(x, weight, up) else matmul_conv.UPSAMPLED
@@ -144,7 +147,7 @@ def _resampled(x, weight, bias, up, kernel):
     if up == 1:
         return F.conv2d(x, weight, bias, padding=1)
     x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return F.conv2d(x, _cached(kernel, _filter).expand(x.shape[1], 1, -1, -1), bias, padding=1, groups=x.shape[1])
+    return F.conv2d(x, cached(kernel, scaled_filter).expand(x.shape[1], 1, -1, -1), bias, padding=1, groups=x.shape[1])
 
 
 def to_rgb(x, weight, style, bias):

@@ -11,7 +11,15 @@ import triton
 from torch.autograd import Function
 
 from .convolution import of_parameters
-from .kernels import collect_kernel, demod_back_kernel, demod_kernel, map_kernel, smooth_kernel, sums_kernel, upfirdn_kernel
+from .kernels import (
+    bias_noise_act_kernel,
+    collect_kernel,
+    demod_back_kernel,
+    demod_kernel,
+    smooth_kernel,
+    sums_kernel,
+    upfirdn_kernel,
+)
 
 NO_CLAMP = float("inf")
 LAST = torch.channels_last
@@ -25,7 +33,7 @@ def _mapped(x, mask=None, scale=None, bias=None, noise=None, strength=None, alph
     n, c, hw = len(x), x.shape[1], x[0, 0].numel()
     nothing = out                                       # stands where no tensor is read
     tall, wide = tile(c)
-    map_kernel[(n, triton.cdiv(hw, tall), triton.cdiv(c, wide))](
+    bias_noise_act_kernel[(n, triton.cdiv(hw, tall), triton.cdiv(c, wide))](
         x, *(nothing if t is None else t for t in (mask, flat(scale), flat(bias), flat(noise), strength)), out, alpha, beta, gain,
         slope, clamp, c, hw, step(noise, hw), mask is not None, scale is not None, bias is not None, noise is not None, act, tall,
         wide)

@@ -1,4 +1,6 @@
-"""The GPU kernels of `fused`, in Triton. Maps have their channels last in memory; sums are taken in float32.
+"""The GPU kernels of StyleGAN2's layers, in Triton; those of the growing networks stand with their functions.
+
+Maps have their channels last in memory; sums are taken in float32.
 
 Tiles have two dimensions at most: sums over a short axis of a three-dimensional one went wrong in Triton 3.6.
 """
@@ -7,7 +9,7 @@ import triton.language as tl
 
 
 @triton.jit(do_not_specialize=["hw", "noise_step"])
-def map_kernel(x, mask, scale, bias, noise, strength, out, alpha, beta, gain, slope, clamp, c, hw, noise_step,
+def bias_noise_act_kernel(x, mask, scale, bias, noise, strength, out, alpha, beta, gain, slope, clamp, c, hw, noise_step,
          MASK: tl.constexpr, SCALE: tl.constexpr, BIAS: tl.constexpr, NOISE: tl.constexpr, ACT: tl.constexpr, R: tl.constexpr,
          C: tl.constexpr):
     """R pixels and C channels of image n; its noise begins at n · noise_step."""

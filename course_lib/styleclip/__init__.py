@@ -1,17 +1,17 @@
 """StyleCLIP (Patashnik et al. 2021, arXiv:2103.17249): three ways to edit a generated image with a sentence."""
 from .common import Edit
 from .global_directions import (
-                                Statistics,
-                                channel_statistics,
-                                direction_between,
-                                edit,
-                                global_direction,
-                                load_statistics,
-                                mean_change,
-                                relevance,
-                                shifted,
-                                text_direction,
-                                thresholded,
+    Statistics,
+    channel_statistics,
+    direction_between,
+    edit,
+    global_direction,
+    load_statistics,
+    mean_change,
+    relevance,
+    shifted,
+    text_direction,
+    thresholded,
 )
 from .losses import clip_distance, hinge, identity_loss, latent_distance, optimization_loss, preservation_loss
 from .mapper import LatentMapper, fit, fit_steps, map_latents, mapper_loss, split_levels

@@ -8,7 +8,7 @@ from ..clip import draw_views
 from ..cuda_graphs import recorded
 from ..images import in_colour, unchecked
 from ..training import schedule
-from ..training.adam import adam, set_rate
+from ..training.adam import adam, set_gradient, set_rate
 from .common import (
     Edit,
     check_networks,
@@ -109,8 +109,7 @@ def optimize_steps(
             terms.append(preservation_loss(features, source_features, text))
             total = total + preserve_weight * terms[-1]
 
-        gradient, = torch.autograd.grad(total.sum(), offsets)
-        offsets.grad = gradient.contiguous()        # fused Adam reads it in the order of memory
+        set_gradient(offsets, *torch.autograd.grad(total.sum(), offsets))
         optimizer.step()
         return [x.detach() for x in (torch.stack([total, *terms]), images, *latents)]
 

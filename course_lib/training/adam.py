@@ -14,6 +14,12 @@ def adam(parameters, lr, device, **options):
     return optimizer
 
 
+def set_gradient(parameter, gradient):
+    """Give a contiguous parameter its gradient, in its own order of memory: PyTorch's Adam in one kernel reads both in that order,
+    whatever the gradient's strides are, and would move the wrong entries."""
+    parameter.grad = gradient.contiguous()
+
+
 def set_rate(group, lr):
     """The learning rate of a parameter group from now on, in recorded steps too."""
     if isinstance(group["lr"], torch.Tensor):

@@ -371,5 +371,5 @@ for name in names:
 #   than in the same generator's $Z$.
 #
 # **Read next**: §4 of the [StyleGAN paper](https://arxiv.org/abs/1812.04948); [LPIPS](https://arxiv.org/abs/1801.03924);
-# `course_lib/metrics/path_length.py` and `separability.py`. For your own generator: `python -m course_lib.metrics FILE ppl
+# `course_lib/metrics/path_length.py` and `linear_separability.py`. For your own generator: `python -m course_lib.metrics FILE ppl
 # separability`.

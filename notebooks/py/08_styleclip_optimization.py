@@ -405,7 +405,7 @@ widgets.live(editing, first=5, prompt="", portrait=(0, 3), space=["w", "w+", "s"
 #
 # - **success**: the judge reads what the sentence asks for;
 # - **leakage**: how far all other attributes moved, in standard deviations of the data set (what the edit itself changes or hides
-#   is listed in `metrics.edits` and left out);
+#   is listed in `perception.edit_targets` and left out);
 # - **identity**: the judge reads the same person, from nine attributes that stay with one. (The identity network of the loss
 #   would say 1.00 here, because an edit in which it sees another person is not taken);
 # - **fooled**: of the edits that CLIP likes at least as well as the *median real portrait* with the attribute, the share in which

@@ -144,7 +144,7 @@ def latents(generator, n, seed=3):
 
 @torch.no_grad()
 def four_portraits(generator):
-    """Four portraits on the plain path."""
+    """Four portraits on the reference path."""
     return generator(latents(generator, 4), psi=0.7, noise="const", impl="reference")
 
 

@@ -13,7 +13,7 @@ from .shared import WITHOUT_GRADIENT, Critic
 
 @torch.no_grad()
 def drawn(generator):
-    """Four portraits on the plain path."""
+    """Four portraits on the reference path."""
     return generator(latents(generator, 4), impl="reference")
 
 

@@ -190,63 +190,22 @@ def moved(mean, lengths, decay):
     return mean + decay * (lengths.mean() - mean)
 
 
-def old_mean(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - mean).square(), moved(mean, lengths, decay)
+def from_lengths(rule):
+    """The function that returns rule(lengths, mean, decay)."""
+    return lambda images, ws, noise, mean, decay=0.01: rule(losses.path_lengths(images, ws, noise), mean, decay)
 
 
-def old_mean_returned(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - moved(mean, lengths, decay)).square(), mean
+def with_a(rule):
+    """The function that returns rule(lengths, a), with the moving mean a as it is after this batch."""
+    return from_lengths(lambda lengths, mean, decay: rule(lengths, moved(mean, lengths, decay)))
 
 
-def mean_never_moved(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - mean).square(), mean
-
-
-def decay_reversed(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, 1 - decay)
-    return (lengths - mean).square(), mean
-
-
-def decay_fixed(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, 0.01)
-    return (lengths - mean).square(), mean
-
-
-def share_not_taken_away(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = mean + decay * lengths.mean()
-    return (lengths - mean).square(), mean
-
-
-def mean_of_the_batch(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - lengths.mean()).square(), lengths.mean()
-
-
-def mean_of_the_batch_in_the_penalty(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - lengths.mean()).square(), moved(mean, lengths, decay)
-
-
-def batch_mean_returned(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - moved(mean, lengths, decay)).square(), lengths.mean()
-
-
-def sum_of_the_batch(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths * len(lengths), decay)
-    return (lengths - mean).square(), mean
-
-
-def moved_for_each_image(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - (mean + decay * (lengths - mean))).square(), moved(mean, lengths, decay)
+def with_another_a(change):
+    """The right penalty, but with change(lengths, mean, decay) for a."""
+    def rule(lengths, mean, decay):
+        a = change(lengths, mean, decay)
+        return (lengths - a).square(), a
+    return from_lengths(rule)
 
 
 def moved_image_by_image(images, ws, noise, mean, decay=0.01):
@@ -255,82 +214,6 @@ def moved_image_by_image(images, ws, noise, mean, decay=0.01):
         mean = mean + decay * (length - mean)
         penalties.append((length - mean).square())
     return torch.stack(penalties), mean
-
-
-def mean_detached(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay).detach()
-    return (lengths - mean).square(), mean
-
-
-def no_gradient_at_all(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise).detach()
-    mean = moved(mean, lengths, decay)
-    return (lengths - mean).square(), mean
-
-
-def penalty_averaged(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return (lengths - mean).square().mean(), mean
-
-
-def lengths_averaged_first(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return (lengths.mean() - mean).square(), mean
-
-
-def absolute_difference(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return (lengths - mean).abs(), mean
-
-
-def not_squared(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return lengths - mean, mean
-
-
-def towards_zero(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return lengths.square(), moved(mean, lengths, decay)
-
-
-def halved(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return (lengths - mean).square() / 2, mean
-
-
-def mean_of_squares(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths.square(), decay)
-    return (lengths - mean).square(), mean
-
-
-def squares_for_lengths(images, ws, noise, mean, decay=0.01):
-    squares = losses.path_lengths(images, ws, noise).square()
-    mean = moved(mean, squares, decay)
-    return (squares - mean).square(), mean
-
-
-def difference_of_squares(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return lengths.square() - mean.square(), mean
-
-
-def exchanged(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    mean = moved(mean, lengths, decay)
-    return mean, (lengths - mean).square()
-
-
-def mean_not_returned(images, ws, noise, mean, decay=0.01):
-    lengths = losses.path_lengths(images, ws, noise)
-    return (lengths - moved(mean, lengths, decay)).square()
 
 
 def by_shares(images, ws, noise, mean, decay=0.01):
@@ -374,36 +257,59 @@ path_length_penalty = Exercise(
         penalised("decay = 1 in float32", 3, 2, 6, (6, 3), torch.float32, mean=4.0, decay=1),
         penalised("a generator that is nearly linear", 3, 2, 8, (3, 3), decay=0.1, bend=1e-3)],
     wrong=[
-        wrong("The penalty uses the new a. You move the mean, but subtract the old one.", old_mean),
-        wrong("Return the new a. You return the mean that was given to you.", old_mean_returned),
+        wrong("The penalty uses the new a. You move the mean, but subtract the old one.",
+              old_mean=from_lengths(lambda lengths, mean, decay: ((lengths - mean).square(), moved(mean, lengths, decay)))),
+        wrong("Return the new a. You return the mean that was given to you.",
+              old_mean_returned=from_lengths(
+                  lambda lengths, mean, decay: ((lengths - moved(mean, lengths, decay)).square(), mean))),
         wrong("Neither the penalty nor what you return uses the new a: move the mean by the share `decay` first.",
-              mean_never_moved),
+              mean_never_moved=from_lengths(lambda lengths, mean, decay: ((lengths - mean).square(), mean))),
         wrong("`decay` is the share of this batch, and the old mean keeps 1 − decay. With you it is the other way round.",
-              decay_reversed),
-        wrong("Use the parameter decay. You write a number in its place.", decay_fixed),
-        wrong("The old mean keeps the share 1 − decay. With you it keeps all of it, and only grows.", share_not_taken_away),
-        wrong("a moves slowly, from `mean` by the share `decay`. You take the mean of this batch.", mean_of_the_batch),
+              decay_reversed=with_another_a(lambda lengths, mean, decay: moved(mean, lengths, 1 - decay))),
+        wrong("Use the parameter decay. You write a number in its place.",
+              decay_fixed=with_another_a(lambda lengths, mean, decay: moved(mean, lengths, 0.01))),
+        wrong("The old mean keeps the share 1 − decay. With you it keeps all of it, and only grows.",
+              share_not_taken_away=with_another_a(lambda lengths, mean, decay: mean + decay * lengths.mean())),
+        wrong("a moves slowly, from `mean` by the share `decay`. You take the mean of this batch.",
+              mean_of_the_batch=with_another_a(lambda lengths, mean, decay: lengths.mean())),
         wrong("a moves slowly, from `mean` by the share `decay`. Your penalty subtracts the mean of this batch.",
-              mean_of_the_batch_in_the_penalty),
-        wrong("Return the new a. You return the mean of this batch.", batch_mean_returned),
-        wrong("a moves towards the mean of this batch. You take the sum.", sum_of_the_batch),
+              mean_of_the_batch_in_the_penalty=with_a(lambda lengths, a: ((lengths - lengths.mean()).square(), a))),
+        wrong("Return the new a. You return the mean of this batch.",
+              batch_mean_returned=with_a(lambda lengths, a: ((lengths - a).square(), lengths.mean()))),
+        wrong("a moves towards the mean of this batch. You take the sum.",
+              sum_of_the_batch=with_another_a(lambda lengths, mean, decay: moved(mean, lengths * len(lengths), decay))),
         wrong("a is one number for all images, moved towards the mean of the batch. You move it towards each length apart.",
-              moved_for_each_image),
+              moved_for_each_image=from_lengths(lambda lengths, mean, decay: (
+                  (lengths - (mean + decay * (lengths - mean))).square(), moved(mean, lengths, decay)))),
         wrong("a moves once, towards the mean of the whole batch. You move it again for every image.", moved_image_by_image),
         wrong("Here, as in the official code, a is not detached inside the penalty: part of the gradient flows through it. Detach "
-              "it only to store it.", mean_detached),
-        wrong(WITHOUT_GRADIENT, no_gradient_at_all),
-        wrong("Return one penalty for each image, [N]. You average over the batch.", penalty_averaged, visible=False),
-        wrong("The difference to a is squared for each image. You average the lengths first.", lengths_averaged_first),
-        wrong("Square the difference. You take its absolute value.", absolute_difference),
-        wrong("Square the difference. Without that, lengths below a are rewarded.", not_squared),
-        wrong("Subtract a from the lengths. You pull them all towards 0.", towards_zero),
-        wrong("Leave out the ½: Eq. 4 has none.", halved),
-        wrong("a is a moving mean of the lengths. You average their squares.", mean_of_squares),
-        wrong("The penalty and a compare lengths. You square the lengths first.", squares_for_lengths),
-        wrong("Subtract first, then square. You subtract the squares.", difference_of_squares),
-        wrong("Return (penalty, a), in this order. You return a first.", exchanged),
-        wrong("Return two things, the penalty and the new a: the next step needs it.", mean_not_returned)],
+              "it only to store it.",
+              mean_detached=with_another_a(lambda lengths, mean, decay: moved(mean, lengths, decay).detach())),
+        wrong(WITHOUT_GRADIENT,
+              no_gradient_at_all=from_lengths(lambda lengths, mean, decay: (
+                  (lengths.detach() - moved(mean, lengths.detach(), decay)).square(), moved(mean, lengths.detach(), decay)))),
+        wrong("Return one penalty for each image, [N]. You average over the batch.", visible=False,
+              penalty_averaged=with_a(lambda lengths, a: ((lengths - a).square().mean(), a))),
+        wrong("The difference to a is squared for each image. You average the lengths first.",
+              lengths_averaged_first=with_a(lambda lengths, a: ((lengths.mean() - a).square(), a))),
+        wrong("Square the difference. You take its absolute value.",
+              absolute_difference=with_a(lambda lengths, a: ((lengths - a).abs(), a))),
+        wrong("Square the difference. Without that, lengths below a are rewarded.",
+              not_squared=with_a(lambda lengths, a: (lengths - a, a))),
+        wrong("Subtract a from the lengths. You pull them all towards 0.",
+              towards_zero=with_a(lambda lengths, a: (lengths.square(), a))),
+        wrong("Leave out the ½: Eq. 4 has none.", halved=with_a(lambda lengths, a: ((lengths - a).square() / 2, a))),
+        wrong("a is a moving mean of the lengths. You average their squares.",
+              mean_of_squares=with_another_a(lambda lengths, mean, decay: moved(mean, lengths.square(), decay))),
+        wrong("The penalty and a compare lengths. You square the lengths first.",
+              squares_for_lengths=from_lengths(lambda lengths, mean, decay: (
+                  (lengths.square() - moved(mean, lengths.square(), decay)).square(), moved(mean, lengths.square(), decay)))),
+        wrong("Subtract first, then square. You subtract the squares.",
+              difference_of_squares=with_a(lambda lengths, a: (lengths.square() - a.square(), a))),
+        wrong("Return (penalty, a), in this order. You return a first.",
+              exchanged=with_a(lambda lengths, a: (a, (lengths - a).square()))),
+        wrong("Return two things, the penalty and the new a: the next step needs it.",
+              mean_not_returned=with_a(lambda lengths, a: (lengths - a).square()))],
     alternatives=[by_shares, stored_mean_detached, mean_as_a_number])
 
 

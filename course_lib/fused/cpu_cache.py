@@ -22,36 +22,36 @@ def keep_freed_memory():
             mallopt(limit, 2 ** 30)
 
 
-def _frozen(weight):
+def frozen(weight):
     """Whether what is computed from a weight may be cached."""
     return not (weight.requires_grad or weight.is_inference() or torch.compiler.is_compiling())
 
 
-_CACHE = WeakTensorKeyDictionary()      # weight: (its state, {function: what it computes of the weight})
+CACHE = WeakTensorKeyDictionary()      # weight: (its state, {function: what it computes of the weight})
 
 
-def _cached(weight, compute):
+def cached(weight, compute):
     """compute(weight), of a frozen weight computed again only when it has changed, and forgotten with it."""
-    if not _frozen(weight):
+    if not frozen(weight):
         return compute(weight)
-    state, found = _CACHE.get(weight, (None, None))
+    state, found = CACHE.get(weight, (None, None))
     if not unchanged(state, weight):
         found = {}
-        _CACHE[weight] = state_of(weight), found
+        CACHE[weight] = state_of(weight), found
     if compute not in found:
         with torch.inference_mode(False), torch.no_grad():                           # may be used outside later
             found[compute] = compute(weight)
     return found[compute]
 
 
-def _half_energy(weight):
+def half_energy(weight):
     """½ Σ_k w_ijk², [I, O]."""
     return (weight.square().sum(dim=(2, 3)).t() / 2).contiguous()
 
 
-def _filter(kernel):
+def scaled_filter(kernel):
     return kernel.flip([0, 1]) * 4
 
 
-def _channels_last(weight):
+def channels_last(weight):
     return weight.contiguous(memory_format=torch.channels_last)
