@@ -8,7 +8,6 @@ them the time of the whole schedule against as many images at the last resolutio
 `table` measures the rows of TABLE on a GPU, each in a process of its own, and of AT_ONCE whole trainings beside each other on
 one GPU; to the file of train_speed.py, if there is one, it adds them.
 """
-import argparse
 import json
 import re
 import shlex
@@ -22,9 +21,10 @@ from pathlib import Path
 import torch
 from train_speed import alone, machine
 
-from course_lib import commands, cuda_graphs, portraits, train
+from course_lib import commands, cuda_graphs, portraits
 from course_lib.networks.layers import EqualizedConv2d
 from course_lib.training import data, growing, loop, options, schedule
+from course_lib.training.settings import from_options
 
 SMALL = ["--resolution", "32", "--channel-base", "2048", "--channel-max", "128", "--z-dim", "128",
          "--batch", "64"]                                       # of experiments/compare.py
@@ -44,7 +44,7 @@ def measure(settings, resolution, fading, device, repeats):
     for network in (run.G, run.D, run.ema):
         network.grow(resolution, 0.5 if fading else 1.0)
     run.buffers["alpha"].fill_(0.5)
-    batch = schedule.at(s["batch"], resolution)
+    batch = schedule.at(s.batch, resolution)
     reals = data.Resident(torch.randint(0, 256, [max(batch, 256), 3, resolution, resolution], dtype=torch.uint8, device=device))
     decay = torch.full([], 0.999, device=device)
     steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device)]
@@ -76,7 +76,7 @@ def main(arguments=None):
     models = parser.add_subparsers(dest="model", required=True)
     for name in ("pggan", "stylegan"):
         command = models.add_parser(name, conflict_handler="resolve")
-        train.growing_options(command, name)
+        options.gan_options(command, name)
         command.add_argument("--out", help="also write the figures to this JSON file")
         command.add_argument("--repeats", type=commands.whole(1, 10_000), default=40, help="steps per figure")
     table = models.add_parser("table")
@@ -89,11 +89,10 @@ def main(arguments=None):
 
 
 def benchmark(args, command_line):
-    options.check(vars(args), args.device)
+    s, device = from_options(args.model, args), args.device
+    options.check(s, device)
     if args.out:
         commands.try_output(args.out)
-    s = vars(args) | {"world": None}
-    device = args.device
     loop.prepare(device)
     rows, resolution = [], args.start
     while resolution <= args.resolution:
@@ -104,13 +103,13 @@ def benchmark(args, command_line):
             print(f"{resolution:5d} px {'fade' if fading else 'stable':7s} batch {batch:4d}   {ms:9.2f} ms/step   "
                   f"{1000 * batch / ms:9.0f} img/s", flush=True)
         resolution *= 2
-    grown = sum(row["ms_per_image"] * (s["fade"] if row["fading"] else s["stable"]) for row in rows) / 1000
-    full = next(row["ms_per_image"] for row in rows[::-1] if not row["fading"]) * growing.images_in_all(s) / 1000
-    print(f"the schedule of {growing.images_in_all(s):,} images: {grown / 60:.1f} min grown, {full / 60:.1f} min at full size, "
+    grown = sum(row["ms_per_image"] * (s.fade if row["fading"] else s.stable) for row in rows) / 1000
+    full = next(row["ms_per_image"] for row in rows[::-1] if not row["fading"]) * s.whole_schedule() / 1000
+    print(f"the schedule of {s.whole_schedule():,} images: {grown / 60:.1f} min grown, {full / 60:.1f} min at full size, "
           f"{full / grown:.1f} times")
     if args.out:
         result = {"command": command_line, "world": portraits.VERSION, "torch": torch.__version__, "stages": rows,
-                  "images": growing.images_in_all(s),
+                  "images": s.whole_schedule(),
                   "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
                   "minutes_grown": round(grown / 60, 2), "minutes_full": round(full / 60, 2), "ratio": round(full / grown, 2)}
         commands.write_json(args.out, result)
@@ -133,11 +132,8 @@ def last_stage(arguments, tflops, tbytes):
     """A row: the speed at the last resolution, memory, and the floors of train_speed.py."""
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
-    model, *arguments = arguments
-    parser = argparse.ArgumentParser()
-    train.growing_options(parser, model)
-    s = vars(parser.parse_args(["--out", "unused", *arguments])) | {"model": model, "world": None}
-    ms, batch, ready, run = measure(s, s["resolution"], False, "cuda", 20)
+    s = options.as_typed(*arguments)
+    ms, batch, ready, run = measure(s, s.resolution, False, "cuda", 20)
     gflop, gb = cost_per_image(run, s)
     floors = 1000 * tflops / gflop, 1000 * tbytes / gb
     return {"img_per_s": round(1000 * batch / ms, 1), "ms_per_step": round(ms, 3),
@@ -156,7 +152,7 @@ def cost_per_image(run, s):
         for name, module in network.named_modules():
             if isinstance(module, EqualizedConv2d):
                 r = int(re.search(r"b(\d+)", name)[1])
-                if "rgb" in name and r < s["resolution"]:
+                if "rgb" in name and r < s.resolution:
                     continue
                 o, i, k, _ = module.weight.shape
                 before, after = (r // 2 if module.resample == "up" else r), (r // 2 if module.resample == "down" else r)
@@ -165,7 +161,7 @@ def cost_per_image(run, s):
             elif getattr(module, "weight", None) is not None:
                 flop += 2 * module.weight.numel()
         return flop / 1e9, byte / 1e9
-    times = 14 if s["loss"] == "wgan-gp" else 11
+    times = 14 if s.loss == "wgan-gp" else 11
     return [4 * G + times * D for G, D in zip(forward(run.G), forward(run.D))]
 
 

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from train_speed import LARGE, settings
+from train_speed import CONFIG_F, LARGE
 
 from course_lib import commands, cuda_graphs, dataset, portraits
 from course_lib.training import data, loop, stylegan2
+from course_lib.training.settings import StyleGAN2Settings
 
-CONFIG_F = ["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32", "--batch-gpu", "4"]
-SMOKE = ["--resolution", "8", "--channel-base", "64", "--z-dim", "8", "--w-dim", "8", "--batch", "4"]
-CACHES = {"256 px (64)": (["--resolution", "256", *LARGE], 1000, 3),            # options, images on the device, cycles
-          "1024 px, config F (32 by 4)": (CONFIG_F, 64, 2), "smoke": (SMOKE, 32, 1)}
+SMOKE = dict(resolution=8, channel_base=64, z_dim=8, w_dim=8, batch=4)
+CACHES = {"256 px (64)": (LARGE | dict(resolution=256), 1000, 3),            # options, images on the device, cycles
+          "1024 px, config F (32 by 4)": (CONFIG_F | dict(batch_gpu=4), 64, 2), "smoke": (SMOKE, 32, 1)}
 TIMES = 20
 
 
@@ -53,14 +53,14 @@ def forget(path):
 def measure(name, folder, streamed, device):
     """Images per second of all phases of training."""
     options, cache, repeats = CACHES[name]
-    s = settings([*options, "--device", device]) | {"streamed": streamed, "data_size": TIMES * cache if streamed else cache}
+    s = StyleGAN2Settings(**options, streamed=streamed, data_size=TIMES * cache if streamed else cache)
     cuda = torch.device(device).type == "cuda"
     if cuda:
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
     torch.manual_seed(0)
     run = stylegan2.build(s, device)
-    stage = stylegan2.plan(run, data.reals(data.select(folder, s["data_size"], 0), s, device), s, device)()
+    stage = stylegan2.plan(run, data.reals(data.select(folder, s.data_size, 0), s, device), s, device)()
     pool, decay = torch.cuda.graph_pool_handle() if cuda else None, torch.full([], 0.999, device=device)
     record = (lambda step: cuda_graphs.GraphStep(step, pool)) if cuda else (lambda step: step)
     steps = [(phase.interval, record(phase.step)) for phase in stage.phases]
@@ -83,7 +83,7 @@ def measure(name, folder, streamed, device):
 
     for _ in range(5):                                      # a step is recorded in the fourth call
         cycle(1)
-    return 16 * s["batch"] / statistics.median(cycle() for _ in range(repeats))
+    return 16 * s.batch / statistics.median(cycle() for _ in range(repeats))
 
 
 def main(arguments=None):
@@ -111,10 +111,10 @@ def main(arguments=None):
 
 def compare(name, args):
     options, cache, _ = CACHES[name]
-    s = settings(options)
+    s = StyleGAN2Settings(**options)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         place = Path(folder) / "set"
-        make_set(place, TIMES * cache, s["resolution"])
+        make_set(place, TIMES * cache, s.resolution)
         speeds = []
         for streamed in (False, True):
             if args.cold:
@@ -125,9 +125,9 @@ def compare(name, args):
                 raise OSError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
             speeds.append(float(done.stdout.splitlines()[-1]))
     on_device, from_disk = speeds
-    row = {"images": TIMES * cache, "on_device": cache, "batch": s["batch"], "img_per_s_on_device": round(on_device, 1),
+    row = {"images": TIMES * cache, "on_device": cache, "batch": s.batch, "img_per_s_on_device": round(on_device, 1),
            "img_per_s_from_disk": round(from_disk, 1), "ratio": round(from_disk / on_device, 3),
-           "mb_per_s": round(from_disk * 3 * s["resolution"] ** 2 / 1e6)}
+           "mb_per_s": round(from_disk * 3 * s.resolution ** 2 / 1e6)}
     commands.show_table(f"{name:28s} {on_device:8.1f} img/s on the device, {from_disk:8.1f} from disk, ratio {row['ratio']}")
     return row
 

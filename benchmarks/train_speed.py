@@ -7,7 +7,6 @@ run, which compiles the kernels, and of a second, which finds them), and two flo
 would take at the rate of a large bf16 matrix product, and the time that their maps, read and written once, would take at the rate
 of a large copy. Medians over repeated cycles of 16 steps. The official figures were measured once on an H200 with the same torch.
 """
-import argparse
 import multiprocessing
 import os
 import shlex
@@ -18,24 +17,18 @@ import time
 
 import torch
 
-from course_lib import commands, cuda_graphs, portraits, train
+from course_lib import commands, cuda_graphs, portraits
 from course_lib.training import data, loop, stylegan2
+from course_lib.training.settings import StyleGAN2Settings
 
-LARGE = ["--channel-base", "16384", "--channel-max", "512", "--z-dim", "512", "--w-dim", "512"]
-CONFIGS = {"pocket 64 px (64)": (["--resolution", "64"], 568),
-           "pocket 64 px (256)": (["--resolution", "64", "--batch", "256"], None),
-           "64 px, 16384/512 (64)": (["--resolution", "64", *LARGE], 468),
-           "256 px, 16384/512 (64)": (["--resolution", "256", *LARGE], 189),
-           "1024 px, config F (32 by 8)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32",
-                                            "--batch-gpu", "8"], 19.9),
-           "1024 px, config F (32 by 4)": (["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch", "32",
-                                            "--batch-gpu", "4"], 19.9)}
-
-
-def settings(arguments):
-    parser = argparse.ArgumentParser()
-    train.stylegan2_options(parser)
-    return vars(parser.parse_args(["--out", "unused"] + arguments))
+LARGE = dict(channel_base=16384, channel_max=512, z_dim=512, w_dim=512)
+CONFIG_F = LARGE | dict(resolution=1024, channel_base=32768, batch=32)
+CONFIGS = {"pocket 64 px (64)": (dict(resolution=64), 568),
+           "pocket 64 px (256)": (dict(resolution=64, batch=256), None),
+           "64 px, 16384/512 (64)": (LARGE | dict(resolution=64), 468),
+           "256 px, 16384/512 (64)": (LARGE | dict(resolution=256), 189),
+           "1024 px, config F (32 by 8)": (CONFIG_F | dict(batch_gpu=8), 19.9),
+           "1024 px, config F (32 by 4)": (CONFIG_F | dict(batch_gpu=4), 19.9)}
 
 
 def cost_per_image(run, s):
@@ -58,7 +51,7 @@ def cost_per_image(run, s):
                 flop += 2 * p.numel()
         return flop / 1e9, byte / 1e9
     step_g, step_d = lambda G, D: 3 * G + 2 * D, lambda G, D: G + 6 * D
-    return [step_g(G, D) + step_d(G, D) + 6 * D / s["r1_interval"] + 0.5 * 6 * G / s["pl_interval"]
+    return [step_g(G, D) + step_d(G, D) + 6 * D / s.r1_interval + 0.5 * 6 * G / s.pl_interval
             for G, D in zip(forward(run.G), forward(run.D))]
 
 
@@ -82,17 +75,17 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def measure(arguments, captured=True, timed=True, device="cuda"):
+def measure(options, captured=True, timed=True, device="cuda"):
     began = time.perf_counter()
     loop.prepare(device)
-    s = settings(arguments)
+    s = StyleGAN2Settings(**options)
     torch.manual_seed(0)
     run = stylegan2.build(s, device)
-    size = [10_000 if s["resolution"] < 256 else 2_000, 3, s["resolution"], s["resolution"]]
+    size = [10_000 if s.resolution < 256 else 2_000, 3, s.resolution, s.resolution]
     reals = data.Resident(torch.randint(0, 256, size, dtype=torch.uint8, device=device))
     pool, waiting, decay = torch.cuda.graph_pool_handle(), set(), torch.full([], 0.999, device=device)
     record = (lambda step: cuda_graphs.GraphStep(step, pool, waiting)) if captured else (lambda step: step)
-    steps = [(phase.interval, record(phase.step)) for phase in stylegan2.phases(run, reals, s, device, s["r1_gamma"])]
+    steps = [(phase.interval, record(phase.step)) for phase in stylegan2.phases(run, reals, s, device, s.r1_gamma)]
     steps.append((1, record(lambda: loop.move_average(run.ema, run.G, decay))))
 
     def cycle(count):
@@ -112,9 +105,9 @@ def measure(arguments, captured=True, timed=True, device="cuda"):
             times.append(seconds(lambda: cycle(16)))
         ms = statistics.median(times) / 16 * 1000
         gflop, gb = cost_per_image(run, s)
-        found |= {"img_per_s": round(s["batch"] / ms * 1000, 1), "ms_per_step": round(ms, 2), "gflop_per_image": round(gflop, 1),
+        found |= {"img_per_s": round(s.batch / ms * 1000, 1), "ms_per_step": round(ms, 2), "gflop_per_image": round(gflop, 1),
                   "gb_per_image": round(gb, 4), "allocated_gib": round(torch.cuda.max_memory_allocated() / 2 ** 30, 2),
-                  "reserved_gib": round(torch.cuda.max_memory_reserved() / 2 ** 30, 2), "batch": s["batch"]}
+                  "reserved_gib": round(torch.cuda.max_memory_reserved() / 2 ** 30, 2), "batch": s.batch}
     return found
 
 

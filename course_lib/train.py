@@ -20,17 +20,19 @@ import torch
 
 from . import commands, portraits, results
 from .training import checkpoint, data, distributed, growing, loop, options, stylegan2
-from .training.options import growing_options, stylegan2_options
 from .training.presets import PRESETS
+from .training.settings import from_options
 
 # A first layer [w_dim, z_dim] drawn from seed 0 holds the very numbers of the first latents of seed 0, each of which then excites
 # one unit beyond anything that training shows. So weights are drawn from seeds that nobody samples with.
 WEIGHTS_SEED = 1_000_000_000
 TINY = 16                       # px: on a CPU threads only wait for each other there, on a busy machine for a hundred times as long
 CLASSIFIERS = "oracle", "judge"
+GANS = {"stylegan2": "generator and discriminator of StyleGAN2", "stylegan": "StyleGAN: AdaIN and noise, growing from 8 px",
+        "pggan": "PGGAN, growing from 4 px"}
 TRAINERS = dict.fromkeys(CLASSIFIERS, ".perception.train_classifier") | {
     "clip": ".perception.train_clip", "identity": ".perception.train_identity", "mapper": ".styleclip.mapper_command"}
-PLACES = "out", "resume", "eager", "device", "command", "dry_run"       # what a run is not defined by
+PLACES = "out", "resume", "preset", "eager", "device", "dry_run"        # options that do not define a run
 
 
 def main(arguments=None):
@@ -38,21 +40,21 @@ def main(arguments=None):
     parser = commands.Parser(prog="python -m course_lib.train", description=__doc__)
     models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
     command = lambda name, text: models.add_parser(name, help=text, description=f"Train {text}.")
-    stylegan2_options(command("stylegan2", "generator and discriminator of StyleGAN2"))
-    growing_options(command("stylegan", "StyleGAN: AdaIN and noise, growing from 8 px"), "stylegan")
-    growing_options(command("pggan", "PGGAN, growing from 4 px"), "pggan")
+    for model, text in GANS.items():
+        options.gan_options(command(model, text), model)
     for kind in CLASSIFIERS:
         options.classifier_options(command(kind, f"the {kind}, which predicts a portrait's attributes"), kind)
     options.clip_options(command("clip", "a small CLIP: portraits and their captions as vectors of one space"))
     options.identity_options(command("identity", "the network that tells whether two portraits show one person"))
     options.mapper_options(command("mapper", "a StyleCLIP mapper, which learns the edit that one sentence describes"))
     args, command = parser.parse_args(arguments), shlex.join(["python", "-m", "course_lib.train", *arguments])
+    typed = options.typed(models.choices[args.model], arguments[1:])
     if getattr(args, "preset", None):
-        arguments = [args.model, *PRESETS[args.model][args.preset].split(), *arguments[1:]]
-        args = parser.parse_args(arguments)
+        preset = PRESETS[args.model][args.preset]
+        models.choices[args.model].set_defaults(**preset)
+        args, typed = parser.parse_args(arguments), typed.union(preset)
     args.command = command
-    if args.model in options.MODELS:
-        typed = options.typed(models.choices[args.model], arguments[1:])
+    if args.model in GANS:
         with commands.sentences(parser.prog, interrupted=lambda: what_is_kept(Path(args.out), args.resume)):
             train_gan(args, typed)
     else:
@@ -78,33 +80,33 @@ def train_gan(args, typed):
     settings = resumed(args, typed, out, last) if args.resume else new(args, out)
     options.check(settings, args.device)
     if args.dry_run:
-        return commands.show_json(settings)
+        return commands.show_json(settings.stored())
     commands.try_folder(out)
-    chosen = data.select(settings["data"], settings["data_size"], settings["seed"])
+    chosen = data.select(settings.data, settings.data_size, settings.seed)
     settle(settings, chosen, device)
-    model = stylegan2 if settings["model"] == "stylegan2" else growing
+    model = stylegan2 if settings.model == "stylegan2" else growing
     options.check_memory(model.build, settings, device)
-    torch.manual_seed(WEIGHTS_SEED + settings["seed"])
-    if device.type != "cuda" and settings["resolution"] <= TINY:
+    torch.manual_seed(WEIGHTS_SEED + settings.seed)
+    if device.type != "cuda" and settings.resolution <= TINY:
         torch.set_num_threads(1)
     run = model.build(settings, device)
-    if settings.get("init") and not last:
-        checkpoint.initialise_from(run, settings["init"])
+    if settings.init and not last:
+        checkpoint.initialise_from(run, settings.init)
     if first:
         faster = "" if chosen.packed else ", faster from a set that python -m course_lib.dataset pack makes of them"
-        how = f"images are read while it trains{faster}" if settings["streamed"] else "preparing images …"
+        how = f"images are read while it trains{faster}" if settings.streamed else "preparing images …"
         print(f"{out}: {chosen}\n{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; {how}", flush=True)
     reals = data.reals(chosen, settings, device)
     if last:
         checkpoint.load(last[-1], run)
     if first:
-        commands.write_json(out / "settings.json", settings, replace=True)
+        commands.write_json(out / "settings.json", settings.stored(), replace=True)
         if not last:
             about = {"command": args.command, "device": results.machine(device), "torch": torch.__version__,
                      "images": chosen.record()}
             commands.write_json(out / "run.json", about, replace=True)
     if not last:
-        torch.manual_seed(settings["seed"] + 1 + distributed.rank() * 1_000_003)
+        torch.manual_seed(settings.seed + 1 + distributed.rank() * 1_000_003)
     if model is stylegan2:
         plan = stylegan2.plan(run, reals, settings, device)
         report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
@@ -127,21 +129,22 @@ def train_gan(args, typed):
 def settle(settings, chosen, device):
     """Add to the settings what the images decide: whether they are streamed, and the names of their classes."""
     s = settings
-    must = data.streams(chosen, s["resolution"], s.get("data_cache"), device)
-    s["streamed"] = bool(s.get("streamed")) or any(distributed.all_gather(must))
-    if s.get("labels"):
+    must = data.streams(chosen, s.resolution, s.data_cache, device)
+    s.streamed = s.streamed or any(distributed.all_gather(must))
+    if s.labels:
         found = data.classes(chosen)
-        if s.setdefault("classes", found) != found:
-            raise ValueError(f"this run was trained on the classes {', '.join(s['classes'])}, and those in {chosen.source} are "
+        s.classes = s.classes or found
+        if s.classes != found:
+            raise ValueError(f"this run was trained on the classes {', '.join(s.classes)}, and those in {chosen.source} are "
                              f"{', '.join(found)}")
 
 
 def new(args, out):
     """The settings of a new run."""
-    settings = {key: value for key, value in vars(args).items() if key not in PLACES}
-    settings |= {"world": portraits.VERSION if args.data == "portraits" else None, "data": _place(args.data)}
-    if args.model != "stylegan2":
-        settings["images"] = settings["images"] or growing.images_in_all(settings)
+    settings = from_options(args.model, args)
+    settings.dataset_version = portraits.VERSION if args.data == "portraits" else None
+    settings.data = _place(args.data)
+    settings.images = settings.images or settings.whole_schedule()
     checkpoint.refuse_others(out, settings)
     return settings
 
@@ -151,30 +154,30 @@ def resumed(args, typed, out, last):
     if not last:
         raise FileNotFoundError(f"{out} has no checkpoint to resume from; start without --resume")
     settings = checkpoint.settings(last[-1])
-    if settings["model"] != args.model:
-        raise ValueError(f"{out} holds a run of {settings['model']}, not of {args.model}; choose another --out")
+    if settings.model != args.model:
+        raise ValueError(f"{out} holds a run of {settings.model}, not of {args.model}; choose another --out")
     for key in sorted(typed.difference(PLACES, ["images", "data"])):
         asked = getattr(args, key)
-        if asked != settings.get(key):
+        if asked != getattr(settings, key):
             option = "--" + key.replace("_", "-")
             if isinstance(asked, bool):                     # of a flag such as --mirror or --no-equalized
                 option = option if asked else f"--no{option[1:]}"
                 raise ValueError(f"{out} was started without {option} and goes on so; leave it out, or choose another --out")
-            raise _conflict(out, option, settings.get(key), asked)
-    if settings["world"] not in (None, portraits.VERSION):
-        raise ValueError(f"{out} was trained on version {settings['world']} of Portraits, this is version {portraits.VERSION}; "
-                         "start anew")
+            raise _conflict(out, option, getattr(settings, key), asked)
+    if settings.dataset_version not in (None, portraits.VERSION):
+        raise ValueError(f"{out} was trained on version {settings.dataset_version} of Portraits, this is version "
+                         f"{portraits.VERSION}; start anew")
     if "images" in typed and args.images:
-        settings["images"] = args.images
-    before, now = _place(settings["data"]), _place(args.data)
+        settings.images = args.images
+    before, now = _place(settings.data), _place(args.data)
     if "data" in typed and now != before:
         if "portraits" in (before, now):
             raise _conflict(out, "--data", before, args.data)
         if not distributed.rank():
             print(f"{out}: its pictures are now those in {now}, until here those in {before}", flush=True)
-        settings["data"] = now
-    if settings["data"] != "portraits" and not Path(settings["data"]).exists():
-        raise FileNotFoundError(f'the pictures of this run, in {settings["data"]}, are not there; say with --data where '
+        settings.data = now
+    if settings.data != "portraits" and not Path(settings.data).exists():
+        raise FileNotFoundError(f'the pictures of this run, in {settings.data}, are not there; say with --data where '
                                 'they are now')
     return settings
 

@@ -47,8 +47,8 @@ def publish(args):
         raise ValueError(f"{args.run} has no checkpoint; name a folder that python -m course_lib.train wrote")
     last, about = checkpoint.folders(args.run)[-1], json.loads((args.run / "run.json").read_text())
     settings = checkpoint.settings(last)
-    if settings[zoo.DATASET_VERSION] != portraits.VERSION:
-        raise ValueError(f"{args.run} was trained on version {settings[zoo.DATASET_VERSION]} of Portraits; this is version "
+    if settings.dataset_version != portraits.VERSION:
+        raise ValueError(f"{args.run} was trained on version {settings.dataset_version} of Portraits; this is version "
                          f"{portraits.VERSION}")
 
     history = _history(args, about, settings)
@@ -57,15 +57,15 @@ def publish(args):
     if not args.no_discriminator:
         files["D"] = _discriminator(last, args)
     images = history["images"] + int(last.name)
-    add_card(args.data / "models.json", args.name, {"kind": settings["model"], zoo.DATASET_VERSION: portraits.VERSION,
+    add_card(args.data / "models.json", args.name, {"kind": settings.model, zoo.DATASET_VERSION: portraits.VERSION,
                                                     "command": history["command"], "images": images, "files": files})
     log = [json.loads(line) for line in (args.run / "log.jsonl").read_text().splitlines()]
     later = lambda rows: [row | {"images": row["images"] + history["images"]} for row in rows]
     shares = [{"images": line["images"], "shares": line["rgb_shares"]} for line in log if "rgb_shares" in line]
     frechet = curve(args)
     frechet["rows"] = history["frechet"] + later(frechet["rows"])
-    result = {**results.header(history["command"], [settings["seed"]]), "device": about["device"],
-              "torch": about["torch"], "settings": settings, "minutes": round(history["minutes"] + minutes(log), 1),
+    result = {**results.header(history["command"], [settings.seed]), "device": about["device"],
+              "torch": about["torch"], "settings": settings.stored(), "minutes": round(history["minutes"] + minutes(log), 1),
               "log": thinned(history["log"] + later(log)), "rgb_shares": history["rgb_shares"] + later(shares), "frechet": frechet}
     path = args.data / "results" / f"{args.name}-training.json"
     commands.write_json(path, results.rounded(result), replace=True)
@@ -83,7 +83,7 @@ def publish(args):
 def _history(args, about, settings):
     """What came before the run: nothing, or the training of the published model that it began with."""
     before = {"command": about["command"], "images": 0, "minutes": 0.0, "log": [], "rgb_shares": [], "frechet": []}
-    if settings.get("init") != args.name:
+    if settings.init != args.name:
         return before
     old = json.loads((args.data / "results" / f"{args.name}-training.json").read_text())
     card = json.loads((args.data / "models.json").read_text())[args.name]

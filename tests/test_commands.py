@@ -9,6 +9,7 @@ import signal
 import stat
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from safetensors import SafetensorError
 
 from course_lib import commands, train, zoo
-from course_lib.training import distributed, growing, options, presets, stylegan2
+from course_lib.training import distributed, growing, options, presets, settings, stylegan2
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "experiments"), str(ROOT / "benchmarks")]
@@ -121,10 +122,10 @@ def test_whole_numbers_may_be_written_short(text, value):
     (commands.number(), "nan", "not a number"), (commands.power_of_two(), "48", "48 is not a power of two"),
     (commands.power_of_two(), "2048", "at most 1,024"), (commands.seed, "-1", "at least 0"), (commands.device, "gpu", "no device"),
     (commands.device, "cuda:x", "no device"), (commands.device, "cpu:1", "its last is"),
-    (options.table(commands.whole()), "4:8,4:16", "two values"), (options.table(commands.whole()), "6:8", "not a power of two"),
-    (options.table(commands.whole()), "4:8:2", "no table"), (options.table(commands.whole()), "4:0", "at least 1"),
-    (options.pictures, "nowhere", "does not exist"), (options.pictures, "", "does not exist"),
-    (options.network, "nothing", "neither a file nor a model"), (commands.input_file, "nowhere", "does not exist"),
+    (settings.table(commands.whole()), "4:8,4:16", "two values"), (settings.table(commands.whole()), "6:8", "not a power of two"),
+    (settings.table(commands.whole()), "4:8:2", "no table"), (settings.table(commands.whole()), "4:0", "at least 1"),
+    (settings.pictures, "nowhere", "does not exist"), (settings.pictures, "", "does not exist"),
+    (settings.network, "nothing", "neither a file nor a model"), (commands.input_file, "nowhere", "does not exist"),
     (commands.input_file, "/", "is no file"), (commands.input_folder, __file__, "is no folder")])
 def test_a_value_out_of_range_is_refused_with_the_range(kind, text, says):
     with pytest.raises(argparse.ArgumentTypeError, match=says):
@@ -145,10 +146,10 @@ def test_devices_that_are_not_there_are_refused_and_what_mps_lacks_too(monkeypat
         commands.device("cuda:2")
     with pytest.raises(ValueError, match="metrics compute in float64, which MPS does not have; take --device cpu"):
         commands.no_mps("mps", "metrics compute in float64")
-    settings = {"model": "stylegan2", "resolution": 8, "channel_base": 8, "dtype": "bfloat16", "r1_gamma": 1.0}
+    half = settings.StyleGAN2Settings(dtype="bfloat16")
     with pytest.raises(ValueError, match="MPS computes in float32"):
-        options.check(settings, "mps")
-    options.check(settings | {"dtype": "float32"}, "mps")
+        options.check(half, "mps")
+    options.check(replace(half, dtype="float32"), "mps")
     monkeypatch.setattr(os, "environ", os.environ | {"WORLD_SIZE": "3", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "3"})
     with pytest.raises(ValueError, match="there are 2 GPUs on this machine for 3 processes"):
         distributed.start("cuda")
@@ -317,10 +318,11 @@ def test_what_is_typed_beside_a_preset_overrides_it_and_a_dry_run_makes_nothing(
     required = ["--prompt", "a smiling person"] if model == "mapper" else ["--out", "run", "--dtype", "float32"]
     given = [model, "--preset", name, *required]
     named, other = settings_of(capsys, *given), settings_of(capsys, *given, "--seed", "5")
-    assert named["preset"] == name and other == named | {"seed": 5} | ({"command": other["command"]} if "command" in named else {})
+    assert other == named | {"seed": 5} | ({"command": other["command"]} if "command" in named else {})
+    assert presets.PRESETS[model][name].items() <= named.items()
     assert named != settings_of(capsys, *(word for word in given if word not in ("--preset", name))) | {"preset": name}
     assert not list(tmp_path.iterdir())
     if model != "mapper":
         build = stylegan2.build if model == "stylegan2" else growing.build
         with torch.device("meta"):
-            assert build(named, torch.device("meta")).G.resolution == named["resolution"]
+            assert build(settings.from_stored(named), torch.device("meta")).G.resolution == named["resolution"]

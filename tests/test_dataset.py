@@ -5,6 +5,7 @@ import shutil
 import signal
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from course_lib import dataset, images, train, zoo
-from course_lib.training import checkpoint, data, distributed, loop, schedule, stylegan2
+from course_lib.training import checkpoint, data, distributed, loop, options, schedule, stylegan2
+from course_lib.training.settings import StyleGAN2Settings
 from course_lib.zoo import __main__
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
@@ -275,12 +277,12 @@ def test_every_image_comes_about_as_often_and_half_of_them_mirrored(packed):
 
 
 def test_labels_stay_with_their_images_and_are_drawn_as_often_as_they_are_there(folder, packed):
-    settings = {"classes": data.classes(data.select(packed, 100, 0)), "resolution": 8, "data_size": 100, "seed": 0}
-    assert settings["classes"] == ["cats", "dogs"]
+    settings = StyleGAN2Settings(classes=data.classes(data.select(packed, 100, 0)), resolution=8, data_size=100)
+    assert settings.classes == ["cats", "dogs"]
     dogs = {image.tobytes() for image, name in zip(data.load(folder, 8, 100, 0, "cpu").numpy(), images.find(folder).names)
             if name.startswith("dogs")}
     for where in (False, True):
-        reals = data.reals(data.select(packed, 100, 0), settings | {"streamed": where}, "cpu")
+        reals = data.reals(data.select(packed, 100, 0), replace(settings, streamed=where), "cpu")
         draw = reals.batches(32)
         reals.prepare(0)
         found, c = draw()
@@ -291,7 +293,7 @@ def test_labels_stay_with_their_images_and_are_drawn_as_often_as_they_are_there(
 
 
 def test_both_networks_get_the_class_of_every_image(tmp_path):
-    s = vars_of([*TINY, "--batch-gpu", "4"]) | {"world": None, "classes": ["black", "white"]}
+    s = replace(options.as_typed(*TINY, "--batch-gpu", "4"), classes=["black", "white"])
     built = stylegan2.build(s, "cpu")
     classes = torch.tensor([0, 1, 1])
     reals = data.Resident((255 * classes).byte()[:, None, None, None].expand(-1, 3, 8, 8), classes)
@@ -314,13 +316,6 @@ def test_both_networks_get_the_class_of_every_image(tmp_path):
 
 # Runs
 
-def vars_of(arguments):
-    import argparse
-    parser = argparse.ArgumentParser()
-    train.stylegan2_options(parser)
-    return vars(parser.parse_args([*arguments[1:], "--out", "unused"]))
-
-
 def run(out, source, total, *more, options=TINY):
     train.main([*options, "--data", str(source), "--out", str(out), "--images", str(total), *more])
 
@@ -342,7 +337,7 @@ def test_a_resumed_run_takes_the_batches_of_an_uninterrupted_one(where, options,
     run(tmp_path / "cut", packed, 88, *more, options=options)
     run(tmp_path / "cut", packed, 176, "--resume", options=options)
     assert same(tmp_path / "whole", tmp_path / "cut")
-    assert checkpoint.settings(checkpoint.folders(tmp_path / "cut")[-1])["streamed"] == (where == "streamed")
+    assert checkpoint.settings(checkpoint.folders(tmp_path / "cut")[-1]).streamed == (where == "streamed")
 
 
 def test_a_streamed_folder_zip_and_set_train_the_same_weights_and_a_run_may_change_between_them(folder, archive, packed, tmp_path):
@@ -390,7 +385,7 @@ def test_several_processes_stop_together_where_they_ask_each_other(packed, tmp_p
     monkeypatch.setattr(distributed, "per_rank", lambda batch: batch)
     monkeypatch.setattr(distributed, "average", lambda tensors: None)
     monkeypatch.setattr(distributed, "all_gather", lambda value: asked.append(value) or [value])
-    s = vars_of(TINY) | {"world": None, "images": 240, "log_every": 40, "checkpoint_every": 10 ** 6}
+    s = replace(options.as_typed(*TINY), images=240, log_every=40, checkpoint_every=10 ** 6)
     torch.manual_seed(0)
     built, (reals, _) = stylegan2.build(s, "cpu"), streamed(packed)
     prepare, failing = reals.prepare, []

@@ -1,5 +1,4 @@
 """Two processes that train one run."""
-import argparse
 import json
 import os
 import socket
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 from torch import multiprocessing
 
 from course_lib import train
-from course_lib.training import checkpoint, distributed, stylegan2
+from course_lib.training import checkpoint, distributed, options, stylegan2
 
 SMALL = ["--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--batch", "16", "--device", "cpu",
          "--dtype", "float32", "--data-size", "32", "--log-every", "80", "--checkpoint-every", "80"]
@@ -73,9 +72,7 @@ def differing(folder):
     assert distributed.all_gather(rank) == [0, 1] and distributed.per_rank(16) == 8
     with pytest.raises(ValueError, match="15 does not divide among 2"):
         distributed.per_rank(15)
-    parser = argparse.ArgumentParser()
-    train.stylegan2_options(parser)
-    settings = vars(parser.parse_args([*STYLEGAN2[1:], "--out", "unused"])) | {"world": None}
+    settings = options.as_typed(*STYLEGAN2)
     torch.manual_seed(rank)
     with pytest.raises(RuntimeError, match="no longer hold the same weights"):
         checkpoint.save(folder, stylegan2.build(settings, "cpu"), settings)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 import official_files
 from course_lib import losses, train, zoo
 from course_lib.perception import common
-from course_lib.training import checkpoint, data, loop, outputs, schedule, stylegan2
+from course_lib.training import checkpoint, data, loop, options, outputs, schedule, settings, stylegan2
 from course_lib.training.adam import adam, set_gradient
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
@@ -68,9 +69,18 @@ def test_a_killed_run_resumes_to_the_same_weights_as_an_uninterrupted_one(tmp_pa
     assert logs[0] == logs[1] == sorted(set(logs[0]))
 
 
+@pytest.mark.parametrize("model", settings.MODELS)
+def test_settings_come_back_as_they_were_stored_and_those_of_older_runs_get_the_defaults_of_what_they_lack(model):
+    mine = replace(options.as_typed(model, "--lr", "0.5", "--batch", "12", "--mirror"), dataset_version="1", classes=["a", "b"])
+    stored = json.loads(json.dumps(mine.stored()))
+    assert stored["world"] == "1" and settings.from_stored(stored) == mine
+    older = {"model": model, "compile": True, "images": 80, "world": None}
+    assert settings.from_stored(older) == settings.MODELS[model](images=80)
+
+
 def gradients(batch_gpu, names):
     """What these phases of one step move the weights by, at a rate of 1, in float64: the gradients of a batch of 16."""
-    s = vars_of(TINY) | {"world": None, "batch": 16, "batch_gpu": batch_gpu, "dtype": "float64"}
+    s = replace(options.as_typed(*TINY), batch=16, batch_gpu=batch_gpu, dtype="float64")
     torch.manual_seed(0)
     built = stylegan2.build(s, "cpu")
     for network in (built.G, built.D):
@@ -143,7 +153,7 @@ def test_a_run_out_of_memory_says_how_much_it_needs_and_which_part_of_the_batch_
 
 def test_annealing_lowers_the_learning_rate_in_the_last_share_of_the_run_and_survives_a_resume(tmp_path, folder):
     assert [schedule.anneal(images, 800, 0.25) for images in (0, 600, 700, 800)] == [1, 1, 0.25, 0]
-    s = vars_of(TINY) | {"world": None, "images": 80, "lr_anneal": 0.5}
+    s = replace(options.as_typed(*TINY), images=80, lr_anneal=0.5)
     built = stylegan2.build(s, "cpu")
     full = built.D_opt.param_groups[0]["lr"]
     plan = stylegan2.plan(built, data.Resident(torch.zeros(8, 3, 8, 8, dtype=torch.uint8)), s, "cpu")
@@ -173,11 +183,11 @@ def test_the_weight_of_r1_falls_by_the_same_factor_per_image(tmp_path, folder):
 
 
 def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
-    s = vars_of(TINY) | {"world": None, "pl_weight": 0.0}
+    s = replace(options.as_typed(*TINY), pl_weight=0.0)
     networks = stylegan2.build(s, "cpu")
     plain, lazy = (optimizer.param_groups[0] for optimizer in (networks.G_opt, networks.D_opt))
-    assert (plain["lr"], plain["betas"]) == (s["lr"], (0.0, 0.99))
-    assert lazy["lr"] == pytest.approx(s["lr"] * 16 / 17) and lazy["betas"][1] == pytest.approx(0.99 ** (16 / 17))
+    assert (plain["lr"], plain["betas"]) == (s.lr, (0.0, 0.99))
+    assert lazy["lr"] == pytest.approx(s.lr * 16 / 17) and lazy["betas"][1] == pytest.approx(0.99 ** (16 / 17))
 
 
 def test_adam_moves_each_entry_by_its_own_gradient_however_that_lies_in_memory():
@@ -194,7 +204,7 @@ def test_adam_moves_each_entry_by_its_own_gradient_however_that_lies_in_memory()
 def test_a_loaded_run_keeps_adams_moments_in_the_memory_format_of_their_weights(tmp_path, folder):
     """Fused Adam on a GPU refuses any other."""
     run(tmp_path, folder, 80)
-    networks = stylegan2.build(vars_of(TINY) | {"world": None}, "cpu")
+    networks = stylegan2.build(options.as_typed(*TINY), "cpu")
     checkpoint.load(checkpoint.folders(tmp_path)[-1], networks)
     moments = [(parameter, value) for optimizer in (networks.G_opt, networks.D_opt) for parameter, fields in optimizer.state.items()
                for value in fields.values() if value.ndim]
@@ -262,13 +272,14 @@ def test_a_run_begins_with_an_official_file(tmp_path, folder):
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path, folder):
     run(tmp_path / "run", folder, 320)
     good = {path.name for path in checkpoint.folders(tmp_path / "run")}
-    settings = checkpoint.settings(checkpoint.folders(tmp_path / "run")[-1]) | {"images": 640}
-    broken = stylegan2.build(settings, "cpu")
+    s = checkpoint.settings(checkpoint.folders(tmp_path / "run")[-1])
+    s.images = 640
+    broken = stylegan2.build(s, "cpu")
     checkpoint.load(checkpoint.folders(tmp_path / "run")[-1], broken)
     broken.G.synthesis.b8.conv0.weight.data[0, 0, 0, 0] = float("nan")
     reals = data.Resident(data.load(folder, 8, 32, 0, "cpu"))
     with pytest.raises(loop.Diverged, match="not finite after .* last good checkpoint is .*0000000320"):
-        loop.train(tmp_path / "run", broken, stylegan2.plan(broken, reals, settings, "cpu"), settings, "cpu", progress=False)
+        loop.train(tmp_path / "run", broken, stylegan2.plan(broken, reals, s, "cpu"), s, "cpu", progress=False)
     assert {path.name for path in checkpoint.folders(tmp_path / "run")} == good
 
 
@@ -357,7 +368,7 @@ def test_a_resumed_run_has_its_own_options_and_its_pictures_may_have_moved(tmp_p
     shutil.copytree(folder, tmp_path / "moved")
     resume("--data", str(tmp_path / "moved"), "--images", "240")
     assert f"its pictures are now those in {tmp_path / 'moved'}, until here those in {folder}" in capsys.readouterr().out
-    assert checkpoint.settings(checkpoint.folders(tmp_path / "run")[-1])["data"] == str(tmp_path / "moved")
+    assert checkpoint.settings(checkpoint.folders(tmp_path / "run")[-1]).data == str(tmp_path / "moved")
     shutil.rmtree(tmp_path / "moved")
     with pytest.raises(SystemExit, match=r"the pictures of this run, in .*moved, are not there; say with --data"):
         resume()
@@ -478,7 +489,7 @@ def test_folders_without_images_and_broken_images_are_named(tmp_path):
 
 
 def test_one_pass_over_reals_and_fakes_equals_two():
-    s = vars_of(TINY) | {"world": None}
+    s = options.as_typed(*TINY)
     D = stylegan2.build(s, "cpu").D
     reals, fakes = torch.randn(2, 8, 3, 8, 8).unbind()
     both = stylegan2.judge_both(D, reals, fakes)
@@ -486,12 +497,5 @@ def test_one_pass_over_reals_and_fakes_equals_two():
 
 
 def test_the_shares_of_the_resolutions_sum_to_one():
-    shares = stylegan2.rgb_shares(stylegan2.build(vars_of(TINY), "cpu").G)
+    shares = stylegan2.rgb_shares(stylegan2.build(options.as_typed(*TINY), "cpu").G)
     assert list(shares) == ["4", "8"] and sum(shares.values()) == pytest.approx(1)
-
-
-def vars_of(arguments):
-    import argparse
-    parser = argparse.ArgumentParser()
-    train.stylegan2_options(parser)
-    return vars(parser.parse_args([*arguments[1:], "--out", "unused"]))

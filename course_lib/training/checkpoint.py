@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from .. import commands, zoo
 from ..networks.layers import load_strictly
 from . import distributed
+from .settings import from_stored
 
 MADE = "checkpoints", "snapshots", "samples", "stages"          # the folders of a run
 NOTES = "settings.json", "run.json", "log.jsonl"                # and its files
@@ -37,7 +39,7 @@ def save(out, run, settings):
                  **about(run, settings))
         with commands.writing(partial / "state.safetensors") as file:
             save_file(_tensors(run, rngs), file, metadata={
-                "images": str(run.images), "step": str(run.step), "settings": json.dumps(settings),
+                "images": str(run.images), "step": str(run.step), "settings": json.dumps(settings.stored()),
                 "config": json.dumps(run.config)})
         shutil.rmtree(final, ignore_errors=True)
         os.rename(partial, final)
@@ -51,8 +53,8 @@ def save(out, run, settings):
 
 def about(run, settings):
     """What a generator's file says beside its tensors; `classes` are the names of its classes."""
-    classes = {key: settings[key] for key in ("classes",) if settings.get(key)}
-    return {"dataset_version": settings["world"], "config": run.config} | classes
+    classes = {"classes": settings.classes} if settings.classes else {}
+    return {"dataset_version": settings.dataset_version, "config": run.config} | classes
 
 
 def trained_part(state, reached=None):
@@ -77,13 +79,12 @@ def refuse_others(out, settings):
     if not made + notes:
         return
     try:
-        begun = json.loads((out / "settings.json").read_text(encoding="utf-8"))
-        model = begun["model"]
+        begun = from_stored(json.loads((out / "settings.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
-        model = None
-    if model is None:
-        raise FileExistsError(f"{out} holds {', '.join(made + notes)} of something other than a run; choose another --out")
-    if made and (made != ["stages"] or begun | settings != begun):
+        raise FileExistsError(f"{out} holds {', '.join(made + notes)} of something other than a run; choose another "
+                              "--out") from None
+    same = replace(settings, streamed=begun.streamed, classes=begun.classes) == begun           # which its images decide
+    if made and (made != ["stages"] or not same):
         raise FileExistsError(f"{out} holds {', '.join(made)} of another run, and no checkpoint; remove them, or choose another "
                               "--out")
 
@@ -93,8 +94,8 @@ def settings(folder):
     try:
         with safe_open(Path(folder) / "state.safetensors", framework="pt") as file:
             found = json.loads(file.metadata()["settings"])
-            found["model"], found["images"]
-            return found
+            found["images"]
+            return from_stored(found)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(folder, error) from None
 
@@ -155,7 +156,7 @@ def initialise_from(run, source):
         if not folders(source):
             raise FileNotFoundError(f"{source} has no checkpoint to begin with")
         last = folders(source)[-1]
-        if settings(last)["model"] != run.kind:
+        if settings(last).model != run.kind:
             raise ValueError(f"{source} holds a run of {settings(last)['model']}, not of {run.kind}, and cannot begin this one")
         tensors, _ = zoo.read(last / "state.safetensors")
         states = {name: _part(tensors, f"{name}.") for name in ("G", "D", "ema")}

@@ -96,13 +96,13 @@ def load(source, resolution, count, seed, device):
 def reals(chosen, settings, device):
     """The real images of a run, Resident or Streamed as its settings say, with labels if it has classes."""
     labels = None
-    if settings.get("classes"):
-        number = {name: i for i, name in enumerate(settings["classes"])}
+    if settings.classes:
+        number = {name: i for i, name in enumerate(settings.classes)}
         labels = torch.tensor([number[name.partition("/")[0]] for name in chosen.names], device=device)
-    if settings["streamed"]:
-        return Streamed(chosen, settings["resolution"], device, labels, settings.get("mirror"))
-    images = load(chosen, settings["resolution"], settings["data_size"], settings["seed"], device)
-    return Resident(images, labels, settings.get("mirror"))
+    if settings.streamed:
+        return Streamed(chosen, settings.resolution, device, labels, settings.mirror)
+    images = load(chosen, settings.resolution, settings.data_size, settings.seed, device)
+    return Resident(images, labels, settings.mirror)
 
 
 class Labels:

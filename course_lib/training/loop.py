@@ -67,7 +67,7 @@ def prepare(device):
 
 
 def train(out, run, plan, settings, device, captured=None, report=None, progress=True):
-    """Train until `settings["images"]`, from wherever `run` stands. Intervals are in images, so a resume repeats them. Ctrl-C
+    """Train until `settings.images`, from wherever `run` stands. Intervals are in images, so a resume repeats them. Ctrl-C
     or SIGTERM ends it with a checkpoint, after the step, and several processes within ASKED_EVERY images; then they raise
     KeyboardInterrupt. So do real images that cannot be read, before the step; they raise OSError.
 
@@ -78,7 +78,7 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
     s, out = settings, Path(out)
     out.mkdir(parents=True, exist_ok=True)
     captured = torch.device(device).type == "cuda" if captured is None else captured
-    total, stage, sums = s["images"], None, {}
+    total, stage, sums = s.images, None, {}
     pool, decay = torch.cuda.graph_pool_handle() if captured else None, torch.ones([], device=device)
     record = (lambda step, waiting: GraphStep(step, pool, waiting)) if captured else (lambda step, waiting: step)
     average = record(partial(move_average, run.ema, run.G, decay), set())
@@ -119,8 +119,8 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
 
             # Log, and stop on NaN before anything is overwritten.
             due = lambda every: run.images // every > images_before // every or run.images >= total
-            saving = due(s["checkpoint_every"])
-            logging = due(s["log_every"]) or saving
+            saving = due(s.checkpoint_every)
+            logging = due(s.log_every) or saving
             if logging:
                 line = {"images": run.images} | {name: (v[0] / v[1]).item() for name, v in sums.items() if v[1] > 0}
                 bad = [name for name, value in line.items() if value != value or abs(value) == float("inf")]

@@ -1,24 +1,34 @@
-"""Named settings of training: the options of course_lib.train that a preset stands for, as they would be typed.
-
-What is typed beside `--preset` comes later on the command line, and so overrides it.
-"""
-PORTRAITS = "--resolution 64 --mixing 0 --lr 0.005 --r1-gamma 0.5 --r1-gamma-end 0.05 --lr-anneal 0.65 --ema-kimg 20 --images 6200k"
-PAPER = "--channel-max 512 --z-dim 512 --w-dim 512"
-MAPPER = "--steps 2400 --batch 16 --l2 0.01 --id-weight 0.5 --top-fraction 0.025 --psi 0.7"
+"""Named settings of training, which `--preset` of course_lib.train takes; what is typed beside it overrides them."""
+PORTRAITS = dict(resolution=64, images=6_200_000, mixing=0.0, lr=0.005, lr_anneal=0.65, r1_gamma=0.5, r1_gamma_end=0.05,
+                 ema_kimg=20.0)
+PAPER = dict(channel_max=512, z_dim=512)
+MAPPER = dict(steps=2400, batch=16, l2=0.01, id_weight=0.5, top_fraction=0.025, psi=0.7)
 
 PRESETS = {
     "stylegan2": {
         "portraits-64": PORTRAITS,                                          # the first run of the shipped model
-        "portraits-64-nopl": f"{PORTRAITS} --pl-weight 0",                  # the same without path-length regularization
-        "paper-256": f"--resolution 256 --channel-base 16384 {PAPER} --images 25m",
-        "config-f-1024": f"--resolution 1024 --channel-base 32768 {PAPER} --batch 32 --batch-gpu 8 --images 25m"},
+        "portraits-64-nopl": PORTRAITS | dict(pl_weight=0.0),               # the same without path-length regularization
+        "paper-256": dict(resolution=256, channel_base=16384, **PAPER, w_dim=512, images=25_000_000),
+        "config-f-1024": dict(resolution=1024, channel_base=32768, **PAPER, w_dim=512, images=25_000_000, batch=32, batch_gpu=8)},
     "stylegan": {
-        "portraits-64": "--resolution 64 --r1-gamma 1 --lr 4:0.003 --stable 160k --fade 120k --images 2200k --checkpoint-every 80k",
-        "paper-1024": f"--resolution 1024 --channel-base 16384 {PAPER}"},
+        "portraits-64": dict(resolution=64, r1_gamma=1.0, lr=[[4, 0.003]], stable=160_000, fade=120_000, images=2_200_000,
+                             checkpoint_every=80_000),
+        "paper-1024": dict(resolution=1024, channel_base=16384, **PAPER, w_dim=512)},
     "pggan": {
-        "portraits-64": "--resolution 64 --channel-max 128 --z-dim 128 --stable 240k --fade 160k --images 2240000 "
-                        "--checkpoint-every 80k",
-        "paper-1024": "--resolution 1024 --channel-base 16384 --channel-max 512 --z-dim 512"},
+        "portraits-64": dict(resolution=64, channel_max=128, z_dim=128, stable=240_000, fade=160_000, images=2_240_000,
+                             checkpoint_every=80_000),
+        "paper-1024": dict(resolution=1024, channel_base=16384, **PAPER)},
     "mapper": {
-        "portraits-64": f"{MAPPER} --identity-threshold 0.7 --preserve-weight 0.05",
-        "portraits-64-strict": f"{MAPPER} --identity-threshold 0.8 --preserve-weight 0.1"}}     # of beard and red hair
+        "portraits-64": dict(**MAPPER, identity_threshold=0.7, preserve_weight=0.05),
+        "portraits-64-strict": dict(**MAPPER, identity_threshold=0.8, preserve_weight=0.1)}}     # of beard and red hair
+
+
+def shown(preset):
+    """The options that a preset stands for, as they would be typed."""
+    return " ".join(f"--{name.replace('_', '-')} {_shown(value)}" for name, value in preset.items())
+
+
+def _shown(value):
+    if isinstance(value, list):
+        return ",".join(f"{resolution}:{of_it:g}" for resolution, of_it in value)
+    return f"{value // 1000}k" if isinstance(value, int) and value >= 10_000 and value % 1000 == 0 else f"{value:g}"

@@ -4,6 +4,7 @@ A step draws its own latents and reals, so it needs nothing from outside and can
 """
 import gc
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,25 +21,23 @@ from .loop import Phase, Run, Stage
 def build(settings, device):
     """Networks, their moving average, and Adam with the constants of lazy regularization (StyleGAN2 App. B)."""
     s = settings
-    check_batch(s["batch"], batch_gpu=s.get("batch_gpu"))
-    sizes = dict(channel_base=s["channel_base"], channel_max=s["channel_max"], conv_clamp=s["conv_clamp"],
-                 c_dim=len(s.get("classes", [])))
-    G = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"], **sizes)
-    D = stylegan2.Discriminator(s["resolution"], **sizes)
-    ema = stylegan2.Generator(s["resolution"], z_dim=s["z_dim"], w_dim=s["w_dim"], mapping_layers=s["mapping_layers"],
-                              **sizes)
+    check_batch(s.batch, batch_gpu=s.batch_gpu)
+    sizes = dict(channel_base=s.channel_base, channel_max=s.channel_max, conv_clamp=s.conv_clamp, c_dim=len(s.classes))
+    G = stylegan2.Generator(s.resolution, z_dim=s.z_dim, w_dim=s.w_dim, mapping_layers=s.mapping_layers, **sizes)
+    D = stylegan2.Discriminator(s.resolution, **sizes)
+    ema = stylegan2.Generator(s.resolution, z_dim=s.z_dim, w_dim=s.w_dim, mapping_layers=s.mapping_layers, **sizes)
     ema.load_state_dict(G.state_dict())
     G, D, ema = (network.to(device, memory_format=torch.channels_last) for network in (G, D, ema))
 
     def optimizer(network, interval, regularized):
-        lr, betas = s["lr"], (0.0, 0.99)
+        lr, betas = s.lr, (0.0, 0.99)
         if regularized:
             lr, betas = losses.lazy_adam(lr, betas, interval)
         return adam(network.parameters(), lr, device, betas=betas, eps=1e-8)
 
-    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), optimizer(G, s["pl_interval"], s["pl_weight"]),
-               optimizer(D, s["r1_interval"], s["r1_gamma"]),
-               {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s["conv_clamp"]})
+    return Run("stylegan2", G, D, ema.eval().requires_grad_(False), optimizer(G, s.pl_interval, s.pl_weight),
+               optimizer(D, s.r1_interval, s.r1_gamma),
+               {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s.conv_clamp})
 
 
 def check_batch(batch, group=4, batch_gpu=None):
@@ -60,17 +59,17 @@ def plan(run, reals, settings, device):
     """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end. reals:
     data.Resident or data.Streamed."""
     s = settings
-    gamma = torch.full([], float(s["r1_gamma"]), device=device)        # a recorded step reads it anew
-    rampup = None if s.get("init") else 0.05
-    stage = Stage(phases(run, reals, s, device, gamma), s["batch"],
-                  lambda images: schedule.ema_decay(images, s["batch"], s["ema_kimg"], rampup), reals.prepare)
+    gamma = torch.full([], float(s.r1_gamma), device=device)        # a recorded step reads it anew
+    rampup = None if s.init else 0.05
+    stage = Stage(phases(run, reals, s, device, gamma), s.batch,
+                  lambda images: schedule.ema_decay(images, s.batch, s.ema_kimg, rampup), reals.prepare)
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():
-        for optimizer, lr in full.items() if s.get("lr_anneal") else ():
-            set_rate(optimizer.param_groups[0], lr * schedule.anneal(run.images, s["images"], s["lr_anneal"]))
-        if s.get("r1_gamma_end"):
-            gamma.fill_(schedule.geometric(run.images, s["images"], s["r1_gamma"], s["r1_gamma_end"]))
+        for optimizer, lr in full.items() if s.lr_anneal else ():
+            set_rate(optimizer.param_groups[0], lr * schedule.anneal(run.images, s.images, s.lr_anneal))
+        if s.r1_gamma_end:
+            gamma.fill_(schedule.geometric(run.images, s.images, s.r1_gamma, s.r1_gamma_end))
         return stage
 
     return current
@@ -86,8 +85,8 @@ def phases(run, reals, settings, device, gamma):
     each part.
     """
     s, G, D = settings, run.G, run.D
-    batch, dtype = distributed.per_rank(s["batch"]), getattr(torch, s["dtype"])
-    size = s.get("batch_gpu") or batch
+    batch, dtype = distributed.per_rank(s.batch), getattr(torch, s.dtype)
+    size = s.batch_gpu or batch
     G_params, D_params = list(G.parameters()), list(D.parameters())
     synthesis, critic = partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
     draw = reals.batches(batch)
@@ -97,7 +96,7 @@ def phases(run, reals, settings, device, gamma):
         latent takes over at a random layer."""
         z1, z2 = torch.randn(2 * n, G.z_dim, device=device).chunk(2)
         cutoff = torch.randint(1, G.num_ws, [], device=device)
-        cutoff = torch.where(torch.rand([], device=device) < s["mixing"], cutoff, G.num_ws)
+        cutoff = torch.where(torch.rand([], device=device) < s.mixing, cutoff, G.num_ws)
         for *pair, c in zip(parts(z1, size), parts(z2, size), parts(reals.labels.draw(n), size)):
             w1, w2 = G.mapping(torch.cat(pair), torch.cat([c, c])).chunk(2)
             yield ops.mix_styles(*(w[:, None].expand(-1, G.num_ws, -1) for w in (w1, w2)), cutoff), w1, c
@@ -129,7 +128,7 @@ def phases(run, reals, settings, device, gamma):
             with convolution.inputs_only():
                 penalty, mean = losses.path_length_penalty(synthesis(ws), ws, noise, mean.detach())
             loss = penalty.mean() * (part / n)
-            (loss * s["pl_weight"] * s["pl_interval"]).backward(inputs=G_params)
+            (loss * s.pl_weight * s.pl_interval).backward(inputs=G_params)
             found.append(loss)
         step(run.G_opt, G_params)
         run.buffers["pl_mean"].copy_(mean.detach())
@@ -155,25 +154,25 @@ def phases(run, reals, settings, device, gamma):
         for images, c in real_parts():
             with convolution.inputs_only():
                 penalty = losses.r1_penalty(critic(images.requires_grad_(), c), images).mean()
-            (penalty * (size / batch) * gamma / 2 * s["r1_interval"]).backward(inputs=D_params)
+            (penalty * (size / batch) * gamma / 2 * s.r1_interval).backward(inputs=D_params)
             found.append(penalty)
         step(run.D_opt, D_params)
         return {"r1_penalty": torch.stack(found).mean()}
 
-    steps = [Phase("generator", 1, generator), Phase("path_length", s["pl_interval"], path_length),
-             Phase("discriminator", 1, discriminator), Phase("r1", s["r1_interval"], r1)]
-    weights = {"path_length": s["pl_weight"], "r1": s["r1_gamma"]}
+    steps = [Phase("generator", 1, generator), Phase("path_length", s.pl_interval, path_length),
+             Phase("discriminator", 1, discriminator), Phase("r1", s.r1_interval, r1)]
+    weights = {"path_length": s.pl_weight, "r1": s.r1_gamma}
     return [phase for phase in steps if weights.get(phase.name, 1)]
 
 
 def what_fits(run, reals, settings, device):
     """The sentence for a run whose memory did not suffice: what its parts of a batch need, and the largest `batch_gpu` that fits.
     Smaller parts are tried, and the need is extrapolated from the peaks of two. The networks change on the way."""
-    share = distributed.per_rank(settings["batch"])
-    asked = settings.get("batch_gpu") or share
+    share = distributed.per_rank(settings.batch)
+    asked = settings.batch_gpu or share
     peaks, gib = {}, lambda size: f"{size / 2 ** 30:,.1f} GiB"
     for size in [size for size in range(asked - 1, 3, -1) if share % size == 0 and size % 4 == 0]:
-        peak = _peak(run, reals, settings | {"batch_gpu": size}, device)
+        peak = _peak(run, reals, replace(settings, batch_gpu=size), device)
         if peak:
             peaks[size] = peak
         if len(peaks) == 2:

@@ -13,6 +13,7 @@ from course_lib import cuda_graphs, dataset, losses, train, zoo
 from course_lib.fused import convolution
 from course_lib.networks import pggan, stylegan
 from course_lib.training import checkpoint, data, growing, loop, stylegan2
+from course_lib.training.settings import MODELS, StyleGAN2Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from golden_data import assert_golden, fill, load  # noqa: E402
@@ -29,11 +30,7 @@ def exact_kernels():
 
 
 def settings(**changes):
-    import argparse
-    parser = argparse.ArgumentParser()
-    train.stylegan2_options(parser)
-    s = vars(parser.parse_args(["--out", "unused", "--resolution", "16", "--channel-max", "32", "--batch", "8"]))
-    return s | {"world": None, "z_dim": 32, "w_dim": 32, "dtype": "float32"} | changes
+    return StyleGAN2Settings(**dict(resolution=16, channel_max=32, batch=8, z_dim=32, w_dim=32, dtype="float32") | changes)
 
 
 def start(s):
@@ -165,12 +162,9 @@ def test_every_step_takes_the_batch_that_was_read_for_it(captured, tmp_path):
 
 
 def grow(out, model, captured, images):
-    import argparse
-    parser = argparse.ArgumentParser()
-    train.growing_options(parser, model)
-    s = vars(parser.parse_args(["--out", "unused", "--resolution", "16", "--start", "4", "--channel-max", "32", "--batch", "8",
-                                "--z-dim", "32", "--dtype", "float32", "--stable", "160", "--fade", "160"]))
-    s |= {"model": model, "world": None, "images": images, "log_every": 160, "checkpoint_every": 10 ** 6, "w_dim": 32}
+    w = {"w_dim": 32} if model == "stylegan" else {}
+    s = MODELS[model](resolution=16, start=4, channel_max=32, batch=[[4, 8]], z_dim=32, dtype="float32", stable=160, fade=160,
+                      images=images, log_every=160, checkpoint_every=10 ** 6, **w)
     torch.manual_seed(0)
     run = growing.build(s, "cuda")
     reals = data.Resident(torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda"))
