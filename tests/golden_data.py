@@ -13,7 +13,7 @@ def load(name):
     return json.loads((FOLDER / f"{name}.json").read_text()), load_file(FOLDER / f"{name}.safetensors")
 
 
-def fill(entries, seed):
+def filled(entries, seed):
     """The fill rule: one generator, tensors in the listed order; filters are dropped, for they are not parameters."""
     generator = torch.Generator().manual_seed(seed)
     state = {}

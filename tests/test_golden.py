@@ -6,18 +6,18 @@ import torch.nn.functional as F
 from course_lib import fused, losses, ops, zoo
 from course_lib.networks import layers
 from course_lib.training import schedule
-from golden_data import assert_golden, fill, load, rule_input
+from golden_data import assert_golden, filled, load, rule_input
 
 NETWORKS = ["sg2_tiny16", "sg2_mid64", "sg2_big128", "sg2_clamp8", "sg2_cond8"]
 E = 2e-5
 
 
 def generator(info):
-    return zoo.generator_from_nvidia(fill(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"])
+    return zoo.generator_from_nvidia(filled(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"])
 
 
 def discriminator(info):
-    return zoo.discriminator_from_nvidia(fill(info["state_D"], info["fill"]["D_seed"]), info["config"]["conv_clamp"])
+    return zoo.discriminator_from_nvidia(filled(info["state_D"], info["fill"]["D_seed"]), info["config"]["conv_clamp"])
 
 
 def test_the_fill_rule_reproduces_the_stored_weights():
@@ -27,7 +27,7 @@ def test_the_fill_rule_reproduces_the_stored_weights():
     from golden_data import AVX2, FOLDER
     stored = load_file(FOLDER / "sg2_tiny16_state.safetensors")
     for prefix, seed in (("G", "G_seed"), ("D", "D_seed")):
-        for name, tensor in fill(info[f"state_{prefix}"], info["fill"][seed]).items():
+        for name, tensor in filled(info[f"state_{prefix}"], info["fill"][seed]).items():
             assert torch.allclose(tensor, stored[f"{prefix}.{name}"], rtol=0, atol=0 if AVX2 else 3e-4), name
 
 

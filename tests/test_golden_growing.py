@@ -8,7 +8,7 @@ from course_lib import fused, losses, ops
 from course_lib.networks import layers
 from course_lib.training import schedule
 from course_lib.zoo.formats import growing_layouts
-from golden_data import FOLDER, assert_golden, fill, load, rule_input
+from golden_data import FOLDER, assert_golden, filled, load, rule_input
 
 INFO, GOLDEN = load("progan_stylegan1")
 CASES = {case["name"]: case for case in INFO["cases"]}
@@ -19,7 +19,7 @@ BUILD = {"progan_fused": (growing_layouts.pggan_generator, growing_layouts.pggan
 
 
 def networks(name, dtype=torch.float32):
-    states = [fill(INFO["networks"][name][part]["state"], INFO["networks"][name][part]["seed"]) for part in "GD"]
+    states = [filled(INFO["networks"][name][part]["state"], INFO["networks"][name][part]["seed"]) for part in "GD"]
     return [build(state).to(dtype) for build, state in zip(BUILD[name], states)]
 
 

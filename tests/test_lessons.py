@@ -201,10 +201,10 @@ def test_every_control_of_a_lesson_shows_the_librarys_picture(lesson):
     assert views.count() == len(explorers)
     for number, (view, controls) in enumerate(zip(views.all(), explorers)):
         values = {name: control["value"] for name, control in controls.items()}
-        shows = lambda: assert_shows(view, base64.b64decode(lesson.ask(f"kernel.draw({number}, {values})")), values)
-        shows()
+        showing = lambda: assert_shows(view, base64.b64decode(lesson.ask(f"kernel.draw({number}, {values})")), values)
+        showing()
         for name, control in controls.items():
-            move(view, name, SimpleNamespace(**control), lambda value: values.update({name: value}) or shows())
+            move(view, name, SimpleNamespace(**control), lambda value: values.update({name: value}) or showing())
     screenshots = os.environ.get("SCREENSHOTS")
     if screenshots:
         for number, view in enumerate(views.all()):
@@ -248,14 +248,14 @@ def opened(page, name):
         page.evaluate(f"(async panel => {{ await panel?.sessionContext.shutdown(); panel?.dispose(); }})({PANEL})")
 
 
-def move(view, name, control, shows):
-    """Take one control through several values in the browser; `shows(value)` its picture, and the pictures differ."""
+def move(view, name, control, showing):
+    """Take one control through several values in the browser; `showing(value)` its picture, and the pictures differ."""
     label, pictures = control.description.replace("_", " "), set()
     if control.kind in ("IntSlider", "FloatSlider"):
         row = view.locator(".widget-slider").filter(has=view.page.get_by_text(label, exact=True))
         for key, value in (("Home", control.min), ("ArrowRight", control.min + control.step), ("End", control.max)):
             row.locator(".noUi-handle").press(key)
-            pictures.add(shows(value))
+            pictures.add(showing(value))
             shown = float(row.locator(".widget-readout").inner_text().replace("−", "-").replace(",", ""))
             assert abs(shown - value) < 0.006, f"{name} reads {shown}, not {value}"
     elif control.kind == "Text":
@@ -263,20 +263,20 @@ def move(view, name, control, shows):
         for text in ("a bald person", control.value):
             line.fill(text)
             line.press("Enter")
-            pictures.add(shows(text))
+            pictures.add(showing(text))
     elif control.kind == "Dropdown":
         menu = view.locator(".widget-dropdown").filter(has=view.page.get_by_text(label, exact=True)).locator("select")
         for option in reversed(control.options):
             menu.select_option(str(option))
-            pictures.add(shows(option))
+            pictures.add(showing(option))
     elif control.kind == "Checkbox":
         for checked in (not control.value, control.value):
             view.locator(".widget-checkbox").filter(has_text=label).locator("input").click()
-            pictures.add(shows(checked))
+            pictures.add(showing(checked))
     else:
         for presses in (1, 2):
             view.get_by_role("button", name=label).click()
-            pictures.add(shows(control.value + presses))
+            pictures.add(showing(control.value + presses))
     assert len(pictures) > 1, f"{name} never changes the picture"
 
 

@@ -78,8 +78,8 @@ def outputs(layer, batch=2):
     return [layer(x, style, layer.noise_const, impl) for impl in ("reference", "fused")]
 
 
-def agree(plain, other):
-    return (plain - other).abs().max() < 1e-5 * plain.abs().max()
+def agree(expected, other):
+    return (expected - other).abs().max() < 1e-5 * expected.abs().max()
 
 
 def swap_rows(weight):

@@ -7,7 +7,7 @@ from torch import nn
 from course_lib import metrics, zoo
 from course_lib.metrics import path_length, perceptual
 from course_lib.networks import classifiers, pggan, stylegan, stylegan2
-from golden_data import assert_golden, fill, load
+from golden_data import assert_golden, filled, load
 
 CARD, TENSORS = load("metrics")
 BUFFERS = ("b4.conv1", "b8.conv0", "b8.conv1", "b16.conv0", "b16.conv1")
@@ -25,7 +25,7 @@ def stand_in(a, b):
 @pytest.mark.parametrize("case", CARD["ppl"], ids=lambda case: case["name"])
 def test_path_lengths_are_those_of_the_official_code(case):
     info = load(case["networks"].removesuffix(".json"))[0]
-    G = zoo.generator_from_nvidia(fill(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).double()
+    G = zoo.generator_from_nvidia(filled(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).double()
     name, lengths = case["name"], []
     for i, seed in enumerate(case["torch_seeds"]):
         rng = torch.Generator().manual_seed(seed)

@@ -40,27 +40,6 @@ MODULES = {"fast", "products", "judges", "edits", "claims", "texts", "readers", 
 # Keys of results.
 KEYS = {"shows", "others", "same", "same_judged", "alike", "judged", "spikes", "over_w", "over_y"}
 
-# What stands here still, by file: to be emptied.
-ALLOWED = {         # other meanings of a word, and lessons that are to be rewritten
-    "course_lib/exercises/lessons/lesson02.py": {"deviations"},
-    "course_lib/exercises/lessons/lesson10.py": {"seen"},
-    "course_lib/training/data.py": {"fitting"},
-    "tests/golden_data.py": {"fill"},
-    "tests/gpu/test_gpu.py": {"fill"},
-    "tests/test_golden.py": {"fill"},
-    "tests/test_golden_growing.py": {"fill"},
-    "tests/test_lessons.py": {"shows"},
-    "tests/test_matmul_conv.py": {"plain"},
-    "tests/test_path_length.py": {"fill"},
-    "tests/test_zoo_formats.py": {"fill"},
-    "notebooks/py/01_fade_in.py": {"fitting"},
-    "notebooks/py/04_noise.py": {"seen"},
-    "notebooks/py/05_demodulation.py": {"louder", "spikes"},
-    "notebooks/py/08_styleclip_optimization.py": {"wish"},
-    "notebooks/py/09_styleclip_mapper.py": {"wish", "wishes"},
-    "notebooks/py/10_styleclip_global.py": {"wish"},
-}
-
 
 def private_names(source):
     """The private names that a module's code uses."""
@@ -108,8 +87,8 @@ def test_code_has_the_words_of_the_field():
     assert len(files) > 150
     words = FUNCTIONS | ARGUMENTS | NAMES
     left = [f"{file}: {name} ({words.get(name, 'see ATTRIBUTES')})" for file, text in files.items()
-            for name in sorted(private_names(text) - ALLOWED.get(file, set()))]
-    assert not left + [f"{file}: the module's name" for file in files if Path(file).stem in MODULES and file not in ALLOWED]
+            for name in sorted(private_names(text))]
+    assert not left + [f"{file}: the module's name" for file in files if Path(file).stem in MODULES]
 
 
 def test_results_have_the_words_of_the_field():

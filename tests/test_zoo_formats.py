@@ -20,7 +20,7 @@ from course_lib import zoo
 from course_lib.networks import stylegan2
 from course_lib.zoo import __main__, formats
 from course_lib.zoo.formats import FormatError
-from golden_data import assert_golden, fill, load, rule_input
+from golden_data import assert_golden, filled, load, rule_input
 
 E = 2e-5
 NETWORKS = ["sg2_tiny16", "sg2_mid64", "sg2_clamp8", "sg2_cond8"]
@@ -29,7 +29,7 @@ WRITTEN = {"torch_utils.persistence _reconstruct_persistent_obj", "collections O
 
 
 def states(info):
-    return [fill(info[f"state_{part}"], info["fill"][f"{part}_seed"]) for part in "GD"]
+    return [filled(info[f"state_{part}"], info["fill"][f"{part}_seed"]) for part in "GD"]
 
 
 def assert_renders_as_golden(path, info, golden):
@@ -174,7 +174,7 @@ def test_stylegan2_of_the_tensorflow_era_renders_the_golden_images(name, core, t
 @pytest.mark.parametrize("name", ["progan_fused", "progan_unfused", "stylegan1"])
 def test_pggan_and_stylegan_are_read_from_their_tuples(name, tmp_path):
     info, golden = load("progan_stylegan1")
-    raw = {part: fill(info["networks"][name][part]["state"], info["networks"][name][part]["seed"]) for part in "GD"}
+    raw = {part: filled(info["networks"][name][part]["state"], info["networks"][name][part]["seed"]) for part in "GD"}
     variables = {part: {key.removeprefix("G_"): t.numpy() for key, t in raw[part].items()} | {"lod": np.float32(0)}
                  for part in "GD"}
     version, module = (3, "dnnlib.tflib.network") if name == "stylegan1" else (2, "tfutil")
@@ -210,7 +210,7 @@ def test_class_conditional_networks_of_the_first_generations_are_refused_at_once
     for name, extra, variables in (("progan_fused", {"label_size": 10}, {}),
                                    ("stylegan1", {}, {"mapping/LabelConcat/weight": np.ones([10, 12], "f4")})):
         state = info["networks"][name]["G"]
-        own = {key.removeprefix("G_"): t.numpy() for key, t in fill(state["state"], state["seed"]).items()}
+        own = {key.removeprefix("G_"): t.numpy() for key, t in filled(state["state"], state["seed"]).items()}
         (tmp_path / "G.pkl").write_bytes(files.dump(files.tf_network("G", own | variables, extra), 4))
         with pytest.raises(FormatError, match="a class-conditional network of PGGAN or StyleGAN is not supported"):
             zoo.load(tmp_path / "G.pkl")
@@ -221,7 +221,7 @@ def test_class_conditional_networks_of_the_first_generations_are_refused_at_once
 def rosinality_states(info):
     found = []
     for part in "GD":
-        state = fill(info[f"state_{part}"], info["fill"][f"{part}_seed"])
+        state = filled(info[f"state_{part}"], info["fill"][f"{part}_seed"])
         kept = {entry["name"]: files.kernel(entry["kept_sum"]) for entry in info[f"state_{part}"] if entry.get("kept")}
         found.append(state | kept)
     return found
@@ -303,7 +303,7 @@ def test_a_conditional_mean_is_taken_over_random_classes(tmp_path):
 def test_a_first_generation_file_may_lack_noise_and_mean_too(tmp_path):
     info, _ = load("progan_stylegan1")
     state = info["networks"]["stylegan1"]["G"]
-    whole = {key.removeprefix("G_"): t.numpy() for key, t in fill(state["state"], state["seed"]).items()}
+    whole = {key.removeprefix("G_"): t.numpy() for key, t in filled(state["state"], state["seed"]).items()}
     some = {name: value for name, value in whole.items() if "noise" not in name and name != "dlatent_avg"}
     made = []
     for name, variables in (("whole", whole), ("some", some)):

@@ -237,7 +237,7 @@ def streams(chosen, resolution, most, device):
             raise ValueError("--data-cache is for pictures on a disk, and portraits are drawn on the device; leave it out")
         check_size(chosen.used, resolution, device)
         return False
-    return chosen.used > (fitting(resolution, device) if most is None else most)
+    return chosen.used > (most_that_fit(resolution, device) if most is None else most)
 
 
 def classes(chosen):
@@ -262,14 +262,14 @@ def check_resolution(chosen, resolution):
 def check_size(count, resolution, device, each=1):
     """ValueError that names the --data-size which fits, if `count` images, or `each` of `count` people, need more than three
     quarters of the device's free memory."""
-    size, free, fits = each * 3 * resolution ** 2, free_memory(device), fitting(resolution, device, each)
+    size, free, fits = each * 3 * resolution ** 2, free_memory(device), most_that_fit(resolution, device, each)
     if count > fits:
         fits = f"--data-size {f'{fits // 1000}k' if fits >= 1000 else fits} fits" if fits else "a lower --resolution is needed"
         raise ValueError(f"{int(count * each):,} images of {resolution} px take {count * size / 2 ** 30:,.1f} GiB, and {device} "
                          f"has {free / 2 ** 30:,.1f} GiB free, a quarter of which is left for training; {fits}")
 
 
-def fitting(resolution, device, each=1):
+def most_that_fit(resolution, device, each=1):
     """How many images may lie on a device, as `check_size` counts them."""
     free = free_memory(device)
     return float("inf") if free is None else int(SHARE * free / (each * 3 * resolution ** 2))

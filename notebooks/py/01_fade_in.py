@@ -229,7 +229,7 @@ widgets.explorer(moments, resolution=[8, 16, 32, 64], alpha=(0.0, 1.0, 0.05),
 # > average over training, of which half is older than 10,000 images.)
 
 # %%
-def fitting(network, wanted):
+def equal_contrast(network, wanted):
     """The α at which the network's images deviate as much as `wanted`, to a hundredth."""
     low, high = 0.0, 0.5
     while high - low > 0.005:
@@ -249,7 +249,7 @@ for r in fading:
     faded = ops.fade_reals(reals, 0.5).std()
     finished = draw(stages[r], bank[:32]).std() / reals.std()
     print(f"{r:2d} px {finished:13.2f} {draw(fading[r], bank[:32], 0.5).std() / faded:17.2f} {'α =':>20s} "
-          f"{fitting(fading[r], finished * faded):.2f}")
+          f"{equal_contrast(fading[r], finished * faded):.2f}")
 age = 1000 * training["settings"]["ema_kimg"] / torch.tensor(2.0).log().item()
 print(f"The averaged weights are {age / 1000:.0f} thousand images old on average. In that time α rose by {age / plan['fade']:.2f}.")
 

@@ -324,7 +324,7 @@ wanted = {"hair_texture": "curly", "freckles": "freckles"}
 
 
 @torch.no_grad()
-def seen(network, noise):
+def predicted(network, noise):
     """Portraits, and in which of them the judge sees curls and freckles."""
     z = torch.randn(64, network.z_dim, generator=torch.Generator().manual_seed(1))
     pictures = torch.cat([network(part, noise=noise) for part in z.split(32)])
@@ -333,7 +333,7 @@ def seen(network, noise):
 
 
 networks = {"StyleGAN": G, "StyleGAN2": zoo.load("stylegan2-portraits-64")}
-with_noise, without_noise = ({name: seen(network, noise) for name, network in networks.items()} for noise in ("const", "none"))
+with_noise, without_noise = ({name: predicted(network, noise) for name, network in networks.items()} for noise in ("const", "none"))
 for name in networks:
     for label, (_, curly, freckled) in (("with noise", with_noise[name]), ("without", without_noise[name])):
         print(f"{name:9s} {label:10s}  curly {100 * curly.float().mean():2.0f} %, freckles {100 * freckled.float().mean():2.0f} %")

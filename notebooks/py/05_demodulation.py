@@ -279,10 +279,10 @@ ex.demodulate.check(demodulate)
 # %%
 weight, inputs = torch.randn(16, 32, 3, 3), torch.randn(1, 32, 64, 64)
 only_first = ops.modulated_conv2d(inputs[:, :1], weight[:, :1], torch.ones(1, 1), padding=1)
-louder = torch.ones(1, 32)
-louder[0, 0] = 100
+one_large = torch.ones(1, 32)
+one_large[0, 0] = 100
 for name, maps, s in (("1 map, style 1", 1, torch.ones(1, 1)), ("1 map, style 100", 1, torch.full([1, 1], 100.0)),
-                      ("32 maps, all 1", 32, torch.ones(1, 32)), ("32 maps, one 100", 32, louder)):
+                      ("32 maps, all 1", 32, torch.ones(1, 32)), ("32 maps, one 100", 32, one_large)):
     raw, demodulated = (ops.modulated_conv2d(inputs[:, :maps], weight[:, :maps], s, demod=d, padding=1) for d in (False, True))
     alike = torch.corrcoef(torch.stack([demodulated.flatten(), only_first.flatten()]))[0, 1]
     print(f"{name:17s} standard deviation {raw.std():6.1f} modulated, {demodulated.std():.2f} demodulated;   "
@@ -421,15 +421,15 @@ for name, (predicted, measured) in rows.items():
 # %%
 result = json.loads((zoo.DATA / "results" / "styles.json").read_text())
 models, snapshot = result["models"], "G-0002200000"
-spikes = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models[snapshot],
+measured_of = {"StyleGAN": models["stylegan-portraits-64"], "StyleGAN2": models[snapshot],
           "StyleGAN2 at the end": models["stylegan2-portraits-64"]}
 seen = {model: zoo.cards()[f"{model.lower()}-portraits-64"]["images"] for model in ("StyleGAN", "StyleGAN2")}
 print(f"images seen in training: StyleGAN {seen['StyleGAN']:,}, StyleGAN2 {int(snapshot[2:]):,}, "
       f"and {seen['StyleGAN2']:,} at its end")
-print(f"{spikes['StyleGAN']['outliers_portraits']} portraits, one seed: {result['seeds'][0]}")
+print(f"{measured_of['StyleGAN']['outliers_portraits']} portraits, one seed: {result['seeds'][0]}")
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.2))
 for ax, key, title in zip(axes, ("peak", "norm"), ("largest value of a map / its std", "largest norm / mean norm")):
-    for (model, measured), color in zip(spikes.items(), plots.COLORS):
+    for (model, measured), color in zip(measured_of.items(), plots.COLORS):
         values = [cell[key] for cell in measured["outliers"].values()]
         ax.plot(list(measured["outliers"]), values, marker="o", ms=3, color=color, label=model)
     ax.set(title=title, ylim=(0, None))
@@ -438,9 +438,9 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", nco
 plots.show(fig, alt="Two measures over the layers. The largest value of a map rises to 12 standard deviations in StyleGAN and to 9 "
                     "in StyleGAN2. The largest norm over the mean norm rises to 17 in StyleGAN and stays below 5 in StyleGAN2.")
 for name in ("b32.conv1", "b64.conv0", "b64.conv1"):
-    print(f"{name}  " + ", ".join(f"{model} {100 * row['outliers'][name]['maps']:.1f} %" for model, row in spikes.items())
+    print(f"{name}  " + ", ".join(f"{model} {100 * row['outliers'][name]['maps']:.1f} %" for model, row in measured_of.items())
           + " of the maps reach 20; largest norm / mean norm "
-          + ", ".join(f"{row['outliers'][name]['norm']:.1f}" for row in spikes.values()))
+          + ", ".join(f"{row['outliers'][name]['norm']:.1f}" for row in measured_of.values()))
 
 # %% [markdown]
 # <details><summary><b>Answer</b></summary>

@@ -334,14 +334,14 @@ if isinstance(identity, IdentityNetwork):
 # %%
 own = styleclip.embed_samples(G, clip_model, samples=200)
 print(f"cosine that so many of 200 portraits reach\n{'':30s}{'one in two':>12s}{'one in 100':>12s}")
-for wish in EDIT_TARGETS:
-    print(f"{wish:30s}" + "".join(f"{styleclip.similarity_target(clip_model, own, wish, top_fraction=top).item():12.2f}"
+for prompt in EDIT_TARGETS:
+    print(f"{prompt:30s}" + "".join(f"{styleclip.similarity_target(clip_model, own, prompt, top_fraction=top).item():12.2f}"
                                   for top in (0.5, 0.01)))
 
 z = torch.randn(200, G.z_dim, generator=torch.Generator().manual_seed(0))           # those of `embed_samples`
-nearest = {wish: G(z[(own @ clip_model.encode_texts([wish])[0]).topk(4).indices], noise="const") for wish in EDIT_TARGETS}
-labels = [wish + (f": {int(EDIT_TARGETS[wish].success(classifiers.predict(judge, images)).sum())} of 4" if judge else "")
-          for wish, images in nearest.items()]
+nearest = {prompt: G(z[(own @ clip_model.encode_texts([prompt])[0]).topk(4).indices], noise="const") for prompt in EDIT_TARGETS}
+labels = [prompt + (f": {int(EDIT_TARGETS[prompt].success(classifiers.predict(judge, images)).sum())} of 4" if judge else "")
+          for prompt, images in nearest.items()]
 plots.show(plots.image_grid(torch.cat([*nearest.values()]), columns=4, labels=labels, scale=1),
            alt="Twelve rows, one for each sentence: the four most similar of 200 portraits of the generator. Beside each row it "
                "says in how many of them the judge sees what the sentence says.")

@@ -135,13 +135,13 @@ ex.mapper_loss.check(mapper_loss)
 # does not have, nothing changes.)
 
 # %%
-def mapped(wish, strength=1.0, levels="all"):
-    chosen = [level for level in mappers[wish].levels if levels in ("all", level)]
-    after = styleclip.map_latents(G, mappers[wish], ws, strength, chosen).images
+def mapped(prompt, strength=1.0, levels="all"):
+    chosen = [level for level in mappers[prompt].levels if levels in ("all", level)]
+    after = styleclip.map_latents(G, mappers[prompt], ws, strength, chosen).images
     return plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "after"])
 
 
-widgets.explorer(mapped, wish=sorted(mappers, key=lambda wish: (wish != "a person with glasses", wish)),
+widgets.explorer(mapped, prompt=sorted(mappers, key=lambda prompt: (prompt != "a person with glasses", prompt)),
                  strength=(-1.0, 2.0, 0.25), levels=["all", "coarse", "medium", "fine"], delay=0.1,
                  alt="Four portraits, and below them the same as a trained mapper changes them.") if mappers else print(
     "Left out: no mapper belongs to this generator.")
@@ -151,9 +151,9 @@ widgets.explorer(mapped, wish=sorted(mappers, key=lambda wish: (wish != "a perso
 # > drawn with thin lines, curls are small. Which of the two levels makes them, in *this* generator?
 
 # %%
-wishes = {"glasses": "a person with glasses", "curls": "a person with curly hair"}
-alone = {f"{name}, {level}": styleclip.map_latents(G, mappers[wish], ws, 1.0, [level]).images
-         for name, wish in wishes.items() if wish in mappers for level in ("coarse", "medium")}
+prompts = {"glasses": "a person with glasses", "curls": "a person with curly hair"}
+alone = {f"{name}, {level}": styleclip.map_latents(G, mappers[prompt], ws, 1.0, [level]).images
+         for name, prompt in prompts.items() if prompt in mappers for level in ("coarse", "medium")}
 plots.show(plots.image_grid(torch.cat([before, *alone.values()]), columns=4, labels=["before", *alone]),
            alt="Four portraits; below them the same with only the coarse level of the mapper for glasses and with only its medium "
                "level, then with either level of the mapper for curls. The coarse level puts glasses on the three who had none; "
@@ -180,16 +180,16 @@ if results.belong_to(GENERATOR, CLIP):
     agreement = json.loads((zoo.DATA / "results" / "steps-of-mappers.json").read_text())
     print(f"{agreement['portraits']} portraits for each sentence, strength 1\n"
           f"{'':30s}{'cosine of two steps':>21s}{'success: own step':>19s}{'one step for all':>18s}")
-    for wish, row in agreement["prompts"].items():
-        print(f"{wish:30s}{row['cosine']:21.2f}{row['own']:19.2f}{row['mean']:18.2f}")
+    for prompt, row in agreement["prompts"].items():
+        print(f"{prompt:30s}{row['cosine']:21.2f}{row['own']:19.2f}{row['mean']:18.2f}")
 
     others = G.mapping(torch.randn(256, G.z_dim, generator=torch.Generator().manual_seed(8)))[:, None].expand(-1, G.num_ws, -1)
-    shared = {wish: mappers[wish].offsets(ops.truncate(others, G.w_avg, 0.7)).mean(dim=0)
-              for wish in ("a smiling person", "a bald person")}
+    shared = {prompt: mappers[prompt].offsets(ops.truncate(others, G.w_avg, 0.7)).mean(dim=0)
+              for prompt in ("a smiling person", "a bald person")}
     rows = {"before": before}
-    for wish, step in shared.items():
-        rows[f"{wish.split()[1]}, own step"] = styleclip.map_latents(G, mappers[wish], ws).images
-        rows[f"{wish.split()[1]}, one step"] = G.synthesis(ws + step, noise="const")
+    for prompt, step in shared.items():
+        rows[f"{prompt.split()[1]}, own step"] = styleclip.map_latents(G, mappers[prompt], ws).images
+        rows[f"{prompt.split()[1]}, one step"] = G.synthesis(ws + step, noise="const")
     plots.show(plots.image_grid(torch.cat([*rows.values()]), columns=4, labels=[*rows]),
                alt="Four portraits, and below them the same after the mapper for smiles, each with its own step and all with one "
                    "step, which look alike: all four smile. Then the mapper for bald heads: with their own steps two are bald, "
@@ -237,23 +237,24 @@ widgets.live(training, first=6, prompt="", coarse=True, medium=True, fine=True,
 # ## How strong?
 #
 # A mapper is trained at strength 1. Not every portrait needs all of it, and some need more. A person at a slider would turn it
-# up until the wish is there, and back when someone else looks out of the picture. Here CLIP and the identity network of lesson
+# up until the portrait shows it, and back when someone else looks out of the picture. Here CLIP and the identity network of lesson
 # 08 do that (`styleclip.best_edit`). The strength grows from a quarter upwards until the portrait's cosine reaches the similarity
 # target: that of the nearest one in forty of the generator's own portraits. The best strength is taken: of those at which the
 # identity network still sees the same person, the one nearest to the target, and of several that reach it the one that preserves
 # the person best. A portrait that no strength improves stays as it was.
 
 # %%
-wish = "a person with curly hair"
-if wish in mappers:
-    target = styleclip.similarity_target(clip_model, styleclip.embed_samples(G, clip_model, samples=200), wish, top_fraction=0.025)
-    curled = lambda rows, strength: styleclip.map_latents(G, mappers[wish], ws[rows], strength)
-    after, _, strengths = styleclip.best_edit(clip_model, wish, before, [curled], (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2), target,
+prompt = "a person with curly hair"
+if prompt in mappers:
+    own = styleclip.embed_samples(G, clip_model, samples=200)
+    target = styleclip.similarity_target(clip_model, own, prompt, top_fraction=0.025)
+    curled = lambda rows, strength: styleclip.map_latents(G, mappers[prompt], ws[rows], strength)
+    after, _, strengths = styleclip.best_edit(clip_model, prompt, before, [curled], (0.25, 0.5, 0.75, 1, 1.25, 1.5, 2), target,
                                               identity=identity)
     plots.show(plots.image_grid(torch.cat([before, after]), columns=4, labels=["before", "best"]),
                alt="Four portraits, and below them the same at the strength that CLIP and the identity network chose: three "
                    "with curls, the man with another hat and no curls.")
-    reached = (clip_model.encode_images(after) @ clip_model.encode_texts([wish]).T)[:, 0] >= target
+    reached = (clip_model.encode_images(after) @ clip_model.encode_texts([prompt]).T)[:, 0] >= target
     print("strengths: " + ", ".join(f"{strength:g}" + ("" if yes else " (target not reached)")
                                     for strength, yes in zip(strengths.tolist(), reached)))
 
@@ -273,16 +274,16 @@ if results.belong_to(GENERATOR, CLIP):
     rows = {name: board["methods"][name] for name in ("optimization", "mapper")}
     print(f"{'':30s}" + "".join(f"{head:>16s}" for head in ("success", "leakage", "identity", "eye: success", "eye: clean")))
     print(f"{'':30s}" + "  search  mapper" * 5)
-    for wish in rows["mapper"]["prompts"]:
-        judged = [f"{found['prompts'][wish][key]:8.2f}"
+    for prompt in rows["mapper"]["prompts"]:
+        judged = [f"{found['prompts'][prompt][key]:8.2f}"
                   for key in ("success", "leakage", "identity_preserved_judge") for found in rows.values()]
-        votes = [f"{sum(eye['methods'][name]['prompts'][wish][key]):8d}" for key in ("success", "clean") for name in rows]
-        print(f"{wish:30s}" + "".join(judged + votes))
+        votes = [f"{sum(eye['methods'][name]['prompts'][prompt][key]):8d}" for key in ("success", "clean") for name in rows]
+        print(f"{prompt:30s}" + "".join(judged + votes))
 
 # %%
 if results.belong_to(GENERATOR, CLIP):
-    wishes = rows["mapper"]["prompts"]
-    means = [sum(found["prompts"][wish][key] for wish in wishes) / len(wishes)
+    prompts = rows["mapper"]["prompts"]
+    means = [sum(found["prompts"][prompt][key] for prompt in prompts) / len(prompts)
              for key in ("success", "leakage", "identity_preserved_judge") for found in rows.values()]
     shares = [eye["methods"][name][key] for key in ("success", "clean") for name in rows]
     print(f"{'mean':30s}" + "".join(f"{value:8.2f}" for value in means + shares))
@@ -319,7 +320,7 @@ if results.belong_to(GENERATOR, CLIP):
 
 # %%
 if results.belong_to(GENERATOR, CLIP):
-    plots.show(plots.before_and_after(zoo.DATA / "results" / "scoreboard-mapper.webp", [*wishes]),
+    plots.show(plots.before_and_after(zoo.DATA / "results" / "scoreboard-mapper.webp", [*prompts]),
                alt="Twelve rows, one for each sentence: three portraits, and beside each the same after the edit. Three smile; for "
                    "a frown little changes; three open their mouths; two get glasses; three reddish beards on faces too bright; "
                    "three heads of red and three of blonde hair, the bearded man's face blurred; two with long hair; two with "
@@ -336,9 +337,9 @@ if results.belong_to(GENERATOR, CLIP):
 # half of it only three of ten; 1.5 grants hardly more, 2 less, and both cost persons. Look at the long hair:
 
 # %%
-wish = "a person with long hair"
-if wish in mappers:
-    halves = {f"strength {strength:g}": styleclip.map_latents(G, mappers[wish], ws, strength).images
+prompt = "a person with long hair"
+if prompt in mappers:
+    halves = {f"strength {strength:g}": styleclip.map_latents(G, mappers[prompt], ws, strength).images
               for strength in (0.25, 0.5, 1.0)}
     plots.show(plots.image_grid(torch.cat([before, *halves.values()]), columns=4, labels=["before", *halves]),
                alt="Four portraits, and below them the same with the mapper for long hair at a quarter, at half and at full "

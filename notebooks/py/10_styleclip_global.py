@@ -106,8 +106,8 @@ ex.direction_between.check(direction_between)
 #
 # For a channel $c$, images with $s_c$ lowered and raised by several of its deviations $\sigma_c$ are shown to CLIP, for many
 # portraits, and the change of the embedding is averaged. The paper goes five deviations to each side. For this generator it was
-# tried how far is best: statistics measured at twelve led to more wishes than those at 5, 8 or 30, and to as many as those at
-# 20 (`data/HISTORY.md`). Edits go far, and what a channel does far away need not be what it does nearby.
+# tried how far is best: statistics measured at twelve led to more successful edits than those at 5, 8 or 30, and to as many as
+# those at 20 (`data/HISTORY.md`). Edits go far, and what a channel does far away need not be what it does nearby.
 #
 # ### Exercise 2 · mean_change
 #
@@ -278,8 +278,8 @@ if results.belong_to(GENERATOR, CLIP):
                   + "  ".join(f"{value:g}: {mean:.2f}" for value, mean in zip(values, runs.mean(dim=0).tolist())))
         ax.set_xlabel(label)
     for name, label in (("alpha", "α"), ("beta", "β")):
-        for wish, curves in mine["curves"].items():
-            print(f"{label} success, {wish} alone: " + "  ".join(f"{row[name]:g}: {row['success']:.2f}" for row in curves[name]))
+        for prompt, curves in mine["curves"].items():
+            print(f"{label} success, {prompt} alone: " + "  ".join(f"{row[name]:g}: {row['success']:.2f}" for row in curves[name]))
     both = [curves["top_fraction"][-1] for curves in mine["curves"].values()]
     print("α and β of each portrait's own: " + ", ".join(
         f"{word} {sum(row[key] for row in both) / len(both):.2f}"
@@ -289,8 +289,8 @@ if results.belong_to(GENERATOR, CLIP):
 
 # %% [markdown]
 # One $\alpha$ for all suits nobody. At 0.5 every smile is there, but only a quarter of their persons are kept, and hardly any
-# of the other two wishes come, with nobody lost (so the mean of the three is 0.75); at 4 the smiles are mostly gone themselves.
-# On the right nobody is lost, because an edit that loses the person is not taken, and up to β = 0.4 more wishes come than at
+# of the other two edits succeed, with nobody lost (so the mean of the three is 0.75); at 4 the smiles are mostly gone themselves.
+# On the right nobody is lost, because an edit that loses the person is not taken, and up to β = 0.4 more edits succeed than at
 # any one $\alpha$, with half the change of the best of them. But every sentence has a $\beta$ of its own: long hair needs the
 # many channels of 0.1 or 0.2, red hair does better with the few of 0.3 or 0.4, and no channel of either reaches 0.5, so that
 # smiles alone are left. With both chosen for each portrait two of three come, at a little more change.
@@ -307,9 +307,9 @@ if results.belong_to(GENERATOR, CLIP):
 if results.belong_to(GENERATOR, CLIP):
     methods = board["methods"]
     print(f"success for the judge, and by eye, of 3\n{'':30s}" + "".join(f"{name:>18s}" for name in methods))
-    for wish in mine["prompts"]:
-        print(f"{wish:30s}" + "".join(f"{found['prompts'][wish]['success']:13.2f}"
-                                      f"{sum(eye['methods'][name]['prompts'][wish]['success']):5d}"
+    for prompt in mine["prompts"]:
+        print(f"{prompt:30s}" + "".join(f"{found['prompts'][prompt]['success']:13.2f}"
+                                      f"{sum(eye['methods'][name]['prompts'][prompt]['success']):5d}"
                                       for name, found in methods.items()))
 
 # %%

@@ -16,7 +16,7 @@ from course_lib.training import checkpoint, data, growing, loop, stylegan2
 from course_lib.training.settings import MODELS, StyleGAN2Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from golden_data import assert_golden, fill, load  # noqa: E402
+from golden_data import assert_golden, filled, load  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -56,7 +56,7 @@ def distance(a, b):
 @pytest.mark.parametrize("name", ["sg2_tiny16", "sg2_mid64", "sg2_clamp8"])
 def test_cuda_matches_the_golden_images(name):
     info, golden = load(name)
-    G = zoo.generator_from_nvidia(fill(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).cuda()
+    G = zoo.generator_from_nvidia(filled(info["state_G"], info["fill"]["G_seed"]), info["config"]["conv_clamp"]).cuda()
     for impl in ("reference", "fused"):
         image = G.synthesis(golden["ws_plus"].cuda(), noise="const", impl=impl)
         assert_golden(image.cpu(), golden["img_wplus_const"], 2e-5)

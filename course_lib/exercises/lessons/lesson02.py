@@ -248,7 +248,7 @@ def variances(groups):
     return groups.var(dim=0, unbiased=False)
 
 
-def deviations(groups):
+def standard_deviations(groups):
     """Of every feature at every pixel, [groups, C, H, W]."""
     return (variances(groups) + 1e-8).sqrt()
 
@@ -259,7 +259,7 @@ def averaged(maps):
 
 def numbers(x, size):
     """The right ones, [groups]."""
-    return averaged(deviations(groups_of(x, size)))
+    return averaged(standard_deviations(groups_of(x, size)))
 
 
 def appended(x, found):
@@ -338,10 +338,11 @@ minibatch_stddev = Exercise(
         case("1×1 maps", x=draw(8, 5, 1, 1, seed=15))],
     wrong=[
         wrong("The groups are strided: sample i belongs to group i mod (N / group_size). Yours are made of neighbours.",
-              neighbours=interleaved(lambda x, size: averaged(deviations(neighbours_of(x, size))))),
+              neighbours=interleaved(lambda x, size: averaged(standard_deviations(neighbours_of(x, size))))),
         wrong("The groups are made of neighbours, and their numbers go to other samples. Group the samples strided, and repeat the "
               "numbers in the same order.",
-              neighbours_handed_to_others=lambda x, group_size=4: appended(x, averaged(deviations(neighbours_of(x, group_size))))),
+              neighbours_handed_to_others=lambda x, group_size=4: appended(
+                  x, averaged(standard_deviations(neighbours_of(x, group_size))))),
         wrong("The groups are right, but their numbers go to the wrong samples: `repeat`, not `repeat_interleave`, for sample i "
               "belongs to group i mod m.", handed_to_neighbours=interleaved(numbers)),
         wrong("group_size is the number of samples in a group. You take it for the number of groups.",
@@ -352,14 +353,14 @@ minibatch_stddev = Exercise(
               "batch.",
               whole_batch_by_std=lambda x, group_size=4: appended(x, x.std(dim=0).mean())),
         wrong("Every group has a number of its own. You average over the groups too.",
-              groups_averaged=of_groups(lambda groups: deviations(groups).mean())),
+              groups_averaged=of_groups(lambda groups: standard_deviations(groups).mean())),
         wrong("Every group has a number of its own. You give all samples that of the first.",
-              first_group_for_all=of_groups(lambda groups: averaged(deviations(groups))[:1])),
+              first_group_for_all=of_groups(lambda groups: averaged(standard_deviations(groups))[:1])),
         wrong("Use the parameter group_size. You write a number in its place.", visible=False,
               size_fixed=lambda x, group_size=4: appended(x, numbers(x, 4))),
         wrong("A batch of fewer than group_size samples is one group: take min(group_size, N).", visible=False,
               no_minimum=lambda x, group_size=4: appended(
-                  x, averaged(deviations(x.reshape(group_size, -1, *x.shape[1:]))))),
+                  x, averaged(standard_deviations(x.reshape(group_size, -1, *x.shape[1:]))))),
         wrong("The variance is the biased one: divide by group_size, not by one less (unbiased=False).",
               unbiased=of_groups(lambda groups: averaged((groups.var(dim=0) + 1e-8).sqrt()))),
         wrong("The variance is the biased one, with 1e-8 inside the root. torch.std divides by one less, and adds nothing.",
@@ -377,13 +378,13 @@ minibatch_stddev = Exercise(
         wrong("The deviation runs over the samples only. Yours runs over features and pixels too.",
               over_all_dimensions=of_groups(lambda groups: (groups.var(dim=(0, 2, 3, 4), unbiased=False) + 1e-8).sqrt())),
         wrong("Take the deviation of every feature at every pixel. You average the features and pixels of a sample first.",
-              samples_averaged_first=of_groups(lambda groups: deviations(groups.mean(dim=(2, 3, 4))))),
+              samples_averaged_first=of_groups(lambda groups: standard_deviations(groups.mean(dim=(2, 3, 4))))),
         wrong("Average over the pixels too: the channel is constant. Yours is a map.",
-              pixels_kept=of_groups(lambda groups: deviations(groups).mean(dim=1, keepdim=True))),
+              pixels_kept=of_groups(lambda groups: standard_deviations(groups).mean(dim=1, keepdim=True))),
         wrong("Average over the features too: one more channel, not one for every feature.",
-              features_kept=of_groups(lambda groups: deviations(groups).mean(dim=(2, 3), keepdim=True))),
+              features_kept=of_groups(lambda groups: standard_deviations(groups).mean(dim=(2, 3), keepdim=True))),
         wrong("Average over features and pixels. You sum.",
-              summed=of_groups(lambda groups: deviations(groups).sum(dim=(1, 2, 3)))),
+              summed=of_groups(lambda groups: standard_deviations(groups).sum(dim=(1, 2, 3)))),
         wrong("The new channel comes last. You put it first.",
               put_first=with_channel(lambda x, channel: torch.cat([channel, x], dim=1))),
         wrong("Return x with one channel more. You return the new channel alone.",
@@ -399,7 +400,7 @@ minibatch_stddev = Exercise(
         wrong("1e-8 is added to every variance, inside the root: copies give 1e-4. Yours is a lower limit.", visible=False,
               eps_as_a_limit=of_groups(lambda groups: averaged(variances(groups).clamp(min=1e-8).sqrt()))),
         wrong("The deviation carries a gradient: it is how the discriminator teaches variety. You detach it.",
-              deviation_detached=of_groups(lambda groups: averaged(deviations(groups)).detach()))],
+              deviation_detached=of_groups(lambda groups: averaged(standard_deviations(groups)).detach()))],
     alternatives=[group_by_group, centred_groups, neighbours_after_sorting])
 
 

@@ -171,14 +171,14 @@ def changed(what, shape, dtype=torch.float64, change=lambda a, b: b):
 def maps_of_channels(generator):
     """What a channel in each of three convolutions changes, as maps of 8×8 colours, and rounding."""
     styles = generator.styles(generator.mapping(latents(generator, 4)))
-    seen = lambda styles: F.adaptive_avg_pool2d(generator.synthesis(styles=styles, noise="const"), 8).flatten(1)
+    pooled = lambda styles: F.adaptive_avg_pool2d(generator.synthesis(styles=styles, noise="const"), 8).flatten(1)
     chosen = [i for i, (name, _, _) in enumerate(generator.synthesis.style_layers()) if not name.endswith("torgb")][1:4]
     after = []
     for layer in chosen:
         moved = [style.clone() for style in styles]
         moved[layer][:, 1] += 5 * styles[layer].std()
-        after.append(seen(moved))
-    before = seen(styles)
+        after.append(pooled(moved))
+    before = pooled(styles)
     after = torch.stack([*after, before + draw(*before.shape, seed=1, scale=3e-7).to(before)], dim=1)
     found = global_directions.mean_change(before[:, None].expand_as(after), after)
     return found.view(len(chosen) + 1, 3, 8, 8) * (found.shape[-1] ** 0.5 / 3)
