@@ -1,0 +1,201 @@
+"""Adaptive discriminator augmentation: its transforms, their probabilities, gradients of gradients, and that nothing leaks."""
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from course_lib.training import augment
+
+NAMES = augment.GEOMETRIC + augment.COLOUR
+GREY = np.ones(3) / math.sqrt(3)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def only(*names, p=1.0):
+    """The probabilities of all transforms, p for these and 0 for the others."""
+    return torch.tensor([p if name in names else 0.0 for name in NAMES])
+
+
+def places(n, *names, p=1.0):
+    return augment.geometric(n, only(*names, p=p)[:7], 64).double()
+
+
+def colours(n, *names, p=1.0):
+    return augment.colour(n, only(*names, p=p)[7:]).double()
+
+
+def test_at_p_zero_every_image_stays_as_it_is():
+    images = 2 * torch.rand(4, 3, 16, 16) - 1
+    assert torch.allclose(augment.augment(images, torch.zeros([])), images, atol=1e-5)
+
+
+def test_the_filters_give_a_signal_back_and_keep_polynomials_of_degree_three():
+    reduce, enlarge = (np.array([*taps[:0:-1], *taps]) for taps in (augment.REDUCE, augment.ENLARGE))
+    product = np.convolve(reduce, enlarge)[1::2]                        # of a single one: every second sample
+    assert product == pytest.approx([0, 0, 0, 1, 0, 0, 0], abs=1e-12)
+    for taps, total in ((reduce, 1), (enlarge, 2)):
+        k = np.arange(len(taps)) - len(taps) // 2
+        assert taps.sum() == pytest.approx(total)
+        assert [(-1.0) ** k * k.astype(float) ** j @ taps for j in range(4)] == pytest.approx([0] * 4, abs=1e-10)
+
+
+def test_a_warped_image_is_scipys_affine_transform_of_it():
+    y, x = np.mgrid[:64, :64] / 31.5 - 1
+    image = np.exp(-6 * (x - 0.2) ** 2 - 9 * (y + 0.1) ** 2) + 0.5 * np.sin(3 * x + 2 * y)
+    linear, offset = np.array([[1.0, -0.4], [0.3, 0.9]]), np.array([2.3, -17.2])
+    rows = linear[::-1, ::-1]                                           # scipy takes (y, x), from the corner
+    expected = ndimage.affine_transform(image, rows, 31.5 - rows @ [31.5, 31.5] + offset[::-1], order=3, mode="mirror")
+    found = augment.warp(torch.tensor(image)[None, None], torch.tensor(np.c_[linear, offset])[None])[0, 0].numpy()
+    assert np.abs(found - expected).max() < 0.01 and np.abs(found - expected).mean() < 1e-3
+
+
+def test_a_ramp_stays_an_exact_ramp_under_every_affine_map():
+    c = torch.arange(32, dtype=torch.float64) - 15.5
+    ramps = torch.stack([c.expand(32, 32), c[:, None].expand(32, 32), torch.ones(32, 32, dtype=torch.float64)])
+    matrix = torch.tensor([[0.9, -0.3, 1.3], [0.2, 1.1, -0.7]], dtype=torch.float64)
+    found = augment.warp(ramps[None], matrix[None])[0]
+    assert torch.allclose(found[:2, 10:22, 10:22], torch.einsum("ij,jhw->ihw", matrix, ramps)[:, 10:22, 10:22], atol=1e-9)
+    assert torch.allclose(found[2], ramps[2])
+
+
+def test_the_gradient_of_a_gradient_is_right_and_goes_through_every_transform():
+    images = torch.randn(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def augmented(images):
+        torch.manual_seed(3)
+        return augment.augment(images, torch.tensor(0.9)) ** 2
+    assert torch.autograd.gradcheck(augmented, images)
+    assert torch.autograd.gradgradcheck(augmented, images, fast_mode=True)
+
+
+def test_nothing_goes_between_host_and_device():
+    """Or a step could not be recorded: no value is asked for, no shape depends on one, no constant is made of Python numbers."""
+    called = set()
+
+    class Recording(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), options=None):
+            called.add(function.overloadpacket.__name__)
+            return function(*arguments, **options or {})
+    images, p = torch.rand(4, 3, 16, 16, requires_grad=True), torch.tensor(0.5)
+    augment.augment(images, p)                              # the first time makes the filters
+    with Recording():
+        slope, = torch.autograd.grad(augment.augment(images, p).square().sum(), images, create_graph=True)
+        slope.square().sum().backward()
+    assert "grid_sampler_2d_backward" in called
+    assert not called & {"_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "index"}
+
+
+@pytest.mark.parametrize("name, candidates", [
+    ("x_flip", lambda x: [x, x[..., ::-1]]), ("quarter_turn", lambda x: [np.rot90(x, k, (1, 2)) for k in range(4)]),
+    ("integer_translation", lambda x: [np.pad(x, [(0, 0), (2, 2), (2, 2)], "reflect")[:, i:i + 16, j:j + 16]
+                                       for i in range(5) for j in range(5)])])
+def test_flips_turns_and_shifts_move_whole_pixels_and_all_of_them_come(name, candidates):
+    image = torch.rand(3, 16, 16)
+    expected = torch.stack([torch.tensor(c.copy()) for c in candidates(image.numpy())])
+    found = augment.augment(image.expand(256, -1, -1, -1), only(name))
+    distances = (found[:, None] - expected).abs().amax(dim=(2, 3, 4))
+    assert distances.min(dim=1).values.max() < 1e-4
+    assert set(distances.argmin(dim=1).tolist()) == set(range(len(expected)))
+
+
+def test_scalings_and_rotations_have_the_paper_s_distributions():
+    n = 20_000
+    size = places(n, "isotropic_scaling")[:, :, :2]
+    assert torch.allclose(size, size[:, :1, :1] * torch.eye(2, dtype=torch.float64))
+    assert size[:, 0, 0].log2().std().item() == pytest.approx(0.2, rel=0.03) and abs(size[:, 0, 0].log2().mean()) < 0.01
+    stretch = places(n, "anisotropic_scaling")[:, :, :2]
+    assert torch.allclose(stretch.det(), torch.ones(n, dtype=torch.float64)) and not stretch[:, 0, 1].any()
+    assert stretch[:, 0, 0].log2().std().item() == pytest.approx(0.2, rel=0.03)
+    turned = places(n, "rotation")[:, :, :2]
+    assert torch.allclose(turned @ turned.mT, torch.eye(2, dtype=torch.float64), atol=1e-6) and (turned.det() > 0).all()
+    angles = torch.atan2(turned[:, 1, 0], turned[:, 0, 0])
+    assert torch.allclose(angles.histc(8, -math.pi, math.pi) / n, torch.full([8], 0.125, dtype=torch.float64), atol=0.012)
+    shift = places(n, "fractional_translation")[:, :, 2]
+    assert (shift / 64).std(dim=0).tolist() == pytest.approx([0.125] * 2, rel=0.03)
+
+
+def test_a_rotation_before_and_one_after_the_stretch_come_independently():
+    """So that at least one of them comes with probability p."""
+    turned = places(20_000, "rotation", "anisotropic_scaling", p=0.5)[:, :, :2]
+    gram = turned.mT @ turned                               # diagonal unless a rotation followed the stretch, in the inverse
+    stretched = (gram - torch.eye(2, dtype=torch.float64)).abs().amax(dim=(1, 2)) > 1e-6
+    after = (gram[:, 0, 1].abs() > 1e-6)[stretched].double().mean().item()
+    assert after == pytest.approx(1 - math.sqrt(0.5), abs=0.02)
+
+
+@pytest.mark.parametrize("name, moved", [
+    ("x_flip", 1 / 2), ("quarter_turn", 3 / 4), ("rotation", 1), ("integer_translation", 1 - 1 / 16 ** 2), ("isotropic_scaling", 1),
+    ("anisotropic_scaling", 1), ("fractional_translation", 1), ("brightness", 1), ("contrast", 1), ("luma_flip", 1 / 2),
+    ("hue", 1), ("saturation", 1)])
+def test_every_transform_comes_with_its_probability(name, moved):
+    """And is the identity itself among what comes only as often as it is drawn."""
+    n = 20_000
+    matrices = (places if name in augment.GEOMETRIC else colours)(n, name, p=0.3)
+    share = ((matrices - torch.eye(*matrices.shape[1:], dtype=torch.float64)).abs().amax(dim=(1, 2)) > 1e-6).double().mean().item()
+    assert share == pytest.approx(0.3 * moved, abs=4 * math.sqrt(0.25 / n))
+
+
+def test_colour_transforms_are_the_product_of_the_papers_matrices():
+    """Brightness, contrast, Householder's reflection, scipy's rotation about the grey axis, and saturation, in this order; their
+    numbers, read off the product, are distributed as the paper says."""
+    matrices = colours(4000, *augment.COLOUR).numpy()
+    linear, offset = matrices[:, :, :3], matrices[:, :, 3]
+    along = np.einsum("i,nij,j->n", GREY, linear, GREY)
+    f, c = np.sign(along), np.abs(along)
+    b = offset[:, 0] / along
+    u, v = np.array([1, -1, 0]) / math.sqrt(2), np.array([1, 1, -2]) / math.sqrt(6)
+    rest, across = np.einsum("i,nij,j->n", u, linear, u), np.einsum("i,nij,j->n", v, linear, u)
+    s, angle = np.hypot(rest, across) / c, np.arctan2(across, rest) * np.sign(np.cross(u, v) @ GREY)
+    project = np.outer(GREY, GREY)
+    for i in range(50):
+        x = np.random.default_rng(i).normal(size=3)
+        y = c[i] * (x + b[i])
+        y = y - 2 * (f[i] < 0) * project @ y
+        y = Rotation.from_rotvec(angle[i] * GREY).apply(y)
+        y = project @ y + s[i] * (y - project @ y)
+        assert linear[i] @ x + offset[i] == pytest.approx(y, abs=1e-5)
+    assert [b.std(), np.log2(c).std(), np.log2(s).std()] == pytest.approx([0.2, 0.5, 1.0], rel=0.05)
+    assert np.mean(f > 0) == pytest.approx(0.5, abs=0.04) and angle.std() == pytest.approx(math.pi / math.sqrt(3), rel=0.05)
+
+
+def modes(p, n=40_000, bins=24):
+    """How often an image's upright stands at each of `bins` angles, and its hue, for lightness kept and inverted: what comes of one
+    true orientation and colour."""
+    geometric, colour = augment.geometric(n, torch.full([7], p), 64), augment.colour(n, torch.full([5], p))
+    up = geometric[:, :, 1]
+    red = colour[:, :, :3] @ torch.tensor([2.0, -1.0, -1.0])
+    hue = torch.atan2(red @ torch.tensor([0.0, 1.0, -1.0]) * math.sqrt(3), red @ torch.tensor([2.0, -1.0, -1.0]))
+    angle = torch.atan2(up[:, 0], up[:, 1])
+    upright, hue = (((a / (2 * math.pi) * bins).round().long() % bins) for a in (angle, hue))
+    inverted = colour[:, :, :3].sum(dim=(1, 2)) < 0
+    return torch.bincount(upright, minlength=bins) / n, torch.bincount(hue + bins * inverted, minlength=2 * bins) / n
+
+
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.79])
+def test_below_p_of_08_the_true_orientation_and_colour_stay_the_most_frequent(p):
+    for shares in modes(p):
+        noise = math.sqrt(shares[0].item() / 40_000)
+        assert shares[0] > shares[1:].max() + 6 * noise, "so a generator that matches the augmented images has found the true ones"
+
+
+def test_at_p_of_one_no_orientation_and_no_colour_is_more_frequent_than_another():
+    for shares in modes(1.0):
+        assert (shares - 1 / len(shares)).abs().max() < 5 * math.sqrt(1 / len(shares) / 40_000)
+
+
+def test_p_rises_from_0_to_1_in_500_thousand_images_and_falls_back_as_fast():
+    p, batch = torch.zeros([]), 64 * augment.EVERY
+    for _ in range(500_000 // batch // 2):
+        p = augment.next_p(p, torch.tensor(0.9), batch)
+    assert p.item() == pytest.approx(0.5, abs=1e-3)
+    assert augment.next_p(p, torch.tensor(0.3), batch) < p
+    assert augment.next_p(torch.ones([]), torch.tensor(0.9), batch) == 1
+    assert augment.next_p(torch.zeros([]), torch.tensor(0.3), batch) == 0
