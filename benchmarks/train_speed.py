@@ -25,6 +25,7 @@ LARGE = dict(channel_base=16384, channel_max=512, z_dim=512, w_dim=512)
 CONFIG_F = LARGE | dict(resolution=1024, channel_base=32768, batch=32)
 CONFIGS = {"pocket 64 px (64)": (dict(resolution=64), 568),
            "pocket 64 px (256)": (dict(resolution=64, batch=256), None),
+           "pocket 64 px with ADA (64)": (dict(resolution=64, augment="ada", augment_p=0.5), None),
            "64 px, 16384/512 (64)": (LARGE | dict(resolution=64), 468),
            "256 px, 16384/512 (64)": (LARGE | dict(resolution=256), 189),
            "1024 px, config F (32 by 8)": (CONFIG_F | dict(batch_gpu=8), 19.9),

@@ -91,7 +91,9 @@ def train_gan(args, typed):
         torch.set_num_threads(1)
     run = model.build(settings, device)
     if settings.init and not last:
-        checkpoint.initialise_from(run, settings.init)
+        taken = checkpoint.initialise_from(run, settings.init, settings.freeze_d)
+        if taken and first:
+            print(f"{out}: of {settings.init}, which has another resolution, {taken}")
     if first:
         faster = "" if chosen.packed else ", faster from a set that python -m course_lib.dataset pack makes of them"
         how = f"images are read while it trains{faster}" if settings.streamed else "preparing images …"

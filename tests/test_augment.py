@@ -1,17 +1,25 @@
 """Adaptive discriminator augmentation: its transforms, their probabilities, gradients of gradients, and that nothing leaks."""
+import json
 import math
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from course_lib.training import augment
+from course_lib import train
+from course_lib.training import augment, checkpoint, data, options, stylegan2
 
 NAMES = augment.GEOMETRIC + augment.COLOUR
 GREY = np.ones(3) / math.sqrt(3)
+TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
+        "--mapping-layers", "2", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "32"]
 
 
 @pytest.fixture(autouse=True)
@@ -199,3 +207,130 @@ def test_p_rises_from_0_to_1_in_500_thousand_images_and_falls_back_as_fast():
     assert augment.next_p(p, torch.tensor(0.3), batch) < p
     assert augment.next_p(torch.ones([]), torch.tensor(0.9), batch) == 1
     assert augment.next_p(torch.zeros([]), torch.tensor(0.3), batch) == 0
+
+
+# In training
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of noise."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, level in (("dark", 60), ("light", 200)):
+        (folder / name).mkdir()
+        for i in range(16):
+            pixels = np.random.default_rng(i).integers(level - 50, level + 50, [8, 8, 3], dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i:02d}.png")
+    return folder
+
+
+def run(out, folder, images, *more):
+    train.main([*TINY, "--data", str(folder), "--out", str(out), "--images", str(images), *more])
+
+
+def state(out):
+    return load_file(checkpoint.folders(out)[-1] / "state.safetensors")
+
+
+def gradients(phases, **settings):
+    """The gradients, in float64, that one step of each of these phases leaves, {(phase, parameter): gradient}."""
+    s = replace(options.as_typed(*TINY), dtype="float64", pl_weight=0.0, **settings)
+    torch.manual_seed(0)
+    built = stylegan2.build(s, "cpu")
+    for network in (built.G, built.D):
+        network.double()
+        for p in network.parameters():
+            p.data += 0.1 * torch.randn_like(p)
+    reals = data.Resident(torch.randint(0, 256, [32, 3, 8, 8], dtype=torch.uint8))
+    found = {}
+    for phase in stylegan2.phases(built, reals, s, "cpu", 10.0):
+        torch.manual_seed(1)
+        if phase.name in phases:
+            phase.step()
+            network = built.G if phase.name == "generator" else built.D
+            found |= {(phase.name, name): p.grad for name, p in network.named_parameters() if p.grad is not None}
+    return found
+
+
+def changes(**settings):
+    """By how much the gradients of G, D and R1 change with these settings, relative to their norms, {phase: the most}."""
+    phases = "generator", "discriminator", "r1"
+    before, after = gradients(phases), gradients(phases, **settings)
+    assert before.keys() == after.keys() and {phase for phase, _ in before} == set(phases)
+    return [max(((g - after[key]).norm() / g.norm()).item() for key, g in before.items() if key[0] == phase and g.any())
+            for phase in phases]
+
+
+def test_at_p_zero_training_takes_the_steps_that_it_takes_without_ada():
+    assert max(changes(augment="ada", augment_p=0.0)) < 1e-4
+
+
+def test_g_d_and_r1_all_see_augmented_images():
+    assert min(changes(augment="ada", augment_p=1.0)) > 0.1
+
+
+@pytest.mark.parametrize("logits, r, moved", [([2.0, 0.1, 3.0, -1.0], 0.5, -1), ([2.0, 0.1, 3.0, 1.0], 1.0, 1)])
+def test_p_follows_the_mean_sign_of_ds_logits_of_reals_since_its_last_move(logits, r, moved):
+    s = replace(options.as_typed(*TINY), augment="ada")
+    buffers = augment.buffers(s, "cpu")
+    buffers["augment_p"].fill_(0.5)
+    for _ in range(3):
+        augment.count_signs(buffers, torch.tensor(logits))
+    found = augment.adjust(buffers, s)
+    assert found["r_t"] == r and found["augment_p"].item() == pytest.approx(0.5 + moved * 8 * augment.EVERY / 500_000)
+    augment.count_signs(buffers, -torch.ones(8))
+    assert augment.adjust(buffers, s)["r_t"] == -1, "what was counted before is forgotten"
+
+
+def test_a_fixed_p_stays_and_stands_in_the_log_with_r_t(tmp_path, folder):
+    run(tmp_path, folder, 64, "--augment", "ada", "--augment-p", "0.3", "--log-every", "64")
+    line, = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert line["augment_p"] == pytest.approx(0.3) and -1 <= line["r_t"] <= 1
+    assert state(tmp_path)["buffers.augment_p"].item() == pytest.approx(0.3)
+
+
+def test_a_resumed_run_with_ada_ends_where_the_uninterrupted_one_does_whatever_else_it_uses(tmp_path, folder):
+    """Parts of a batch, labels, mirrored and streamed images."""
+    more = ["--augment", "ada", "--augment-target", "-1", "--batch-gpu", "4", "--labels", "--mirror", "--data-cache", "0",
+            "--checkpoint-every", "80"]
+    run(tmp_path / "whole", folder, 240, *more)
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(checkpoint.folders(tmp_path / "cut")[-1])
+    run(tmp_path / "cut", folder, 240, "--resume")
+    whole, cut = state(tmp_path / "whole"), state(tmp_path / "cut")
+    assert whole["buffers.augment_p"] > 0
+    assert not [key for key in whole if not torch.equal(whole[key], cut[key])]
+
+
+def test_frozen_blocks_of_d_stay_as_they_came_and_all_others_learn(tmp_path, folder):
+    run(tmp_path / "first", folder, 8)
+    run(tmp_path / "second", folder, 64, "--init", str(tmp_path / "first"), "--freeze-d", "1", "--augment", "ada")
+    before, after = (state(tmp_path / name) for name in ("first", "second"))
+    weights = {key: torch.equal(value, after[key]) for key, value in before.items() if key.startswith("D.")}
+    assert weights == {key: key.startswith("D.b8.") for key in weights} and any(weights.values())
+    assert not torch.equal(before["G.synthesis.b8.conv0.weight"], after["G.synthesis.b8.conv0.weight"])
+
+
+def test_networks_of_another_resolution_give_the_layers_that_fit(tmp_path, folder, capsys):
+    run(tmp_path / "first", folder, 8)
+    for name, resolution, said in (
+            ("larger", "16", "G takes mapping, b4, b8; new: b16. D takes b8, b4; new: b16"),
+            ("smaller", "4", "G takes mapping, b4; new: none. D takes b4.conv, b4.fc, b4.out; new: b4.fromrgb")):
+        capsys.readouterr()
+        run(tmp_path / name, folder, 8, "--init", str(tmp_path / "first"), "--resolution", resolution, "--lr", "0")
+        assert f"of {tmp_path / 'first'}, which has another resolution, {said}" in " ".join(capsys.readouterr().out.split())
+        before, after = state(tmp_path / "first"), state(tmp_path / name)
+        for key in ("G.synthesis.b4.const", "G.mapping.fc0.weight", "ema.synthesis.b4.conv1.weight", "D.b4.fc.weight"):
+            assert torch.equal(before[key], after[key])
+    assert torch.equal(state(tmp_path / "larger")["D.b8.conv0.weight"], before["D.b8.conv0.weight"])
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (["--augment-p", "0.2"], "--augment-p 0.2 is the probability of what --augment ada does; give both, or neither"),
+    (["--freeze-d", "1"], "--freeze-d 1 keeps blocks of D as --init gave them; give both, or neither"),
+    (["--freeze-d", "2", "--init", "stylegan2-portraits-64"], "leaves nothing of D to train at --resolution 8; take at most 1"),
+    (["--freeze-d", "1", "--init", "stylegan2-portraits-64"], "which has another resolution, the first does not fit; leave it out"),
+    (["--init", "stylegan2-portraits-64", "--channel-max", "4", "--channel-base", "16"], "does not fit this run")])
+def test_options_that_do_not_go_together_are_refused_in_a_sentence(wrong, said, tmp_path, folder):
+    with pytest.raises(SystemExit, match=said):
+        run(tmp_path / "run", folder, 8, *wrong)
+    assert not (tmp_path / "run").exists()

@@ -15,6 +15,8 @@ import torch
 from torch.autograd import Function
 from torch.nn.functional import grid_sample
 
+from . import distributed
+
 GEOMETRIC = ("x_flip", "quarter_turn", "rotation", "integer_translation", "isotropic_scaling", "anisotropic_scaling",
              "fractional_translation")
 COLOUR = "brightness", "contrast", "luma_flip", "hue", "saturation"
@@ -42,6 +44,33 @@ def augment(images, p):
 def next_p(p, r, images, target=0.6):
     """Sec. 2.3: p after so many more images: up where D overfits, r = E[sign D(real)] above the target, else down; in [0, 1]."""
     return (p + (r - target).sign() * (images / RISE)).clamp(0, 1)
+
+
+def buffers(settings, device):
+    """What a run keeps for the heuristic: p, and the sum and the number of D's signs since p moved last. {} without ADA."""
+    if settings.augment == "none":
+        return {}
+    return {"augment_p": torch.full([], float(settings.augment_p or 0), device=device),
+            "augment_signs": torch.zeros(2, device=device)}
+
+
+def count_signs(buffers, logits):
+    """Add those of D's logits of reals [N] to the buffers of a run with ADA."""
+    if "augment_signs" in buffers:
+        total, count = buffers["augment_signs"].unbind()
+        total += logits.detach().sign().sum()
+        count += len(logits)
+
+
+def adjust(buffers, settings):
+    """The step that moves p, unless it is fixed; several processes move it alike."""
+    p, (total, count) = buffers["augment_p"], buffers["augment_signs"].unbind()
+    r = total / count
+    distributed.average([r])
+    if settings.augment_p is None:
+        p.copy_(next_p(p, r, settings.batch * EVERY, settings.augment_target))
+    buffers["augment_signs"].zero_()
+    return {"augment_p": p, "r_t": r}
 
 
 def geometric(n, p, resolution):

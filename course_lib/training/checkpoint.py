@@ -146,31 +146,62 @@ def _load(folder, run):
     run.images, run.step, run.config = int(metadata["images"]), int(metadata["step"]), json.loads(metadata["config"])
 
 
-def initialise_from(run, source):
-    """Give a fresh run trained networks, as transfer learning does; optimizers and counters start anew.
+def initialise_from(run, source, freeze_d=0):
+    """Give a fresh run trained networks, as transfer learning does; optimizers, counters and augmentation start anew.
 
     source: the folder of another run, whose last checkpoint is taken; or G and D of anything that `zoo.load` reads, where the
-    averaged generator stands for both.
+    averaged generator stands for both. Of networks of another resolution the layers are taken whose names and sizes fit; returned
+    is then a sentence that names them and those that are new, as the first block of D always is: with `freeze_d` ValueError.
     """
     if Path(source).is_dir():
         if not folders(source):
             raise FileNotFoundError(f"{source} has no checkpoint to begin with")
         last = folders(source)[-1]
         if settings(last).model != run.kind:
-            raise ValueError(f"{source} holds a run of {settings(last)['model']}, not of {run.kind}, and cannot begin this one")
+            raise ValueError(f"{source} holds a run of {settings(last).model}, not of {run.kind}, and cannot begin this one")
         tensors, _ = zoo.read(last / "state.safetensors")
         states = {name: _part(tensors, f"{name}.") for name in ("G", "D", "ema")}
-        for name, value in run.buffers.items():
-            value.copy_(tensors[f"buffers.{name}"])
+        run.buffers["pl_mean"].copy_(tensors["buffers.pl_mean"])
     else:
         G, D = (_trained(source, part, type(network)) for part, network in ((None, run.G), ("D", run.D)))
         states = {"G": G, "D": D, "ema": G}
+    said = []
     for name, state in states.items():
+        network = getattr(run, name)
+        own = network.state_dict()
+        if _resolution(own) != _resolution(state):
+            if freeze_d:
+                raise ValueError(f"--freeze-d keeps blocks of D as they come, and of {source}, which has another resolution, the "
+                                 "first does not fit; leave it out")
+            new = {_layer(key) for key, value in own.items() if key not in state or state[key].shape != value.shape}
+            state = {key: value for key, value in state.items() if key in own and _layer(key) not in new}
+            said += [f"{name} takes {_blocks(state, own)}; new: {_blocks(own.keys() - state, own)}"] * (name != "ema")
+            state = own | state if state else {}
         try:
-            load_strictly(getattr(run, name), state)
+            load_strictly(network, state)
         except ValueError as error:
             raise ValueError(f"{source} does not fit this run, whose networks need the sizes of those that it holds; {name}: "
                              f"{error}") from None
+    return ". ".join(said)
+
+
+def _resolution(names):
+    """That of a network whose tensors have these names."""
+    return max((int(r) for name in names for r in re.findall(r"\bb(\d+)\.", name)), default=0)
+
+
+def _layer(name):
+    """The layer of a tensor, from its block on: "b8.conv0" of "synthesis.b8.conv0.weight"."""
+    return re.sub(r"^synthesis\.|\.(weight|bias|noise_const|noise_strength)$", "", name)
+
+
+def _blocks(names, everything):
+    """The layers of tensors in words; a block of which they are all by its name alone."""
+    blocks, names = {}, set(names)
+    for name in everything:
+        blocks.setdefault(_layer(name).partition(".")[0], set()).add(name)
+    found = [[block] if inside <= names else sorted({_layer(name) for name in inside & names}) for block, inside in blocks.items()]
+    return ", ".join(layer for layers in found for layer in layers) or "none"
 
 
 def _part(tensors, prefix):

@@ -3,7 +3,7 @@ import argparse
 
 import torch
 
-from ..commands import Parser, default_device, device, number, seed, whole
+from ..commands import Parser, default_device, device, no_mps, number, seed, whole
 from . import data
 from .presets import PRESETS, shown
 from .settings import LAYERS, MODELS, WEIGHT, GrowingSettings, StyleGAN2Settings, from_options, network, options
@@ -132,8 +132,24 @@ def check(settings, device):
                          "least that many")
     if isinstance(s, StyleGAN2Settings) and s.r1_gamma_end and not s.r1_gamma:
         raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
+    if isinstance(s, StyleGAN2Settings):
+        check_few(s, device)
     if torch.device(device).type == "mps" and s.dtype != "float32":
         raise ValueError("MPS computes in float32 here; take --dtype float32, or another --device")
+
+
+def check_few(s, device):
+    """Raise ValueError for options of training on few images that do not go together."""
+    if s.augment == "none" and s.augment_p is not None:
+        raise ValueError(f"--augment-p {s.augment_p:g} is the probability of what --augment ada does; give both, or neither")
+    if s.augment != "none":
+        no_mps(device, "--augment looks images up in ways (grid_sample with reflection)")
+    blocks = s.resolution.bit_length() - 3
+    if s.freeze_d and not s.init:
+        raise ValueError(f"--freeze-d {s.freeze_d} keeps blocks of D as --init gave them; give both, or neither")
+    if s.freeze_d > blocks:
+        raise ValueError(f"--freeze-d {s.freeze_d} leaves nothing of D to train at --resolution {s.resolution}; take at most "
+                         f"{blocks}")
 
 
 def check_memory(build, settings, device):

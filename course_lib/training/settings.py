@@ -98,8 +98,14 @@ class StyleGAN2Settings(Settings):
     model = "stylegan2"
     labels: bool = flag(False, "train a class-conditional generator: every first-level folder of --data is a class")
     images: int = option("2400k", whole(), "real images shown before the run ends; 2400k is 2.4 million")
-    init: str | None = option(None, network, "begin with trained networks of the same sizes: a model of the zoo, a file that holds "
-                              "G and D, or the folder of another run")
+    init: str | None = option(None, network, "begin with trained networks of the same sizes, or at another resolution with the "
+                              "layers that fit: a model of the zoo, a file that holds G and D, or the folder of another run")
+    freeze_d: int = option(0, whole(0, 8), "how many blocks of D, from the highest resolution on, stay as --init gave them")
+    augment: str = option("none", ("none", "ada"), "for few images: ada shows D all images under random transforms, with a "
+                          "probability that follows from how far D overfits")
+    augment_target: float = option(0.6, number(-1, 1), "ada: mean sign of D's logits of reals above which the probability rises")
+    augment_p: float | None = option(None, number(0, 1), "ada: a probability that stays, instead; above 0.8 the transforms show in "
+                                     "generated images")
     batch: int = option(64, SIZE, "images per step, over all processes")
     batch_gpu: int | None = option(None, SIZE, "images that a GPU takes at a time, where its memory does not hold its whole part "
                                    "of the batch: their gradients are added up; by default all")

@@ -1,4 +1,4 @@
-"""The four steps of StyleGAN2's training, each a function that the loop calls at its own interval.
+"""The steps of StyleGAN2's training, each a function that the loop calls at its own interval.
 
 A step draws its own latents and reals, so it needs nothing from outside and can be recorded in a CUDA graph.
 """
@@ -13,7 +13,7 @@ from .. import losses, ops, sampling
 from ..fused import convolution
 from ..images import from_uint8
 from ..networks import stylegan2
-from . import distributed, schedule
+from . import augment, distributed, schedule
 from .adam import adam, set_rate
 from .loop import Phase, Run, Stage
 
@@ -37,7 +37,7 @@ def build(settings, device):
 
     return Run("stylegan2", G, D, ema.eval().requires_grad_(False), optimizer(G, s.pl_interval, s.pl_weight),
                optimizer(D, s.r1_interval, s.r1_gamma),
-               {"pl_mean": torch.zeros([], device=device)}, {"conv_clamp": s.conv_clamp})
+               {"pl_mean": torch.zeros([], device=device)} | augment.buffers(s, device), {"conv_clamp": s.conv_clamp})
 
 
 def check_batch(batch, group=4, batch_gpu=None):
@@ -83,13 +83,24 @@ def phases(run, reals, settings, device, gamma):
     With `batch_gpu` every step adds up the gradients of so many images at a time. G, D and R1 come to those of the undivided batch:
     a part holds whole groups of the minibatch statistic. The path length's moving mean, which its penalty depends on, moves with
     each part.
+
+    With `augment` D sees all images augmented, in the steps of G, D and R1, and a fifth step moves their probability. The first
+    `freeze_d` blocks of D stay as they are (Mo et al. 2020, arXiv:2002.10964).
     """
     s, G, D = settings, run.G, run.D
     batch, dtype = distributed.per_rank(s.batch), getattr(torch, s.dtype)
     size = s.batch_gpu or batch
-    G_params, D_params = list(G.parameters()), list(D.parameters())
+    frozen = tuple(f"b{resolution}." for resolution in D.resolutions[:s.freeze_d])
+    G_params, D_params = list(G.parameters()), [p for name, p in D.named_parameters() if not name.startswith(frozen)]
+    D.requires_grad_(False)
+    require_grad(D_params, True)
     synthesis, critic = partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
     draw = reals.batches(batch)
+
+    def augmented(*batches):
+        if s.augment == "none":
+            return batches
+        return augment.augment(torch.cat(batches), run.buffers["augment_p"]).chunk(len(batches))
 
     def latents(n, size):
         """Mapped latents [size, num_ws, w_dim] part by part, the first w of each, and their labels; with probability 0.9 a second
@@ -107,13 +118,13 @@ def phases(run, reals, settings, device, gamma):
 
     def generator():
         found = []
-        D.requires_grad_(False)                     # or its weights' gradients were computed, too
+        require_grad(D_params, False)               # or their gradients were computed, too
         run.G_opt.zero_grad(set_to_none=True)
         for ws, w, c in latents(batch, size):
-            loss = losses.generator_loss(critic(synthesis(ws), c)).mean() * (size / batch)
+            loss = losses.generator_loss(critic(*augmented(synthesis(ws)), c)).mean() * (size / batch)
             loss.backward(inputs=G_params)
             found.append((loss, w.detach().mean(dim=0, keepdim=True)))
-        D.requires_grad_(True)
+        require_grad(D_params, True)
         loss, w = map(torch.stack, zip(*found))
         G.update_w_avg(w.mean(dim=0))
         distributed.average([G.w_avg])
@@ -140,11 +151,12 @@ def phases(run, reals, settings, device, gamma):
         run.D_opt.zero_grad(set_to_none=True)
         for (images, c), (ws, _, fake_c) in zip(real_parts(), latents(batch, size)):
             with torch.no_grad():
-                fakes = synthesis(ws)
+                images, fakes = augmented(images, synthesis(ws))
             real_logits, fake_logits = judge_both(critic, images, fakes, labels=(c, fake_c))
             loss = losses.discriminator_loss(real_logits, fake_logits).mean()
             (loss * (size / batch)).backward(inputs=D_params)
             found.append(torch.stack([loss, real_logits.mean(), fake_logits.mean()]))
+            augment.count_signs(run.buffers, real_logits)
         step(run.D_opt, D_params)
         return dict(zip(("D_loss", "D_real", "D_fake"), torch.stack(found).mean(dim=0)))
 
@@ -153,7 +165,7 @@ def phases(run, reals, settings, device, gamma):
         run.D_opt.zero_grad(set_to_none=True)
         for images, c in real_parts():
             with convolution.inputs_only():
-                penalty = losses.r1_penalty(critic(images.requires_grad_(), c), images).mean()
+                penalty = losses.r1_penalty(critic(*augmented(images.requires_grad_()), c), images).mean()
             (penalty * (size / batch) * gamma / 2 * s.r1_interval).backward(inputs=D_params)
             found.append(penalty)
         step(run.D_opt, D_params)
@@ -161,6 +173,8 @@ def phases(run, reals, settings, device, gamma):
 
     steps = [Phase("generator", 1, generator), Phase("path_length", s.pl_interval, path_length),
              Phase("discriminator", 1, discriminator), Phase("r1", s.r1_interval, r1)]
+    if s.augment != "none":
+        steps.append(Phase("augment", augment.EVERY, partial(augment.adjust, run.buffers, s)))
     weights = {"path_length": s.pl_weight, "r1": s.r1_gamma}
     return [phase for phase in steps if weights.get(phase.name, 1)]
 
@@ -207,6 +221,12 @@ def parts(batch, size, group_size=4):
     group = math.gcd(group_size, len(batch), size)
     groups = batch.unflatten(0, (group, -1))
     return [part.flatten(0, 1) for part in groups.split(size // group, dim=1)]
+
+
+def require_grad(parameters, wanted):
+    """Let gradients of these parameters be computed, or not."""
+    for parameter in parameters:
+        parameter.requires_grad_(wanted)
 
 
 def step(optimizer, parameters):

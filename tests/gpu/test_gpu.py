@@ -78,6 +78,17 @@ def test_captured_steps_train_like_eager_ones(tmp_path):
     assert distance(captured, eager) <= 10 * distance(again, eager) + 1e-4
 
 
+@pytest.mark.parametrize("p", [0.5, None], ids=["fixed", "adaptive"])
+def test_captured_steps_under_ada_train_like_eager_ones(p, tmp_path):
+    """Recorded steps see p move, and their transforms are drawn anew at every replay."""
+    s = settings(augment="ada", augment_p=p, augment_target=-1.0, images=64 * 8, log_every=10 ** 6, checkpoint_every=10 ** 6)
+    eager, again = trained(tmp_path / "a", False, s), trained(tmp_path / "b", False, s)
+    captured = trained(tmp_path / "c", True, s)
+    assert distance(captured, eager) <= 10 * distance(again, eager) + 1e-4
+    assert captured.buffers["augment_p"].item() == pytest.approx(eager.buffers["augment_p"].item(), rel=0.2)
+    assert captured.buffers["augment_p"] > 0
+
+
 def test_bfloat16_captured_training_keeps_losses_finite_and_uses_every_phase(tmp_path):
     s = settings(dtype="bfloat16", images=64 * 8, log_every=64 * 8, checkpoint_every=10 ** 6)
     trained(tmp_path, True, s)
