@@ -30,7 +30,7 @@ def tracked() -> list[Path]:
 
 
 def pins() -> dict[str, Requirement]:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = [line for file in ("requirements.txt", "web/requirements.txt") for line in (ROOT / file).read_text().splitlines()]
     found = [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
     return {r.name.replace("-", "_").lower(): r for r in found}
 

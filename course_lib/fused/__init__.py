@@ -46,8 +46,10 @@ def fuses(x):
 
 
 def folds(x, weight):
-    """Whether a layer may take the CPU's forms of `styled_conv2d` and `to_rgb`, in which a weight does not learn."""
-    return x.device.type == "cpu" and x.dtype == weight.dtype and not (torch.is_grad_enabled() and weight.requires_grad)
+    """Whether a layer may take the CPU's forms of `styled_conv2d` and `to_rgb`, in which a weight does not learn, and which
+    torch.export cannot follow."""
+    return (x.device.type == "cpu" and x.dtype == weight.dtype and not (torch.is_grad_enabled() and weight.requires_grad)
+            and not torch.compiler.is_compiling())
 
 
 def act(x, bias=None, scale=None, noise=None, strength=None, alpha=1.0, beta=1.0, gain=2 ** 0.5, slope=0.2, clamp=None):
@@ -219,7 +221,7 @@ def upsample2d(x, kernel):
     n, c, h, w = x.shape
     if fuses(x):
         return _triton().Upfirdn.apply(x, kernel, 2, 1, 2, [2 * h, 2 * w], 4.0, False)
-    if x.device.type == "cpu" and h * w <= 4096:
+    if x.device.type == "cpu" and h * w <= 4096 and not torch.compiler.is_compiling():
         return matmul_conv.upsample2d(x, kernel)
     if x.device.type == "cpu":
         maps = F.conv_transpose2d(x.reshape(n * c, 1, h, w), kernel.to(x)[None, None] * 4, stride=2, padding=1)
@@ -254,7 +256,7 @@ def blur2d(x, kernel):
 
 def _spread(weight):
     """The sum of a 3×3 kernel at its four places in 4×4."""
-    return F.avg_pool2d(weight, 2, stride=1, padding=1, divisor_override=1)
+    return 4 * F.avg_pool2d(weight, 2, stride=1, padding=1)
 
 
 # Layers of PGGAN and StyleGAN

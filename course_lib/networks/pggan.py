@@ -19,7 +19,7 @@ class FromLatent(Equalized):
 
     def forward(self, z: Tensor, impl: str = "fused") -> Tensor:
         x = fused.dense(z, self.weight, None, self.scale) if fusing(impl, z) else z @ (self.weight * self.scale).t()
-        return x.reshape(len(z), -1, 4, 4)
+        return x.reshape(z.shape[0], -1, 4, 4)
 
 
 class ToRGB(EqualizedConv2d):

@@ -125,7 +125,7 @@ class Synthesis(style_based.Synthesis):
         """
         resolution, alpha = pggan.check_growth(self, resolution, alpha)
         styles = self.styles(ws) if styles is None else styles
-        const, n = self.b4.conv0.const, len(styles[0])
+        const, n = self.b4.conv0.const, styles[0].shape[0]
         x = const.to(dtype or const.dtype).expand(n, -1, -1, -1)
         styles, noises = iter(styles), self.noise_inputs(noise, n, x.dtype)
         for block in pggan.blocks(self, resolution):

@@ -152,7 +152,7 @@ class Synthesis(style_based.Synthesis):
         summed.
         """
         styles = self.styles(ws) if styles is None else styles
-        const, n = self.b4.const, len(styles[0])
+        const, n = self.b4.const, styles[0].shape[0]
         x, image, rgbs = const.to(dtype or const.dtype).expand(n, -1, -1, -1), None, []
         styles, noises = iter(styles), self.noise_inputs(noise, n, x.dtype)
         for block in self.blocks:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from .. import commands, zoo
-from .formats import TARGETS, export, guarded, one_line
+from .formats import TARGETS, export, guarded, one_line, onnx
 
 
 def main(arguments=None):
@@ -16,9 +16,10 @@ def main(arguments=None):
     change = add("convert", help="write a file's networks in another format", description="Write the networks "
                  "of one or several files in another format. No existing file is overwritten.")
     change.add_argument("source", metavar="IN", nargs="+", help="files to read; of a second one the missing parts are taken")
-    change.add_argument("out", metavar="OUT", help="the file to write")
-    change.add_argument("--to", choices=TARGETS, required=True, help="safetensors: one network, for this library. rosinality: "
-                        "a .pt with g_ema, g, d, latent_avg. tensorflow: the tuple (G, D, Gs) for the official legacy loader")
+    change.add_argument("out", metavar="OUT", help="the file to write; of onnx the folder")
+    change.add_argument("--to", choices=(*TARGETS, "onnx"), required=True,
+                        help="safetensors: one network, for this library. rosinality: a .pt with g_ema, g, d, latent_avg. tensorflow: the tuple (G, D, Gs) for the official legacy loader. "
+                        "onnx: a generator's graphs, which share one weights.safetensors (needs the extra onnx)")
     change.add_argument("--part", choices=("G_ema", "G", "D"), help="the network that goes into the safetensors file "
                         "(the averaged generator if not given)")
     change.add_argument("--drop-clamp", action="store_true", help="leave conv_clamp out where the format has no place for it")
@@ -72,7 +73,7 @@ def sizes(tensors):
 def convert(options):
     """Write the networks of one or several files in another format, and say what was made anew."""
     networks, out = {}, Path(options.out)
-    commands.try_output(out)
+    commands.try_folder(out) if options.to == "onnx" else commands.try_output(out)
     for source in options.source:
         contents = zoo.contents(source)
         networks = {part: checked(source, contents.read(part)) for part in contents.parts} | networks
@@ -81,6 +82,8 @@ def convert(options):
             print(f"{part}: the file lacks {what}: made anew", file=sys.stderr)
     if "G_ema" not in networks and "G" in networks:
         networks["G_ema"] = networks.pop("G")
+    if options.to == "onnx":
+        return write_graphs(out, networks, options.source)
     if options.to != "safetensors":
         export(out, networks, options.to, options.drop_clamp)
     else:
@@ -90,6 +93,16 @@ def convert(options):
         kind, tensors, config = networks[part][:3]
         zoo.save(out, tensors, kind, config=config)
     print(f"wrote {out} ({out.stat().st_size:,} bytes)")
+
+
+def write_graphs(out, networks, sources):
+    """Write the graphs of the generator among the networks, and say how far each is from PyTorch."""
+    kind, tensors, config = networks.get("G_ema", (None, {}, {}))[:3]
+    if kind not in zoo.GANS:
+        raise ValueError(f"there is no generator in {', '.join(sources)}, and only generators are written as graphs")
+    network = zoo.BUILDERS[kind](tensors, **config).requires_grad_(False)
+    for name, difference in onnx.write(out, network, kind, config).items():
+        print(f"wrote {out / name}, at most {difference:.1e} from PyTorch")
 
 
 if __name__ == "__main__":
