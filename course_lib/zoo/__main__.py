@@ -18,8 +18,9 @@ def main(arguments=None):
     change.add_argument("source", metavar="IN", nargs="+", help="files to read; of a second one the missing parts are taken")
     change.add_argument("out", metavar="OUT", help="the file to write; of onnx the folder")
     change.add_argument("--to", choices=(*TARGETS, "onnx"), required=True,
-                        help="safetensors: one network, for this library. rosinality: a .pt with g_ema, g, d, latent_avg. tensorflow: the tuple (G, D, Gs) for the official legacy loader. "
-                        "onnx: a generator's graphs, which share one weights.safetensors (needs the extra onnx)")
+                        help="safetensors: one network, for this library. rosinality: a .pt with g_ema, g, d, latent_avg. "
+                        "tensorflow: the tuple (G, D, Gs) for the official legacy loader. onnx: a generator's graphs, which "
+                        "share one weights.safetensors (needs the extra onnx)")
     change.add_argument("--part", choices=("G_ema", "G", "D"), help="the network that goes into the safetensors file "
                         "(the averaged generator if not given)")
     change.add_argument("--drop-clamp", action="store_true", help="leave conv_clamp out where the format has no place for it")
