@@ -2,6 +2,7 @@
 import torch
 import torch.nn.functional as F
 
+BATCH = 256             # images of 64 px that are made at once
 
 def labels(G, n, c=None, rng=None):
     """Labels of n images for a class-conditional generator, [n, c_dim] on its device; None for any other generator.
@@ -51,3 +52,8 @@ def given(c, rows=slice(None)):
 def device_of(network):
     """The device of a network's parameters."""
     return next(network.parameters()).device
+
+
+def batch_size(G):
+    """How many images of a generator's resolution have as many pixels as BATCH of 64 px; at least 1, at most BATCH."""
+    return max(1, min(BATCH, BATCH * 64 ** 2 // G.resolution ** 2))

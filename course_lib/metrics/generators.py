@@ -9,13 +9,12 @@ from tqdm import tqdm
 from .. import portraits, sampling, zoo
 from ..images import check, in_colour, quantized, unchecked
 from ..networks import classifiers
-from ..sampling import device_of
+from ..sampling import BATCH, batch_size, device_of
 from . import distances
 
 REFERENCE_SEED, CONTROL_SEED = 910_000, 920_000  # portraits that no network was trained or scored on
 METRICS = ("frechet", "precision_recall", "kid")      # those of two sets of features
 REFERENCES = ("portraits",)
-BATCH = 256
 
 
 def generated(G, samples, seed=0, psi=1.0, c=None):
@@ -37,11 +36,6 @@ def generated_pairs(G, samples, seed=0, psi=1.0, c=None):
         torch.manual_seed(seed)
         for z, given in sampling.draws(G, samples, seed, c, batch_size(G)):
             yield z, given, in_colour(G(z, psi=psi, **given))
-
-
-def batch_size(G):
-    """How many images of a generator's resolution have as many pixels as 256 of 64 px; at least 1, at most 256."""
-    return max(1, min(BATCH, BATCH * 64 ** 2 // G.resolution ** 2))
 
 
 def rendered(samples, seed, resolution=classifiers.RESOLUTION, device="cpu"):
