@@ -91,7 +91,7 @@ def skin(s, canvas):
     return over(canvas, color, coverage(s.face, s.pixel))
 
 
-def _cells(s, x, y, columns, rows):
+def cells(s, x, y, columns, rows):
     """The noise numbers [n, 4, h, w] of the cell that (x, y) in [0, 1) falls in."""
     i = (x * columns).floor().clamp(0, columns - 1)
     j = (y * rows).floor().clamp(0, rows - 1)
@@ -108,7 +108,7 @@ def freckles(s, canvas):
     u, v = (s.X - x0) / 0.70 + 0.5, (s.Y - y0) / 0.30 + 0.5
     row = (v * rows).floor()
     u = u + (row * 0.5 - (row * 0.5).floor() - 0.25) / columns  # odd rows are shifted, like bricks
-    cell = _cells(s, u, v, columns, rows)
+    cell = cells(s, u, v, columns, rows)
     du = u * columns - (u * columns).floor() - 0.5 - 0.5 * (cell[:, 0:1] - 0.5)
     dv = v * rows - row - 0.5 - 0.5 * (cell[:, 1:2] - 0.5)
     radius = 0.15 + 0.11 * cell[:, 2:3]
@@ -218,17 +218,20 @@ def beard(s, canvas):
     return over(out, mix(base, light, 0.5), 0.35 * (moustache + full) * blob(dx - 0.07, drop + 0.02, 0.09, 0.025))
 
 
-def eyes(s, canvas):
+def eyes(s, canvas, high=None, low=None):
+    """high, low: how far the lids are above and below the middle of the eye."""
     shadow = s.skin_colors[1]
     rim, iris = s.iris_colors
     a, px = s.a, s.pixel
     woman, open_ = a["presentation:woman"], a["eye_open"]
+    high = 0.040 + 0.072 * open_ if high is None else high
+    low = 0.040 + 0.022 * open_ if low is None else low
     x, y = s.eye_x, s.eye_y + 0.10 * s.eye_x
     half = 0.138
     bow = 1 - (x / half) ** 2
     slope = 1 / (1 + (2 * x * 0.09 / half**2) ** 2).sqrt()
-    top = -(0.040 + 0.072 * open_) * bow
-    bottom = (0.040 + 0.022 * open_) * bow
+    top = -high * bow
+    bottom = low * bow
     eye = torch.maximum(top - y, y - bottom) * slope
     inside = coverage(eye, px)
 
@@ -248,27 +251,28 @@ def eyes(s, canvas):
     # Lashes: a dark line that thickens outwards, with a wing on women; a soft lower lid; the crease above.
     lash = mix(s.hair_colors[0], ink, 0.75)
     reach = half + (0.012 + 0.035 * woman)
-    arc = -(0.040 + 0.072 * open_) * (1 - (x.clamp(-half, half) / half) ** 2) - 0.35 * (x - half).clamp(min=0)
+    arc = -high * (1 - (x.clamp(-half, half) / half) ** 2) - 0.35 * (x - half).clamp(min=0)
     thickness = (0.013 + 0.011 * woman) * (0.75 + 0.45 * (x / half).clamp(-1, 1)) * smoothstep(x.abs(), reach, half * 0.75)
     line = torch.maximum(((y - arc).abs() * slope - thickness), x.abs() - reach)
     line = torch.maximum(line, -0.148 - x)
     out = over(out, lash, coverage(line, px) * smoothstep(thickness, 0.0, 0.006))
-    low = (y - bottom - 0.004).abs() * slope + 9 * (x.abs() > half)
-    out = over(out, mix(shadow, lash, 0.35), 0.55 * smoothstep(low, 0.018, 0.0))
+    lower = (y - bottom - 0.004).abs() * slope + 9 * (x.abs() > half)
+    out = over(out, mix(shadow, lash, 0.35), 0.55 * smoothstep(lower, 0.018, 0.0))
     crease = (y - arc * 1.05 + 0.045).abs() + 0.25 * (x.abs() - 0.9 * half).clamp(min=0)
     out = over(out, shadow * 0.8, 0.55 * smoothstep(crease, 0.020, 0.0) * smoothstep(x.abs(), 0.16, 0.08))
     return over(canvas, out, coverage(s.face, px))
 
 
-def brows(s, canvas):
+def brows(s, canvas, rise=0.042, tilt=0.30):
+    """rise, tilt: what brow_height and brow_angle move."""
     dark, base, light = s.hair_colors
     a = s.a
     # Readable on every skin: darker than light skin, and bright hair stays bright on deep skin.
     bright = (a["skin"] > 0.58) & ((base * s.luma).sum(1, keepdim=True) > 0.33)
     color = torch.where(bright, mix(base, light, 0.3), dark * 0.6)
     x = s.eye_x + 0.005
-    y = s.eye_y + 0.200 + 0.042 * a["brow_height"]
-    curve = y + 0.30 * a["brow_angle"] * x - 1.6 * (x + 0.02) ** 2
+    y = s.eye_y + 0.200 + rise * a["brow_height"]
+    curve = y + tilt * a["brow_angle"] * x - 1.6 * (x + 0.02) ** 2
     half = 0.150
     thickness = 0.028 + 0.004 * a["presentation:man"] + 0.022 * a["brow_thickness"]
     thickness = thickness * smoothstep(x, half + 0.02, -0.02).clamp(min=0.35)

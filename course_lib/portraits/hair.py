@@ -31,7 +31,7 @@ def measures(rows):
     return numbers
 
 
-def _strand(s, u, channel):
+def strand_noise(s, u, channel):
     """The noise [n, 1, h, w] along strand coordinate u (period 1), linear between 32 knots."""
     t = (u - u.floor()) * 32
     i = t.floor()
@@ -42,7 +42,7 @@ def _strand(s, u, channel):
     return mix(low, high, t - i)
 
 
-def _grow(s):
+def grow(s):
     """Silhouette, opening, strand coordinate and curl pattern, shared by the layers behind and before the face."""
     if hasattr(s, "hair_silhouette"):
         return
@@ -82,7 +82,7 @@ def _grow(s):
     s.hair_opening = arch - 0.02 * curl + 0.5 * sway * torch.where(ox < 0, -1.0, 1.0)
 
     s.hair_u = (X - part * (1 - smoothstep(Y, -0.6, 0.1))) / (Y + 1.25 + 0.4 * smoothstep(Y, 0.0, 1.0)).clamp(min=0.3) + 0.8 * sway
-    tuft = (_strand(s, s.hair_u * 0.30, 3) - 0.5) * a["hair tuft"]
+    tuft = (strand_noise(s, s.hair_u * 0.30, 3) - 0.5) * a["hair tuft"]
     s.hair_opening = s.hair_opening + 0.085 * tuft
     s.hair_silhouette = s.hair_silhouette - 0.055 * tuft.abs() * (1 - a["hatted"]) * smoothstep(Y, -0.2, -0.5)
     s.hair_normal = (X / (s.width + 0.1), (Y + 0.12) / (0.47 + a["hair top"]))
@@ -99,8 +99,8 @@ def _tone(s, depth):
     a = s.a
     nx, ny = s.hair_normal
     smooth = 1 - 0.75 * a["hair_texture:curly"]
-    strand = smooth * (_strand(s, s.hair_u * 1.3, 0) - 0.5)
-    fine = smooth * (_strand(s, s.hair_u * 3.1, 1) - 0.5)
+    strand = smooth * (strand_noise(s, s.hair_u * 1.3, 0) - 0.5)
+    fine = smooth * (strand_noise(s, s.hair_u * 3.1, 1) - 0.5)
     lit = 0.50 * a["light"] * nx - 0.42 * ny + 0.12
     lit = lit + 0.42 * strand + 0.30 * fine + 0.38 * s.hair_curl
     lit = lit + 0.30 * a["hair_texture:wavy"] * wave(s.Y * 2.9 + 0.8 * nx * nx + 0.45)
@@ -114,7 +114,7 @@ def _tone(s, depth):
 
 def back(s, canvas):
     """What lies behind neck and face: the whole silhouette, darker; the bun; the tail."""
-    _grow(s)
+    grow(s)
     dark, base, light = s.hair_colors
     a, px = s.a, s.pixel
     X, Y = s.X, s.Y
@@ -133,10 +133,10 @@ def back(s, canvas):
     tone = _tone(s, 0.22)
     out = over(canvas, mix(tone, dark, 0.35), coverage(s.hair_silhouette, px * 1.3))
     lit = smoothstep((X - bun_x) * a["light"] - (Y - bun_y), -0.20, 0.16)
-    swirl = wave(length(X - bun_x - 0.03, Y - bun_y + 0.02) * 7 + 0.25 * _strand(s, s.hair_u * 2, 2))
+    swirl = wave(length(X - bun_x - 0.03, Y - bun_y + 0.02) * 7 + 0.25 * strand_noise(s, s.hair_u * 2, 2))
     out = over(out, mix(dark, mix(base, light, 0.35 * lit), 0.15 + 0.7 * lit + 0.15 * swirl), coverage(bun, px))
     sheen = smoothstep((tx - path + 0.03 * a["light"]).abs(), 0.07, 0.0) * smoothstep(t, 0.95, 0.3)
-    strand = _strand(s, (tx - path) * 1.7, 2) - 0.5
+    strand = strand_noise(s, (tx - path) * 1.7, 2) - 0.5
     return over(out, mix(mix(dark, base, 0.65 + 0.6 * strand), light, 0.45 * sheen), coverage(tail, px * 1.2))
 
 

@@ -32,6 +32,13 @@ CLOTHING = torch.stack([
     _hex("f0c9a0", "5b4a6b", "f0dfa8", "f6c177", "e8b04a", "f2b8c6", "5d7fa8", "d98a5a"),
 ], dim=1)
 
+# The same for clothes and hats of version 2.
+CLOTHING_2 = torch.stack([
+    _hex("d1453b", "e8b23a", "5f9a4a", "2e9c98", "34599c", "7f4fa3", "ee86a8", "f0ece4", "34353d"),
+    _hex("8e2437", "b57420", "35653d", "1b6572", "1e316a", "4e2c74", "b84d78", "b9b1bb", "17171f"),
+    _hex("f0c9a0", "5b4a6b", "f0dfa8", "f6c177", "e8b04a", "f2b8c6", "7a3d6a", "5d7fa8", "d98a5a"),
+], dim=1)
+
 # Centre glow and edge for each background.
 BACKGROUND = torch.stack([
     _hex("fbf1dc", "fcd0a8", "f4b8bf", "d5c6ee", "bfe0f5", "c3ead2", "76849c"),
@@ -44,6 +51,8 @@ FIXED = {
     "rouge": (0.80, 0.20, 0.27), "throat": (0.26, 0.07, 0.10), "tongue": (0.80, 0.33, 0.36),
     "tortoise": (0.13, 0.09, 0.11), "brass": (0.93, 0.74, 0.36), "gold": (0.96, 0.76, 0.30),
     "bronze": (0.62, 0.38, 0.10), "luma": (0.2126, 0.7152, 0.0722),
+    "tinted": (0.26, 0.20, 0.22), "paper_red": (0.90, 0.33, 0.33), "paper_gold": (0.97, 0.76, 0.30),
+    "paper_blue": (0.32, 0.52, 0.80), "paper_white": (0.99, 0.98, 0.95),
 }
 
 

@@ -1,4 +1,4 @@
-"""The attributes of a portrait: their table, how they are drawn at random, and who stays who."""
+"""The attributes of a portrait: their table in each version of the data set, what is valid, and who stays who."""
 
 from dataclasses import dataclass
 
@@ -63,31 +63,64 @@ ATTRIBUTES = (
 )
 BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
+
+def _second():
+    """The attributes of version 2. The mouth comes before eyes and brows, which follow it; how much is left to chance, though not
+    where it lies, is the group "stochastic"."""
+    colors = ("red", "yellow", "green", "teal", "blue", "purple", "pink", "white", "black")
+    changed = {spec.name: spec for spec in (
+        _discrete("hat_color", "fine", *colors),
+        _discrete("hair_strands", "stochastic", "neat", "messy"),
+        _discrete("beard_color", "fine", *BY_NAME["hair_color"].values, default="brown"),
+        _discrete("glasses", "middle", "none", "round", "square", "sunglasses"),
+        _discrete("clothing_color", "fine", *colors, default="teal"),
+        _discrete("cloth", "stochastic", "plain", "flecked", "knitted", "sequins"),
+        _discrete("backdrop", "stochastic", "plain", "speckled", "confetti"),
+    )}
+    order = """presentation yaw pitch roll face_width jaw skin hairstyle hair_length hat hat_color hair_texture hair_color
+        hair_strands iris_color eye_spacing smile mouth_open eye_open gaze brow_thickness brow_angle brow_height nose beard
+        beard_color glasses earrings freckles clothing clothing_color cloth background backdrop light"""
+    return tuple((BY_NAME | changed)[name] for name in order.split())
+
+
+TABLES = {"1": BY_NAME, "2": {spec.name: spec for spec in _second()}}
+
+
+def table(version: str = "1") -> dict[str, Attribute]:
+    """The attributes of a version of the data set by name, in the order in which they are drawn."""
+    if version not in TABLES:
+        raise ValueError(f"there is no version {version!r} of Portraits; the versions are {', '.join(map(repr, TABLES))}")
+    return TABLES[version]
+
+
 # What stays when expression, pose, light, hair and accessories change.
 IDENTITY = ("presentation", "face_width", "jaw", "skin", "iris_color", "eye_spacing", "brow_thickness", "nose",
             "freckles")
 
 
-def index(name: str, value: str) -> int:
+def _known(name, version):
+    if name not in table(version):
+        raise ValueError(f"there is no attribute {name!r}; the attributes are {', '.join(table(version))}")
+
+
+def index(name: str, value: str, version: str = "1") -> int:
     """The class index of `value` in the discrete attribute `name`."""
-    if name not in BY_NAME:
-        raise ValueError(f"there is no attribute {name!r}; the attributes are {', '.join(BY_NAME)}")
-    values = BY_NAME[name].values
+    _known(name, version)
+    values = table(version)[name].values
     if value not in values:
         raise ValueError(f"{name} has no class {value!r}; it is one of {', '.join(values) or 'a range of numbers'}")
     return values.index(value)
 
 
-def check(attributes: dict[str, torch.Tensor]) -> int:
+def check(attributes: dict[str, torch.Tensor], version: str = "1") -> int:
     """The batch size of complete, valid attributes. Raises ValueError naming the first thing that is wrong."""
     for name in attributes:
-        if name not in BY_NAME:
-            raise ValueError(f"there is no attribute {name!r}; the attributes are {', '.join(BY_NAME)}")
-    missing = [name for name in BY_NAME if name not in attributes]
+        _known(name, version)
+    missing = [name for name in table(version) if name not in attributes]
     if missing:
         raise ValueError(f"missing attribute {missing[0]!r}; portraits.attributes(...) fills in defaults")
     n = None
-    for name, spec in BY_NAME.items():
+    for name, spec in table(version).items():
         value = attributes[name]
         if not isinstance(value, torch.Tensor) or value.ndim != 1:
             raise ValueError(f"attribute {name!r} must be a tensor of shape [n]")
@@ -102,32 +135,33 @@ def check(attributes: dict[str, torch.Tensor]) -> int:
     return n
 
 
-def attributes(**values) -> dict[str, torch.Tensor]:
+def attributes(version: str = "1", **values) -> dict[str, torch.Tensor]:
     """A batch of one from defaults and the given numbers or class names: attributes(smile=0.8, hair_color="red")."""
     for name in values:
-        if name not in BY_NAME:
-            raise ValueError(f"there is no attribute {name!r}; the attributes are {', '.join(BY_NAME)}")
+        _known(name, version)
     batch = {}
-    for name, spec in BY_NAME.items():
+    for name, spec in table(version).items():
         value = values.get(name, spec.default)
         if spec.kind == "discrete":
-            value = index(name, value) if isinstance(value, str) else int(value)
+            value = index(name, value, version) if isinstance(value, str) else int(value)
             batch[name] = torch.tensor([value], dtype=torch.int64)
         elif isinstance(value, str):
             raise ValueError(f"attribute {name!r} is a number from {spec.low:g} to {spec.high:g}, not {value!r}")
         else:
             batch[name] = torch.tensor([float(value)])
-    check(batch)
-    return canonical(batch)
+    check(batch, version)
+    return canonical(batch, version)
 
 
-def canonical(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def canonical(batch: dict[str, torch.Tensor], version: str = "1") -> dict[str, torch.Tensor]:
     """Set what cannot be seen to a fixed value, so that an image determines its attributes.
 
     bald: no hat, straight, brown, length 0 (the brows are then always brown) · hair that does not hang loose:
     length 0 · afro: curly · bun: straight · crop: straight or curly · a hat on a fringe, an afro or a bun is taken
-    off · a crop under a hat: straight.
+    off · a crop under a hat: straight. In version 2 also: no hat: a red one · no hair, or a crop under a hat: neat ·
+    no beard, or stubble: a brown one.
     """
+    table(version)
     out = dict(batch)
     style, texture = out["hairstyle"], out["hair_texture"]
 
@@ -142,4 +176,9 @@ def canonical(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     texture = texture.masked_fill(bald | of("bun") | crop & (out["hat"] > 0), straight)
     out["hair_texture"] = texture.masked_fill(of("afro"), curly)
     out["hair_color"] = out["hair_color"].masked_fill(bald, index("hair_color", "brown"))
+    if version == "2":
+        out["hat_color"] = out["hat_color"].masked_fill(out["hat"] == 0, 0)
+        out["hair_strands"] = out["hair_strands"].masked_fill(bald | crop & (out["hat"] > 0), 0)
+        unseen = out["beard"] <= index("beard", "stubble")
+        out["beard_color"] = out["beard_color"].masked_fill(unseen, index("beard_color", "brown", version))
     return out
