@@ -30,12 +30,13 @@ def _mouth(s):
     a = s.a
     smile, open_ = a["smile"], a["mouth_open"]
     x0, y0, scale = place(s, 0.0, 0.365, depth=0.92)
-    bend = smile * (1.7 - 0.7 * smile.abs())
-    round_ = open_ * (1 - 1.4 * smile.abs()).clamp(min=0)
+    size = smile.abs()
+    bend = smile * (1.1 + 1.4 * size - 1.3 * size * size)      # flat about 0, steep where a caption begins to speak of it
+    round_ = open_ * (1 - 1.4 * size).clamp(min=0)
     half = 0.158 + 0.042 * bend.clamp(min=0) - 0.052 * round_
     x = (s.X - x0) / (scale * half)
     bow = 1 - (x * x).clamp(max=1.6)
-    line = s.Y - y0 - bend * 0.115 * (bow - 0.55) + 0.030 * open_
+    line = s.Y - y0 - bend * 0.106 * (bow - 0.55) + 0.030 * open_
     return x, bow, line, half, bend, round_
 
 
@@ -45,7 +46,7 @@ def mouth(s, canvas):
     woman, open_ = a["presentation:woman"], a["mouth_open"]
     x, bow, line, half, bend, round_ = _mouth(s)
     outside = (x.abs() - 1) * half
-    steep = 1 / (1 + (2 * x.clamp(-1, 1) * (0.115 * bend.abs() + 0.10 * open_) / half) ** 2).sqrt()
+    steep = 1 / (1 + (2 * x.clamp(-1, 1) * (0.106 * bend.abs() + 0.10 * open_) / half) ** 2).sqrt()
     rise, gap = -0.060 * round_ * bow, (0.025 + 0.135 * open_ - 0.035 * round_) * bow
     upper = rise - (0.026 + 0.016 * woman) * bow * (0.75 + 0.5 * (x * x).clamp(max=1))
     lower = gap + (0.036 + 0.016 * woman) * bow

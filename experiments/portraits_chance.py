@@ -1,0 +1,49 @@
+"""What chance does to portraits: the standard deviation of a pixel over noise, its attributes fixed, over the data set.
+
+    python experiments/portraits_chance.py --version 2
+"""
+from pathlib import Path
+
+from course_lib import commands, portraits, results
+from course_lib.portraits.schema import TABLES
+
+ACTS = 0.05         # where a pixel's standard deviation is above this, chance acts
+
+
+def main(arguments=None):
+    parser = commands.Parser(description=__doc__)
+    add = parser.add_argument
+    add("--version", choices=TABLES, default="2", help="of the data set")
+    add("--portraits", type=commands.whole(1, 100_000), default=256, help="portraits to draw")
+    add("--draws", type=commands.whole(2, 1000), default=12, help="noise fields for each")
+    add("--resolution", type=commands.power_of_two(), default=64, help="pixels a side")
+    add("--seed", type=commands.seed, default=0, help="of attributes and noise")
+    add("--out", type=Path, help="JSON file; without it, the result is printed alone")
+    add("--device", type=commands.device, default="cpu", help="cpu, cuda or cuda:N")
+    args = parser.parse_args(arguments)
+    with commands.sentences("python experiments/portraits_chance.py"):
+        if args.out:
+            commands.try_output(args.out)
+        attributes = portraits.sample_attributes(args.portraits, args.seed, version=args.version)
+        found = portraits.noise_std(attributes, args.resolution, args.draws, args.seed, args.device, args.version)
+        options = " ".join(f"--{name} {value}" for name, value in vars(args).items() if name not in ("out", "device"))
+        result = results.header(f"python experiments/portraits_chance.py {options}", [args.seed]) | {"world": args.version}
+        result |= {"acts_above": ACTS, "all": summary(found)}
+        for name, spec in portraits.table(args.version).items():
+            if spec.group == "stochastic" or name in ("beard", "freckles"):
+                result[name] = {value: summary(found[attributes[name] == i]) for i, value in enumerate(spec.values)}
+        result = results.rounded(result)
+        if args.out:
+            commands.write_json(args.out, result)
+        commands.show_json(result)
+
+
+def summary(found):
+    """Of standard deviations [n, H, W]: their mean, the share of pixels where chance acts, and the mean there."""
+    acting = found[found > ACTS]
+    return {"portraits": len(found), "mean": found.mean().item(), "acting_share": len(acting) / max(1, found.numel()),
+            "mean_where_acting": acting.mean().item() if len(acting) else None}
+
+
+if __name__ == "__main__":
+    main()
