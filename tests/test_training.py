@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -45,28 +42,6 @@ def run(out, folder, images, *more):
 
 def state(out):
     return load_file(checkpoint.folders(out)[-1] / "state.safetensors")
-
-
-def test_a_killed_run_resumes_to_the_same_weights_as_an_uninterrupted_one(tmp_path, folder):
-    run(tmp_path / "whole", folder, 800)
-    command = [sys.executable, "-m", "course_lib.train", *TINY, "--data", str(folder), "--out", str(tmp_path / "cut"),
-               "--images", "800"]
-    process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(checkpoint.folders(tmp_path / "cut")) < 2 and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    killed_at = int(checkpoint.folders(tmp_path / "cut")[-1].name)
-    assert 0 < killed_at < 800, "the run ended before it could be killed"
-    run(tmp_path / "cut", folder, 800, "--resume")
-    whole, resumed = state(tmp_path / "whole"), state(tmp_path / "cut")
-    assert whole.keys() == resumed.keys()
-    different = [key for key in whole if not torch.equal(whole[key], resumed[key])]
-    assert not different, different[:5]
-    logs = [[json.loads(line)["images"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
-            for name in ("whole", "cut")]
-    assert logs[0] == logs[1] == sorted(set(logs[0]))
 
 
 @pytest.mark.parametrize("model", settings.MODELS)
