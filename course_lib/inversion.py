@@ -1,4 +1,5 @@
 """Projection: the latent and the noise with which a generator comes closest to given images."""
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,17 @@ class Projection(NamedTuple):
     noise: list                 # one [N, 1, H, W] per convolution
     distances: torch.Tensor     # [steps + 1, N] on the way, fewer if all images stopped; the last row is that of the result
     frames: list                # images [N, 3, H, W] on the CPU, every `frame_every` steps
+    distance: str               # its name
+
+
+class Best(NamedTuple):
+    """For each of N images the nearest of the projections that `project_best` tried."""
+    ws: torch.Tensor            # [N, num_ws, w_dim]
+    noise: list                 # one [N, 1, H, W] per convolution
+    distances: torch.Tensor     # [N]
+    rates: torch.Tensor         # [N], the learning rate of each
+    seeds: torch.Tensor         # [N]
+    frames: list                # images [N, 3, H, W] on the CPU, on the way of each
     distance: str               # its name
 
 
@@ -55,12 +67,36 @@ def project(
     return Projection(now.ws, now.noise, torch.stack(distances), frames, name_of(distance))
 
 
+def project_best(
+    G, targets, distance, *,
+    rates=(0.2, 0.4, 0.8),      # learning rates, in standard deviations of an entry of W
+    seeds=(0, 1),               # of noise and shaking
+    progress=False,             # show a progress bar for each
+    **options,                  # the others of `project`, but for `stop_below`
+):
+    """Project images at several rates and from several seeds, and keep for each image the nearest result. → Best
+
+    One projection depends much on its rate, and no rate is the best for every image, so the nearest of several is far more often a
+    good one.
+    """
+    best = None
+    for seed, rate in product(seeds, rates):
+        found = project(G, targets, distance, lr=rate, seed=seed, progress=progress, **options)
+        near = found.distances[-1]
+        new = [near, near.new_full([len(near)], rate), torch.full([len(near)], seed), found.ws, *found.noise, *found.frames]
+        nearer = near < best[0] if best else torch.ones_like(near, dtype=torch.bool)
+        best = [torch.where(nearer.view(-1, *[1] * (x.ndim - 1)).to(x.device), x, old) for x, old in zip(new, best or new)]
+    noises = len(found.noise)
+    return Best(best[3], best[4:4 + noises], *best[:3], best[4 + noises:], found.distance)
+
+
 def project_steps(
     G, targets, distance, *,
     space="w",                  # "w": one latent for all layers; "w+": one for each
     steps=1000,                 # of Adam
     lr=0.4,                     # highest learning rate of the latent, in standard deviations of an entry of W
     w_noise=0.05,               # how much the latent is shaken at first, in standard deviations of W
+    noise="learned",            # "learned", from a random start; "const": the generator's own, which stays
     noise_regularization=1e5,   # weight of L_noise; None: the noise stays as it is drawn
     stop_below=None,            # distance below which an image stays as it is
     c=None,                     # labels, one row or a class for all, at the mean of whose W the search starts; None: all classes
@@ -76,16 +112,18 @@ def project_steps(
     and in a batch.
     Raises ValueError for images that are NaN or have another resolution, an unknown space and a NaN distance.
     """
-    targets = _checked(G, targets, space, steps)
+    targets = _checked(G, targets, space, steps, noise)
     n, device = len(targets), targets.device
     rng = torch.Generator().manual_seed(seed)
     mean, deviation = w_statistics(G, rng, c=sampling.labels(G, n, c) if c is not None else None)
     layers = 1 if space == "w" else G.num_ws
     scale = deviation / G.w_dim ** 0.5
     offsets = torch.zeros(n, layers, G.w_dim, device=device).requires_grad_()           # from the mean, in standard deviations
-    sizes = [buffer.shape[-1] for name, buffer in G.synthesis.named_buffers() if name.endswith("noise_const")]
-    noise = [torch.randn(1, 1, size, size, generator=rng).to(device).repeat(n, 1, 1, 1) for size in sizes]
-    learned = [offsets] if noise_regularization is None else [offsets, *noise]
+    consts = [buffer for name, buffer in G.synthesis.named_buffers() if name.endswith("noise_const")]
+    fixed = noise == "const"
+    noise = [x[None, None] if fixed else torch.randn(1, 1, *x.shape, generator=rng).to(device) for x in consts]
+    noise = [x.repeat(n, 1, 1, 1) for x in noise]
+    learned = [offsets] if fixed or noise_regularization is None else [offsets, *noise]
     for x in learned[1:]:
         x.requires_grad_()
     optimizer = adam([{"params": [x]} for x in learned], lr, device)
@@ -176,9 +214,11 @@ def normalised(noise):
     return noise * noise.square().mean(dim=(2, 3), keepdim=True).rsqrt()
 
 
-def _checked(G, targets, space, steps):
+def _checked(G, targets, space, steps, noise):
     if space not in ("w", "w+"):
         raise ValueError(f'space is "{space}"; choose "w" or "w+"')
+    if noise not in ("learned", "const"):
+        raise ValueError(f'noise is "{noise}"; choose "learned" or "const"')
     if not hasattr(G, "mapping"):
         raise ValueError("this generator has no mapping network, so there is no W to project into")
     if steps < 1:

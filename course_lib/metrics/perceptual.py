@@ -37,6 +37,21 @@ def oracle_distance(oracle):
     return distance
 
 
+def pyramid_distance(a, b):
+    """Mean absolute difference of images [N, C, H, W], of their halves, quarters, … down to 4 px, averaged over the sizes. → [N]
+
+    It needs no network: small sizes compare where colours lie, the largest compares edges.
+    """
+    total, sizes = 0, 0
+    while a.shape[-1] >= 4:
+        total, sizes = total + (a - b).abs().mean(dim=(1, 2, 3)), sizes + 1
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    return total / sizes
+
+
+pyramid_distance.name = "pyramid"
+
+
 def lpips_distance(linear, vgg=None):
     """LPIPS with VGG16 (Zhang et al. 2018, eq. 1), version 0.1, from two local files.
 

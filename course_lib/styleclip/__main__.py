@@ -1,15 +1,22 @@
-"""Measure what StyleCLIP's global directions need: python -m course_lib.styleclip statistics --out FILE
+"""Edit pictures with a sentence, and measure what StyleCLIP's global directions need: python -m course_lib.styleclip COMMAND
 
+    python -m course_lib.styleclip edit "a smiling person with red hair and glasses" --seed 3 4 --out edited.png
+    python -m course_lib.styleclip edit "a person with glasses" --method optimization --image photo.png --out edited.png
     python -m course_lib.styleclip statistics --generator stylegan2-portraits-64 --clip clip-portraits --out statistics.safetensors
 """
 from pathlib import Path
 
 from .. import clip, commands, zoo
+from . import edit_command
 from .global_directions import channel_statistics
 
 
 def main(arguments=None):
     args = parser_of().parse_args(arguments)
+    if args.command == "edit":
+        with commands.sentences("python -m course_lib.styleclip edit", "stopped; no picture is kept, but what was measured of the "
+                                "generator's channels is"):
+            return edit_command.run(args)
     with commands.sentences("python -m course_lib.styleclip", "stopped; the same command goes on from here"):
         commands.no_mps(args.device, "images are resized for CLIP with antialiasing")
         commands.try_output(args.out)
@@ -22,9 +29,12 @@ def main(arguments=None):
 
 def parser_of():
     parser = commands.Parser(prog="python -m course_lib.styleclip", description=__doc__)
-    command = parser.add_subparsers(required=True, metavar="COMMAND").add_parser(
-        "statistics", help="measure how CLIP's embedding changes with each style channel; run it again to go on after a stop")
-    add = command.add_argument
+    commands_of = parser.add_subparsers(dest="command", required=True, metavar="edit | statistics", help="see --help of each")
+    command = commands_of.add_parser
+    text = "edit portraits with a sentence: before | after, at the strength that CLIP and the identity network choose"
+    edit_command.options(command("edit", help=text, description=f"{text[0].upper()}{text[1:]}.").add_argument)
+    text = "measure how CLIP's embedding changes with each style channel; run it again to go on after a stop"
+    add = command("statistics", help=text, description=f"{text[0].upper()}{text[1:]}.").add_argument
     add("--generator", metavar="NAME", default="stylegan2-portraits-64", help="a model of the course, or a file of a generator")
     add("--clip", metavar="NAME", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as '
         '"ViT-B-32/openai"')

@@ -59,7 +59,7 @@ def optimize_steps(
     G, clip, prompt, ws, *,
     space="w+",                 # "w": all layers of a latent move alike; "w+": each by itself; "s": the styles of the convolutions
     steps=300,                  # of Adam
-    lr=0.1,                     # Adam's highest learning rate, on the ramp of StyleGAN2's projector
+    lr=0.1,                     # Adam's highest learning rate, one or [N], on the ramp of StyleGAN2's projector
     l2=0.008,                   # λ_L2, weight of `latent_distance`
     identity=None,              # network of L_ID: images → unit vectors
     id_weight=0.0,              # λ_ID, weight of `identity_loss`
@@ -77,8 +77,11 @@ def optimize_steps(
     last the result; the losses "total", "clip", "l2", "identity" and "preserve" of a Step are those of its images. Images do not
     influence each other. Raises ValueError for latents of another generator or with NaN, an unknown space, an empty prompt.
     """
-    _check(G, clip, space, steps, lr, l2, identity, id_weight, views, preserve_weight)
-    ws = checked_ws(G, ws)
+    ws, rates = checked_ws(G, ws), torch.as_tensor(lr, dtype=torch.float64).flatten()
+    _check(G, clip, space, steps, l2, identity, id_weight, views, preserve_weight)
+    if rates.shape not in ((1,), (len(ws),)) or not (rates > 0).all():
+        raise ValueError(f"the learning rate is {lr}; it must be above 0, one or one for each of the {len(ws)} images, and is 0.1 "
+                         "as published")
     text = encoded_prompts(clip, prompt, len(ws))
     target = checked_target(similarity_target, len(ws), ws.device)
     rng, size = torch.Generator().manual_seed(seed), size_of_views(G, clip) if views > 1 else None
@@ -89,12 +92,15 @@ def optimize_steps(
         source_features = clip.encode_images(before) if preserve_weight else None
         movable = [source[:, :1] if space == "w" else source for source, move in zip(sources, moves) if move]
         unmoved = torch.zeros_like(torch.cat(movable, dim=1))
-    offsets = unmoved.clone().requires_grad_()
-    optimizer = adam([offsets], lr, ws.device)
+    # Adam moves what it is given at one rate; of its way an image goes the share that its own rate is of the highest.
+    way, highest = unmoved.clone(), rates.max().item()
+    share = (rates / highest).to(ws).view(-1, *[1] * (way.ndim - 1))
+    optimizer = adam([way], highest, ws.device)
     names = ["total", "clip", "l2", *["identity"] * bool(id_weight), *["preserve"] * bool(preserve_weight)]
 
     @torch.enable_grad()
     def descend(*drawn):
+        offsets = (way * share).requires_grad_()
         parts = iter(offsets.split([part.shape[1] for part in movable], dim=1))
         latents = [source + next(parts) if move else source for source, move in zip(sources, moves)]
         images = _render(G, latents, space, noise)
@@ -109,13 +115,13 @@ def optimize_steps(
             terms.append(preservation_loss(features, source_features, text))
             total = total + preserve_weight * terms[-1]
 
-        set_gradient(offsets, *torch.autograd.grad(total.sum(), offsets))
+        set_gradient(way, *torch.autograd.grad(total.sum(), offsets))
         optimizer.step()
         return [x.detach() for x in (torch.stack([total, *terms]), images, *latents)]
 
     descend = recorded(descend, ws.device, captured)
     for step in range(steps + 1):
-        set_rate(optimizer.param_groups[0], lr * schedule.learning_rate_ramp(step / steps))
+        set_rate(optimizer.param_groups[0], highest * schedule.learning_rate_ramp(step / steps))
         losses, images, *latents = descend(*(draw_views(views, size, rng) if views > 1 else ()))
         yield Step(step, finite_losses(names, losses, step), latents if space == "s" else latents[0], images)
 
@@ -124,13 +130,11 @@ def _render(G, latents, space, noise):
     return in_colour(G.synthesis(styles=latents, noise=noise) if space == "s" else G.synthesis(latents[0], noise=noise))
 
 
-def _check(G, clip, space, steps, lr, l2, identity, id_weight, views, preserve_weight):
+def _check(G, clip, space, steps, l2, identity, id_weight, views, preserve_weight):
     if space not in SPACES:
         raise ValueError(f'space is "{space}"; choose "w", "w+" or "s"')
     if steps < 1 or views < 1:
         raise ValueError(f"{steps} steps of {views} views change nothing; take at least 1 of each")
-    if not lr > 0:
-        raise ValueError(f"the learning rate is {lr}; it must be above 0, and is 0.1 as published")
     if min(l2, id_weight, preserve_weight) < 0:
         raise ValueError(f"the weights l2 = {l2}, id_weight = {id_weight} and preserve_weight = {preserve_weight} must not be "
                          "negative")

@@ -5,7 +5,8 @@ from tqdm import tqdm
 
 from .. import sampling
 from ..images import in_colour, unchecked
-from .common import checked_target, embedded, encoded_prompts, same_device
+from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, same_device
+from .optimization import optimize
 
 
 @unchecked()
@@ -106,3 +107,39 @@ def best_edit(
             candidate[won], strength[won] = number, size
             rows = rows[~(preserved & (near == target[rows]))]
     return images, candidate, strength
+
+
+@unchecked()
+@torch.no_grad()
+def search(
+    G, clip, prompt, ws, target, *,
+    rates=(0.45, 0.9, 1.8),     # learning rates of the searches, of which the lowest that suffices is taken
+    steps=100,                  # of each search; the published code takes 300, of one
+    space="s",                  # as for `optimize`, like all that follows
+    l2=1.2e-4,
+    views=4,
+    preserve_weight=0.15,
+    identity=None,              # network that tells persons
+    id_weight=0.05,             # weight of its loss, where there is such a network
+    noise="const",
+    **options,                  # others of `optimize` and, for identity_threshold, of `best_edit`
+):
+    """Latent optimization of N portraits from several learning rates, all in one batch, and of each the best (`best_edit`).
+    → (images [N, 3, H, W] on the CPU, the rate of each [N], 0 where the portrait stays as it was)
+
+    prompt, ws and target: as for `optimize` and `best_edit`. No rate suits every portrait; images do not influence each other,
+    so that three searches at once end where three, one after the other, would.
+    """
+    ws, n = checked_ws(G, ws), len(ws)
+    threshold = {key: options.pop(key) for key in ("identity_threshold",) if key in options}
+    prompts = [prompt] * n if isinstance(prompt, str) else list(prompt)
+    goal = checked_target(target, n, ws.device).expand(n)
+    if identity is not None:
+        options |= {"identity": identity, "id_weight": id_weight}
+    found = optimize(G, clip, prompts * len(rates), ws.repeat(len(rates), 1, 1), space=space, steps=steps, l2=l2, views=views,
+                     lr=torch.tensor(rates).repeat_interleave(n), preserve_weight=preserve_weight,
+                     similarity_target=goal.repeat(len(rates)), noise=noise, **options).images.unflatten(0, (len(rates), n))
+    candidate = lambda rows, rate: Edit(None, found[list(rates).index(rate), rows], [], {})
+    before = in_colour(G.synthesis(ws, noise=noise))
+    images, _, chosen = best_edit(clip, prompt, before, [candidate], rates, target, identity=identity, **threshold)
+    return images, chosen

@@ -1,0 +1,200 @@
+"""Edits of pictures as a command: from a sentence and portraits to before | after."""
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from .. import clip as clips
+from .. import commands, download, files, images, inversion, latents, ops, results, sampling, zoo
+from .common import check_networks, fingerprint
+from .global_directions import channel_statistics, edit, global_direction, load_statistics
+from .mapper import LatentMapper, file_name, map_latents
+from .selection import best_edit, embed_samples, search, similarity_target
+from .words import check_words
+
+METHODS = "direction", "mapper", "optimization"
+# As chosen on portraits by experiments/scoreboard.py: the top fraction of the target, and the strengths to choose from.
+TOP_FRACTION = {"direction": 0.025, "mapper": 0.025, "optimization": 0.01}
+STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
+ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
+BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1
+SHOWN = 192                 # pixels of a picture on the sheet, at least
+
+
+class Portraits(NamedTuple):
+    """What is to be edited: names, latents [N, num_ws, w_dim], and pictures [N, 3, R, R] that these were found for, or None."""
+    names: list
+    ws: torch.Tensor
+    pictures: torch.Tensor | None = None
+
+
+def options(add):
+    """The options of the command."""
+    add("prompt", metavar="SENTENCE", help='what should be seen, such as "a smiling person with red hair"')
+    add("--method", choices=METHODS, default="optimization", help="optimization: a search for each portrait; direction: "
+        "global directions, at once, once their statistics are measured; mapper: one trained for the sentence, at once")
+    add("--out", metavar="FILE", type=Path, required=True, help="the picture to write; nothing is overwritten")
+    add("--seed", metavar="N", type=commands.seed, nargs="+", help="portraits of the generator, by their seeds (3 if nothing "
+        "else is given)")
+    add("--image", metavar="PICTURE", nargs="+", help="your own pictures, which are projected first; not aligned: crop and "
+        "turn them as the generator's training pictures are")
+    add("--latents", metavar="FILE", type=commands.input_file, nargs="+", help="files of python -m course_lib.project")
+    add("--generator", metavar="NAME", default="stylegan2-portraits-64", help="a model of the zoo, or a file of a generator")
+    add("--clip", metavar="NAME", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as '
+        '"ViT-B-32/openai"')
+    add("--identity", metavar="NAME", help="the network that says whether it is still the same person: a model of the course, "
+        "a file, or none (default: identity-portraits-64 for generators of portraits, else none)")
+    add("--neutral", metavar="SENTENCE", default="a person", help="of --method direction: what the portraits show before")
+    add("--statistics", metavar="FILE", type=commands.input_file, help="of --method direction: a file of python -m "
+        "course_lib.styleclip statistics; without it, those of the course or measured once and kept")
+    add("--mapper", metavar="FILE", help="of --method mapper: a model of the course or a file (default: the course's for the "
+        "sentence)")
+    add("--psi", metavar="X", type=commands.number(0, 2), default=0.7, help="truncation of --seed")
+    add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator: the class of --seed "
+        "and of the samples for target and statistics, counted from 0")
+    add("--samples", metavar="N", type=commands.whole(50, 100_000), default=400, help="unedited images that say which "
+        "similarity to the sentence is high")
+    add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
+
+
+@images.unchecked()             # pictures from files have the right scale, however bright they are
+def run(args):
+    """Edit the portraits, write them before | after, and print how far each came. → the result"""
+    if sum(map(bool, (args.seed, args.image, args.latents))) > 1:
+        raise ValueError("--seed, --image and --latents each say what to edit; take one of them")
+    commands.no_mps(args.device, "images are resized for CLIP with antialiasing")
+    commands.try_output(args.out)
+    if args.out.suffix.lower() not in files.image_formats():
+        raise ValueError(f'{args.out}: "{args.out.suffix}" is no format of pictures; take .png')
+    G, clip = zoo.load(args.generator, device=args.device), clips.load(args.clip, args.device)
+    check_networks(G, clip)
+    zoo.check_belongs(clip, G, "--clip")
+    check_words(clip, [args.prompt, args.neutral])
+    clip.encode_texts([args.prompt])
+    identity = _identity(args, G)
+    candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
+    portraits = _portraits(args, G)
+    samples = embed_samples(G, clip, samples=args.samples, c=args.class_, progress=True)
+    target = similarity_target(clip, samples, args.prompt, top_fraction=TOP_FRACTION[args.method])
+    with torch.no_grad():
+        before = images.in_colour(G.synthesis(portraits.ws, noise="const"))
+        if args.method == "optimization":
+            after, strengths = search(G, clip, args.prompt, portraits.ws, target, identity=identity, progress=True)
+        else:
+            functions, sizes = candidates
+            after, _, strengths = best_edit(clip, args.prompt, before, [f(portraits.ws) for f in functions], sizes, target,
+                                            identity=identity)
+        text = clip.encode_texts([args.prompt])[0]
+        near = [(clip.encode_images(x.to(text)) @ text).tolist() for x in (before, after)]
+    columns = [x for x in (portraits.pictures, before.cpu(), after) if x is not None]
+    images.save_grid(args.out, _enlarged(torch.stack(columns, dim=1).flatten(0, 1)), len(columns))
+    rows = [{"name": name, "before": a, "after": b, "reached": b >= target.item() - 1e-4, "strength": s}
+            for name, a, b, s in zip(portraits.names, *near, strengths.tolist())]
+    result = results.rounded({"prompt": args.prompt, "method": args.method, "target": target.item(), "portraits": rows})
+    commands.show_table(_table(result, args))
+    commands.show_json(result)
+    return result
+
+
+def _portraits(args, G):
+    """What the options say is to be edited."""
+    if args.latents:
+        found = [latents.load(path, G) for path in args.latents]
+        return Portraits([name for one in found for name in one.names], torch.cat([one.ws for one in found]))
+    if args.image:
+        from .. import project
+        names, pictures, _ = project.read(args.image, G, "crop")
+        distance = project.default_distance(G, args.device)
+        best = inversion.project_best(G, pictures.to(args.device), distance, space="w+", steps=project.STEPS, seeds=[0],
+                                      noise="const", c=args.class_, progress=True)
+        return Portraits(names, best.ws, images.in_colour(pictures))
+    seeds = args.seed or [3]
+    with torch.no_grad():
+        w = torch.cat([G.mapping(z, **given) for seed in seeds for z, given in sampling.draws(G, 1, seed, args.class_)])
+        return Portraits([f"seed {seed}" for seed in seeds], ops.truncate(w[:, None].expand(-1, G.num_ws, -1), G.w_avg, args.psi))
+
+
+def _identity(args, G):
+    """The identity network of --identity, or what suits the generator; None for none."""
+    name = args.identity or ("identity-portraits-64" if zoo.dataset_of(G) == "portraits" else "none")
+    if name == "none":
+        return None
+    network = zoo.load(name, device=args.device)
+    if not hasattr(network, "threshold"):
+        raise ValueError(f"--identity {name} is no identity network; name one such as identity-portraits-64")
+    zoo.check_belongs(network, G, "--identity")
+    return network
+
+
+def _mapped(args, G, clip):
+    """The mapper as a function ws → (rows, strength) → Edit, and its strengths."""
+    name = args.mapper or file_name(args.prompt)
+    train = (f'python -m course_lib.train mapper --prompt "{args.prompt}" --generator {args.generator} --clip {args.clip} --out '
+             "runs/mappers")
+    if not args.mapper and (name not in zoo.cards() or args.generator != "stylegan2-portraits-64"):
+        trained = [card[7:].replace("-", " ") for card in zoo.names() if card.startswith("mapper-")]
+        raise ValueError(f'there is no mapper for "{args.prompt}": the course has {", ".join(trained)}, for its generator. '
+                         f"Train one with {train} (minutes on a GPU, an hour on a CPU), and name its file with --mapper; or take "
+                         "--method direction or optimization, which need none")
+    mapper = zoo.load(name, device=args.device)
+    if not isinstance(mapper, LatentMapper):
+        raise ValueError(f"{name} holds a {type(mapper).__name__}, not a mapper; train one with {train}")
+    if mapper.generator not in (None, fingerprint(G)):
+        raise ValueError(f"{name} was trained with another generator; train one for this one with {train}")
+    if mapper.prompt != args.prompt:
+        print(f'{name} was trained for "{mapper.prompt}"', file=sys.stderr)
+    return [lambda ws: lambda rows, strength: map_latents(G, mapper, ws[rows], strength)], STRENGTHS
+
+
+def _directions(args, G, clip):
+    """The global directions of each β that any channel reaches, as functions ws → (rows, α) → Edit, and the values of α."""
+    statistics, directions, refused = _statistics(args, G, clip), [], None
+    for beta in BETAS:
+        try:
+            directions.append(global_direction(statistics, clip, args.neutral, args.prompt, beta=beta))
+        except ValueError as error:
+            refused = error
+    if not directions:
+        raise refused
+
+    def along(direction):
+        return lambda ws: lambda rows, alpha: edit(G, [style[rows] for style in G.styles(ws)], direction, alpha)
+
+    return [along(direction) for direction in directions], ALPHAS
+
+
+def _statistics(args, G, clip):
+    """Those of --statistics, of the course, or of an earlier call; measured now if there are none."""
+    if args.statistics:
+        return load_statistics(args.statistics, G, clip)
+    if args.class_ is None and (args.generator, args.clip) == ("stylegan2-portraits-64", "clip-portraits"):
+        return load_statistics(zoo.file("statistics-portraits-64"), G, clip)
+    of_class = "" if args.class_ is None else f"-class-{args.class_}"
+    path = download.cache() / "statistics" / f"{fingerprint(G)}-{fingerprint(clip)}{of_class}.safetensors"
+    if path.exists():
+        return load_statistics(path, G, clip)
+    print(f"global directions need statistics of {args.generator} with {args.clip}; they are measured once, and kept in {path}; "
+          "after Ctrl-C the same command goes on", file=sys.stderr)
+    return channel_statistics(G, clip, path, c=args.class_, progress=True)
+
+
+def _enlarged(pictures):
+    scale = max(1, SHOWN // pictures.shape[-1])
+    return pictures.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+
+
+def _table(result, args):
+    lines = [f"{'':24s}{'before':>8s}{'after':>8s}{'target':>8s}{'strength':>10s}"]
+    for row in result["portraits"]:
+        lines.append(f"{row['name'][:23]:24s}{row['before']:8.3f}{row['after']:8.3f}{result['target']:8.3f}{row['strength']:10g}   "
+                     + _verdict(row))
+    return "\n".join([*lines, f"{args.out}: {'picture | ' if args.image else ''}before | after, a row for each portrait; "
+                      f'similarity: of {args.clip} with "{args.prompt}"'])
+
+
+def _verdict(row):
+    """What happened to a portrait, in words."""
+    if row["strength"]:
+        return "reached" if row["reached"] else "not reached: the nearest edit that kept the person"
+    return "as it was: CLIP sees this in it already" if row["reached"] else "as it was: no edit came nearer and kept the person"
