@@ -50,12 +50,13 @@ def project(
     G, targets, distance, *,
     steps=1000,                 # of Adam
     frame_every=0,              # keep the images of every so many steps, and the last
-    progress=False,             # show a progress bar
+    progress=False,             # show a progress bar; a text is what stands before it
     **options,                  # those of `project_steps`
 ):
     """Find w and noise for images: `project_steps` from the first step to the last. → Projection"""
     distances, frames = [], []
-    with tqdm(total=steps, desc="projection", unit="step", disable=not progress) as bar:
+    what = progress if isinstance(progress, str) else "projection"
+    with tqdm(total=steps, desc=what, unit="step", disable=not progress) as bar:
         for now in project_steps(G, targets, distance, steps=steps, **options):
             distances.append(now.distances)
             if frame_every and now.step % frame_every == 0:
@@ -71,7 +72,7 @@ def project_best(
     G, targets, distance, *,
     rates=(0.2, 0.4, 0.8),      # learning rates, in standard deviations of an entry of W
     seeds=(0, 1),               # of noise and shaking
-    progress=False,             # show a progress bar for each
+    progress=False,             # show a progress bar for each projection; a text is what stands before it
     **options,                  # the others of `project`, but for `stop_below`
 ):
     """Project images at several rates and from several seeds, and keep for each image the nearest result. → Best
@@ -79,9 +80,10 @@ def project_best(
     One projection depends much on its rate, and no rate is the best for every image, so the nearest of several is far more often a
     good one.
     """
-    best = None
+    best, before = None, f"{progress}, " if isinstance(progress, str) else ""
     for seed, rate in product(seeds, rates):
-        found = project(G, targets, distance, lr=rate, seed=seed, progress=progress, **options)
+        bar = f"{before}rate {rate:g}, seed {seed}" if progress else False
+        found = project(G, targets, distance, lr=rate, seed=seed, progress=bar, **options)
         near = found.distances[-1]
         new = [near, near.new_full([len(near)], rate), torch.full([len(near)], seed), found.ws, *found.noise, *found.frames]
         nearer = near < best[0] if best else torch.ones_like(near, dtype=torch.bool)

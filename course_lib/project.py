@@ -90,9 +90,10 @@ def project(args):
     frames, size = [], max(1, generators.batch_size(G) // 64)
     for start in range(len(found["names"]), len(names), size):
         part = slice(start, start + size)
+        which = f"{start + 1} to {min(start + size, len(names))} of {len(names)}"
         best = inversion.project_best(
             G, targets[part].to(args.device), distance, rates=args.rates, seeds=range(args.seeds), space=args.space, noise="const",
-            steps=args.steps, c=args.class_, frame_every=max(1, args.steps // FRAMES) if args.video else 0, progress=True)
+            steps=args.steps, c=args.class_, frame_every=max(1, args.steps // FRAMES) if args.video else 0, progress=which)
         pairs = (torch.stack([targets[part], now], dim=1).flatten(0, 1) for now in best.frames)
         frames.append([images.in_colour(images.to_uint8(x)) for x in pairs])
         keep(args.out, G, settings, found, names[part], best)

@@ -236,3 +236,30 @@ def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
     targets = G(torch.randn(2, 8, device="cuda"), noise="none")
     found = inversion.project(G, targets, metrics.oracle_distance(oracle), steps=40, frame_every=20, stop_below=0.0)
     assert (found.distances[-1] < found.distances[0]).all() and found.ws.is_cuda and not found.frames[0].is_cuda
+
+
+def test_recorded_edits_and_projections_at_several_rates_are_the_eager_ones():
+    import torch.nn.functional as F
+
+    from course_lib import clip, inversion, styleclip
+    from course_lib.networks import stylegan2 as networks
+    torch.manual_seed(0)
+    G = networks.Generator(16, z_dim=8, w_dim=8, channel_base=64, channel_max=8).eval().requires_grad_(False).cuda()
+    small = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=24)
+    network = clip.pocket(clip.vocabulary(), **small).requires_grad_(False).cuda()
+    for _ in range(20):
+        network.encode_images(F.interpolate(torch.rand(32, 3, 4, 4, device="cuda") * 2 - 1, [32, 32], mode="bilinear"))
+    network.eval()
+    ws, prompt = G.mapping(torch.randn(3, 8, device="cuda")), "a smiling person"
+    for space in ("w+", "s"):
+        eager, recorded = (styleclip.optimize(G, network, prompt, ws, space=space, lr=[0.05, 0.1, 0.2], steps=12, l2=0.001,
+                                              captured=captured) for captured in (False, True))
+        assert torch.allclose(eager.images, recorded.images, atol=1e-3)
+        assert torch.allclose(eager.losses["total"], recorded.losses["total"], atol=1e-4)
+    trained = [styleclip.fit(G, network, prompt, steps=12, batch=2, captured=captured)[1]["total"] for captured in (False, True)]
+    assert torch.allclose(*trained, atol=1e-4)
+    squares = lambda a, b: (a - b).square().mean(dim=(1, 2, 3))
+    targets = G.synthesis(ws, noise="const")
+    eager, recorded = (inversion.project(G, targets, squares, steps=20, noise="const", captured=captured)
+                       for captured in (False, True))
+    assert torch.allclose(eager.distances, recorded.distances, rtol=1e-2, atol=1e-4)
