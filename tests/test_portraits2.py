@@ -1,9 +1,15 @@
 """Portraits, version 2: chance that shows, expressions that can be told, and what version 1 promises."""
+import re
+from random import Random
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from course_lib import portraits
+from course_lib.clip import words_of
+from course_lib.perception import prompts
+from course_lib.portraits import captions2, second, words
 from course_lib.portraits.sheets import sweep
 
 N = 48
@@ -62,7 +68,6 @@ def test_windows_cut_nothing_off(people, monkeypatch):
     batch = joined(people, *ends)
     batch["earrings"] = torch.ones_like(batch["earrings"])
     with_windows = drawn(batch)
-    from course_lib.portraits import second
     plain = second.layer
     monkeypatch.setattr(second, "layer", lambda s, canvas, draw, window=None, shown=None: plain(s, canvas, draw, None, shown))
     torch.testing.assert_close(with_windows, drawn(batch), atol=1e-5, rtol=0)
@@ -157,3 +162,184 @@ def test_chance_moves_no_face_but_its_freckles_and_stubble():
     for marks in (dict(freckles="freckles"), dict(beard="stubble", presentation="man")):
         found = portraits.noise_std(person(hairstyle="bald", **marks), draws=4, version="2")[0]
         assert (found > 0.05).sum() > 20 and found[:16].max() < 1e-6 and found[52:].max() < 1e-6
+
+
+# Captions: what a phrase claims, read independently of the grammar.
+
+HAIR = {"black": "jet-black|black|dark", "brown": "brown|chestnut", "red": "red|ginger|orange", "blonde": "blonde|blond|golden|yellow",
+        "grey": "grey|gray|silver", "pink": "pink", "blue": "blue"}
+COLORS = {"red": "red|scarlet", "yellow": "yellow|mustard", "green": "green", "teal": "teal|turquoise", "blue": "blue|navy",
+          "purple": "purple|violet", "pink": "pink", "white": "white", "black": "black"}
+BACKGROUNDS = {"cream": "cream|beige|ivory", "peach": "peach|orange|apricot|salmon", "rose": "rose|pink",
+               "lavender": "lavender|purple|lilac", "sky": "sky-blue|blue", "mint": "mint|green", "slate": "slate-grey|dark|grey-blue"}
+HEADWEAR = "beanie|cap|hat|sunhat"
+TOPS = "t-shirt|shirt|tee|top|blouse|turtleneck|sweater|jumper|pullover|polo-neck|roll-neck"
+HAIRS = "hair|afro|bun|ponytail|curls|ringlets|waves"
+CLAIMS = [
+    ("woman|lady|female|girl", "presentation", "woman"), ("man|guy|gentleman|fellow|chap|male|boy|lad", "presentation", "man"),
+    ("bald|hairless|bald-headed|shaved", "hairstyle", "bald"), ("afro", "hairstyle", "afro"),
+    ("bun|topknot|knot", "hairstyle", "bun"),
+    ("ponytail|tied back", "hairstyle", "ponytail"), ("bangs|fringe", "hairstyle", "fringe"), ("parting", "hairstyle", "parting"),
+    ("cropped|haircut", "hairstyle", "crop parting fringe"), ("loose", "hairstyle", "parting fringe"),
+    (HAIRS, "hairstyle", "crop parting fringe afro bun ponytail"),
+    ("beanie|woolly|bobble|winter|wool", "hat", "beanie"), ("cap", "hat", "cap"),
+    ("brimmed|wide-brimmed|sun hat|sunhat", "hat", "brimmed"),
+    (HEADWEAR, "hat", "beanie cap brimmed"), ("beard|bearded", "beard", "full"), ("moustache|mustache", "beard", "moustache"),
+    ("stubble|stubbly|unshaven", "beard", "stubble"), ("clean-shaven", "beard", "none"),
+    ("glasses|spectacles|eyeglasses|specs", "glasses", "round square sunglasses"), ("(?:round|circular) (?:gl|spec)", "glasses", "round"),
+    ("(?:square|rectangular) (?:gl|spec)", "glasses", "square"),
+    ("sunglasses|dark glasses|shades", "glasses", "sunglasses"),
+    ("(?<!dark )glasses|eyeglasses|specs|spectacles", "glasses", "round square"),
+    ("earrings|hoops|jewell?e?r?y", "earrings", "hoops"), ("freckles|freckled", "freckles", "freckles"),
+    ("t-shirt|tee|top", "clothing", "tee"), ("shirt", "clothing", "tee shirt"),
+    ("collared|button-up|open shirt|blouse", "clothing", "shirt"),
+    ("turtleneck|sweater|jumper|pullover|polo-neck|roll-neck", "clothing", "turtleneck"),
+    (rf"(?:flecked|speckled|spotted|dotted)[^,]* (?:{TOPS})", "cloth", "flecked"),
+    ("knitted|knit|woollen", "cloth", "knitted"), ("sequined|sparkling|glittering|glittery|sparkly", "cloth", "sequins"),
+    (rf"plain(?: [a-z-]+){{0,3}} (?:{TOPS})", "cloth", "plain"),
+    ("confetti|confetti-covered|paper dots", "backdrop", "confetti"),
+    ("(?:speckled|spotted|dotted)(?: [a-z-]+){1,2} (?:background|backdrop|wall)", "backdrop", "speckled"),
+    ("(?:plain|simple)(?: [a-z-]+){1,2} (?:background|backdrop|wall)", "backdrop", "plain"),
+    ("messy|untidy|tousled|unkempt|wild|windswept", "hair_strands", "messy"), ("neat|tidy|combed", "hair_strands", "neat"),
+    ("straight", "hair_texture", "straight"), ("wavy|waves", "hair_texture", "wavy"),
+    ("curly|curled|frizzy|curls|ringlets", "hair_texture", "curly"),
+    ("emerald", "iris_color", "green")]
+CLAIMS += [(f"(?:{names}) (?:{HAIRS})", "hair_color", color) for color, names in HAIR.items()]
+CLAIMS += [(f"(?:{names}) (?:full |thick |bushy )?(?:beard|moustache|mustache)", "beard_color", color)
+           for color, names in HAIR.items()]
+CLAIMS += [(f"(?:{names}) (?:woolly |bobble |winter |wool |peaked |brimmed |wide-brimmed |sun )?(?:{HEADWEAR})", "hat_color", color)
+           for color, names in COLORS.items()]
+CLAIMS += [(f"(?:{names}) (?:collared |button-up |open )?(?:{TOPS})", "clothing_color", color) for color, names in COLORS.items()]
+CLAIMS += [(f"(?:{names}) (?:background|backdrop|wall)", "background", color) for color, names in BACKGROUNDS.items()]
+CLAIMS += [(f"{color} eyes", "iris_color", color) for color in ("brown", "blue", "green")]
+
+RANGES = [
+    ("smiling|grinning|beaming|smile|grin", {"smile": (0.35, 1)}),
+    ("frowning|scowling|frown|sad mouth|turned-down", {"smile": (-1, -0.35)}),
+    ("happy|cheerful|joyful|glad|merry|pleased", {"smile": (0.35, 1), "brow_angle": (-0.5, 0.5)}),
+    ("laughing|delighted", {"smile": (0.35, 1), "mouth_open": (0.45, 1)}),
+    ("sad|unhappy|gloomy|upset|sorrowful", {"smile": (-1, -0.35)}),
+    ("(?:sad|unhappy|gloomy|upset|sorrowful)(?! mouth)", {"smile": (-1, -0.35), "brow_angle": (-1, -0.25)}),
+    ("angry|mad|furious|cross|grumpy|annoyed|stern", {"smile": (-1, 0.2), "brow_angle": (0.45, 1)}),
+    ("worried|anxious|nervous|concerned", {"smile": (-1, 0.2), "brow_angle": (-1, -0.45)}),
+    ("surprised|shocked|astonished|amazed|startled|gasping", {
+        "smile": (-0.35, 0.35), "mouth_open": (0.45, 1), "brow_height": (0.25, 1), "eye_open": (0.65, 1)}),
+    ("calm|serious|neutral|expressionless|relaxed", {"smile": (-0.2, 0.2), "mouth_open": (0, 0.2), "brow_angle": (-0.35, 0.35)}),
+    ("sleepy|tired|drowsy", {"eye_open": (0, 0.2)}), ("toothy|teeth", {"smile": (0.35, 1), "mouth_open": (0.35, 1)}),
+    ("open mouth", {"mouth_open": (0.45, 1)}), ("(?:closed|shut) mouth", {"mouth_open": (0, 0.15)}),
+    ("(?:fair|pale|light) skin", {"skin": (0, 0.25)}), ("(?:dark|brown) skin", {"skin": (0.65, 1)}),
+    ("black-rimmed", {"skin": (0, 0.55)}), ("gold-rimmed", {"skin": (0.55, 1)}),
+    ("(?:narrow|thin|slim) face", {"face_width": (-1, -0.5)}), ("(?:broad|wide) face", {"face_width": (0.5, 1)}),
+    ("(?:pointed|narrow) chin", {"jaw": (-1, -0.5)}), ("(?:square|strong) jaw|wide chin", {"jaw": (0.5, 1)}),
+    ("(?:small|little|tiny) nose", {"nose": (-1, -0.5)}), ("(?:big|large) nose", {"nose": (0.5, 1)}),
+    ("close-set", {"eye_spacing": (-1, -0.5)}), ("wide-set", {"eye_spacing": (0.5, 1)}),
+    ("narrowed|half-closed|squinting", {"eye_open": (0, 0.25)}), ("(?:wide-open|wide) eyes", {"eye_open": (0.8, 1)}),
+    ("(?:thin|fine) eyebrows", {"brow_thickness": (-1, -0.5)}),
+    ("(?:thick|bushy|heavy) (?:eye)?brows", {"brow_thickness": (0.5, 1)}),
+    ("(?:lowered|low) (?:eye)?brows", {"brow_height": (-1, -0.5)}), ("(?:raised|lifted) (?:eye)?brows", {"brow_height": (0.5, 1)}),
+    ("(?:turned|facing) (?:to the )?left", {"yaw": (-30, -10)}), ("(?:turned|facing) (?:to the )?right", {"yaw": (10, 30)}),
+    ("(?:lowered|bowed) head", {"pitch": (-15, -5)}), ("raised (?:head|chin)", {"pitch": (5, 15)}),
+    ("(?:tilted|leaning) to the left", {"roll": (-15, -5)}), ("(?:tilted|leaning) to the right", {"roll": (5, 15)}),
+    ("glancing (?:to the )?left", {"gaze": (-1, -0.5)}), ("glancing (?:to the )?right", {"gaze": (0.5, 1)}),
+    ("(?:lit|light) from the left", {"light": (-1, -0.4)}), ("(?:lit|light) from the right", {"light": (0.4, 1)}),
+    ("long", {"hair_length": (0.55, 1)}), ("shoulder-length|medium-length", {"hair_length": (0.2, 0.65)}),
+    ("short", {"hair_length": (0, 0.3)}),
+]
+
+
+@pytest.fixture(scope="module")
+def captioned():
+    batch = portraits.sample_attributes(5000, 4, False, "2")
+    return batch, portraits.caption(batch, 0, "2")
+
+
+def rows_that_say(pattern, captions):
+    found = re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])" if not pattern.endswith("spec)") else pattern)
+    return [i for i, text in enumerate(captions) if found.search(text)]
+
+
+def test_captions_claim_only_what_is_drawn_and_claim_everything_somewhere(captioned):
+    batch, captions = captioned
+    captions, mentioned = [text.lower() for text in captions], set()
+    for pattern, name, values in CLAIMS:
+        rows = rows_that_say(pattern, captions)
+        assert rows, pattern
+        mentioned |= {(name, value) for value in values.split()}
+        for i in rows:
+            assert TABLE[name].values[batch[name][i]] in values.split(), (captions[i], pattern)
+    for pattern, ranges in RANGES:
+        rows = rows_that_say(pattern, captions)
+        assert rows, pattern
+        for name, (low, high) in ranges.items():
+            wrong = [i for i in rows if not low <= batch[name][i] <= high]
+            assert not wrong, (captions[wrong[0]], pattern)
+    assert not [(spec.name, value) for spec in TABLE.values() for value in spec.values
+                if value != "none" and (spec.name, value) not in mentioned]
+
+
+def test_old_and_young_are_said_of_grey_hair_and_of_those_without_it(captioned):
+    batch, captions = captioned
+    grey = (batch["hair_color"] == portraits.index("hair_color", "grey")) & (batch["hairstyle"] > 0)
+    grey |= (batch["beard_color"] == portraits.index("beard_color", "grey", "2")) & (batch["beard"] > 1)
+    for pattern, truth in (("old|elderly|older|aged", True), ("young|girl|boy|lad", False)):
+        rows = rows_that_say(pattern, captions)
+        assert rows and all(grey[i] == truth for i in rows)
+
+
+def test_captions_use_more_than_300_words_and_each_of_them(captioned):
+    used = {word for text in captioned[1] for word in words_of(text)}
+    listed = captions2.words()
+    assert len(listed) > 300 and used <= set(listed) and listed == sorted(set(listed))
+    more = portraits.caption(portraits.sample_attributes(20_000, 6, False, "2"), 1, "2")
+    assert used.union(*map(words_of, more)) == set(listed)
+    assert {"girl", "boy", "someone", "happy", "sad", "old", "blond", "surprised", "sunglasses"} <= used
+
+
+def test_captions_are_english_deterministic_and_paraphrase(captioned, people):
+    for text in captioned[1]:
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]|  | ,|none|_|\b(\w+) \1\b|(?:,|and|with|wearing)$", text), text
+        assert len(re.findall(r"\beyes\b", text)) <= 1, text
+    assert portraits.caption(people, 1, "2") == portraits.caption(people, 1, "2")
+    assert sum(a != b for a, b in zip(portraits.caption(people, 1, "2"), portraits.caption(people, 2, "2"))) > 0.8 * N
+
+
+def test_unknown_words_are_answered_with_their_neighbours_in_meaning_all_at_once():
+    asked = {"depressed": "sad", "grandma": "old", "screaming": "surprised", "goatee": "beard", "smilling": "smiling",
+             "photo": "picture", "fedora": "brimmed", "Joyous": "happy", "hats": "hat", "xylophone": None}
+    found = portraits.neighbours(asked)
+    assert found.keys() == asked.keys()
+    for word, near in asked.items():
+        assert near in found[word] if near else not found[word], (word, found[word])
+    assert set().union(*found.values()) <= set(captions2.words()) and max(map(len, found.values())) <= 6
+    assert portraits.neighbours(["unhappy"], known=["frowning", "smiling"]) == {"unhappy": ["frowning"]}
+
+
+def test_every_word_of_meaning_has_neighbours():
+    assert all(len(set(group)) == len(group) > 1 for group in words.GROUPS)
+    alone = [word for word in captions2.words() if not portraits.neighbours([word])[word]]
+    assert set(alone) <= set("""a against all an and around back by close-set deep dots from front full has head heavy here in into is
+        loose of paper pointed pulled strong surrounded the there this to who with""".split())
+
+
+def test_texts_for_clip_say_only_what_captions_say(captioned, people):
+    batch, captions = captioned
+    rng = Random(0)
+    for caption in captions[:2000]:
+        short, turned = prompts.shortened(caption, rng), prompts.paraphrased(caption)
+        assert set(words_of(short)) <= set(words_of(caption)) and " and " not in short
+        assert not re.search(r"\b(and|with|wearing|who|has|wears|dressed|a|an|of|in)$|,$|^who", short), short
+        assert set(words_of(turned)) <= {*words_of(caption), "with", "wearing"}
+    training = prompts.training_texts(people, 4, "2")
+    assert training == prompts.training_texts(people, 4, "2")
+    known = {*captions2.words(), *(word for template in prompts.TEMPLATES for word in words_of(template.replace("{}", "")))}
+    assert {word for text in [*training, *prompts.attribute_prompts("2")] for word in words_of(text)} <= known
+
+
+def test_prompts_name_every_class_and_are_true_of_some(captioned):
+    batch, _ = captioned
+    for name, row in prompts.prompts_of("2").items():
+        assert len(row) == len(TABLE[name].values) and len(set(row)) == len(row)
+    assert set(prompts.prompts_of("2")) == {spec.name for spec in TABLE.values() if spec.values}
+    for text, is_true in prompts.attribute_prompts("2").items():
+        assert 0 < is_true(batch).sum() < len(batch["yaw"]), text
+    assert not prompts.attribute_prompts("2")["a person wearing a red hat"](person()).any()

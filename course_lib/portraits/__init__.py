@@ -6,9 +6,10 @@ from .renderer import noise_std, render
 from .sampling import identity, same_person, sample_attributes, sample_noise
 from .schema import ATTRIBUTES, IDENTITY, Attribute, attributes, canonical, check, index, table
 from .sheets import contact_sheet, sweep_sheet
+from .words import neighbours
 
 VERSION = "1"
 
 __all__ = ["ATTRIBUTES", "IDENTITY", "VERSION", "Attribute", "attributes", "batches", "canonical", "caption", "check",
-           "contact_sheet", "identity", "index", "noise_std", "render", "same_person", "sample_attributes", "sample_noise",
-           "sweep_sheet", "table"]
+           "contact_sheet", "identity", "index", "neighbours", "noise_std", "render", "same_person", "sample_attributes",
+           "sample_noise", "sweep_sheet", "table"]

@@ -7,6 +7,7 @@ import random
 
 import torch
 
+from . import captions2
 from .schema import BY_NAME, check
 
 NOUNS = {"woman": ("woman", "lady", "woman"), "man": ("man", "guy", "man")}
@@ -131,9 +132,11 @@ def _caption(rng, seen):
     return text
 
 
-def caption(attributes: dict[str, torch.Tensor], seed: int) -> list[str]:
+def caption(attributes: dict[str, torch.Tensor], seed: int, version: str = "1") -> list[str]:
     """n captions, the same for the same attributes and seed; another seed paraphrases."""
-    n = check(attributes)
+    n = check(attributes, version)
+    if version == "2":
+        return captions2.caption(attributes, seed)
     columns = {name: attributes[name].tolist() for name in BY_NAME}
     captions = []
     for i in range(n):
