@@ -183,11 +183,11 @@ def tokenize(texts, words, context):
     tokens = torch.zeros(len(texts), context, dtype=torch.long)
     unknown = list(dict.fromkeys(word for text in texts for word in words_of(text) if word not in number))
     if unknown:
-        near = list(dict.fromkeys(match for word in unknown for match in difflib.get_close_matches(word, words, 3, cutoff=0.5)))
-        near = f"near ones are {', '.join(near)}" if near else f"some are {', '.join(words[5::len(words) // 6])}"
-        named = f"""{', '.join(f'"{word}"' for word in unknown)} {'is' if len(unknown) == 1 else 'are'} not among"""
-        raise ValueError(f'{named} the {len(words)} words that this small model has seen; {near}. '
-                         'A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
+        near = portraits.neighbours(unknown, words)
+        named = ", ".join(f'"{word}"' + (f" (near: {', '.join(found)})" if found else "") for word, found in near.items())
+        others = "" if all(near.values()) else f": {' '.join(sorted(words))}"
+        raise ValueError(f"{named} {'is' if len(unknown) == 1 else 'are'} not among the {len(words)} words that this small model "
+                         f'has seen{others}. A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
     for row, text in zip(tokens, texts):
         found = words_of(text)
         if not found:

@@ -24,7 +24,8 @@ surprised shocked astonished amazed startled gasping surprise stunned astounded 
 calm serious neutral expressionless relaxed bored plain peaceful thoughtful emotionless quiet blank deadpan
 sleepy tired drowsy exhausted sleeping asleep yawning weary half-closed
 red scarlet crimson maroon burgundy ruby cherry vermilion
-orange ginger peach apricot salmon tangerine coral copper auburn
+red ginger auburn copper redhead redheaded red-haired
+orange peach apricot salmon tangerine coral ginger
 yellow mustard golden gold gold-rimmed lemon amber
 green emerald mint lime olive khaki
 teal turquoise cyan aqua aquamarine
@@ -61,7 +62,7 @@ beard bearded bushy thick whiskers goatee beards
 moustache mustache whiskers handlebar
 stubble stubbly unshaven scruff five-o'clock shadow
 clean-shaven shaved beardless shaven
-glasses spectacles eyeglasses specs glass goggles eyewear lenses bespectacled spectacled monocle
+glasses spectacles eyeglasses specs glass goggles eyewear lenses bespectacled spectacled monocle sunglasses shades
 sunglasses shades dark sunnies aviators
 round circular oval
 square rectangular angular
