@@ -21,7 +21,7 @@ SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", 
             ".pbm", ".pnm", ".pfm", ".tga", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif", ".jxl")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")     # what systems keep beside people's files; names with a dot are hidden too
-RUN = ("samples", "checkpoints", "snapshots")       # what training writes
+RUN = ("samples", "checkpoints", "snapshots", "curves.png", "samples.webp")         # what training writes
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 LIMIT = 100         # trained generators of ours stay within ±2 at ψ = 1 and ±6 at ψ = 2; untrained ones reach tens
 
@@ -129,7 +129,7 @@ def find(folder):
     """The Pictures of a folder and all folders in it, linked ones too, each file once; or of a zip.
 
     A picture is a file with one of SUFFIXES, in capitals or not. Left out are hidden files and folders, and what training wrote: a
-    folder that holds a run, or, of `folder` itself, the run's samples, checkpoints and snapshots.
+    folder that holds a run, or, of `folder` itself, the run's samples, checkpoints, snapshots and pictures.
     """
     folder, left_out, found, seen = Path(folder), Counter(), [], set()
     if not folder.is_dir():
@@ -163,11 +163,10 @@ def find(folder):
             itself = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
             if entry.name.startswith(".") or entry.name in HIDDEN:
                 left_out["hidden"] += 1
+            elif trained and entry.name in RUN:
+                left_out[f"{'folder' if entry.is_dir() else 'picture'} of a training run"] += 1
             elif entry.is_dir():
-                if trained and entry.name in RUN:
-                    left_out["folder of a training run"] += 1
-                else:
-                    todo.append(Path(entry.path))
+                todo.append(Path(entry.path))
             elif not entry.is_file():
                 left_out["broken link" if entry.is_symlink() else "special file"] += 1
             elif suffix not in SUFFIXES:

@@ -6,6 +6,7 @@ A first run that takes a minute on a laptop, then the one with which the course'
     python -m course_lib.train stylegan2 --preset portraits-64 --out runs/portraits-64
 
 Several GPUs share a batch: torchrun --nproc-per-node 2 -m course_lib.train stylegan2 --batch 128 --out runs/two
+Few pictures: python -m course_lib.train stylegan2 --data my_pictures/ --init stylegan2-portraits-64 --augment ada --out runs/few
 The first generations grow: python -m course_lib.train pggan --stable 100k --fade 100k --out runs/pggan
 Editing with text needs clip and identity first: python -m course_lib.train mapper --prompt "a smiling person"
 
@@ -19,7 +20,7 @@ from pathlib import Path
 import torch
 
 from . import commands, portraits, results
-from .training import checkpoint, data, distributed, growing, loop, options, stylegan2
+from .training import checkpoint, data, distributed, growing, loop, options, report, scores, stylegan2
 from .training.presets import PRESETS
 from .training.settings import from_options
 
@@ -32,7 +33,8 @@ GANS = {"stylegan2": "generator and discriminator of StyleGAN2", "stylegan": "St
         "pggan": "PGGAN, growing from 4 px"}
 TRAINERS = dict.fromkeys(CLASSIFIERS, ".perception.train_classifier") | {
     "clip": ".perception.train_clip", "identity": ".perception.train_identity", "mapper": ".styleclip.mapper_command"}
-PLACES = "out", "resume", "preset", "eager", "device", "dry_run"        # options that do not define a run
+# Options that do not define a run.
+PLACES = "out", "resume", "preset", "metrics", "metric_samples", "tensorboard", "eager", "device", "dry_run"
 
 
 def main(arguments=None):
@@ -81,6 +83,9 @@ def train_gan(args, typed):
     options.check(settings, args.device)
     if args.dry_run:
         return commands.show_json(settings.stored())
+    score = args.metrics and scores.scorer(args.metrics, args.metric_samples, settings, device)
+    if args.tensorboard:
+        report.need_tensorboard()
     commands.try_folder(out)
     chosen = data.select(settings.data, settings.data_size, settings.seed)
     settle(settings, chosen, device)
@@ -111,12 +116,14 @@ def train_gan(args, typed):
         torch.manual_seed(settings.seed + 1 + distributed.rank() * 1_000_003)
     if model is stylegan2:
         plan = stylegan2.plan(run, reals, settings, device)
-        report = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
+        figures = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
     else:
-        plan, report = growing.plan(run, reals, settings, device, out), None
+        plan, figures = growing.plan(run, reals, settings, device, out), None
+    events = report.tensorboard(out, run.images) if args.tensorboard and first else None
     out_of_memory = False
     try:
-        loop.train(out, run, plan, settings, device, captured=False if args.eager else None, report=report)
+        loop.train(out, run, plan, settings, device, captured=False if args.eager else None, figures=figures,
+                   score=score, events=events)
     except torch.OutOfMemoryError:
         if model is growing or distributed.size() > 1:
             raise

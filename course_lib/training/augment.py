@@ -9,7 +9,7 @@ differentiates a gradient that went through it: `GridSample` and its adjoint are
 own grid sampling is not.
 """
 import math
-from functools import lru_cache
+from functools import cache
 
 import torch
 from torch.autograd import Function
@@ -140,7 +140,7 @@ def warp(images, matrix):
     return reduce @ GridSample.apply(enlarge @ images @ enlarge.t(), grid) @ reduce.t()
 
 
-@lru_cache(16)
+@cache
 def resampling(resolution, device, dtype):
     """Two samples for each of R pixels in a row: the filter from 2R + 7 samples to pixels [R, 2R + 7], that from pixels, reflected
     at both ends, to the 2R − 1 samples within them [2R − 1, R], and where the 2R + 7 samples lie, in pixels from the centre."""

@@ -15,8 +15,10 @@ from tqdm import tqdm
 from .. import commands, sampling, zoo
 from ..cuda_graphs import GraphStep
 from ..images import save_grid
-from . import checkpoint, distributed
+from . import checkpoint, distributed, report, scores
+from .settings import GrowingSettings
 
+SETTLED, TIMED = 20, 30         # steps in which kernels are chosen; steps after them that say how long a run will take
 ASKED_EVERY = 2000  # images after which several processes ask each other for a stop: torchrun kills them 30 s after its signal
 
 
@@ -66,14 +68,14 @@ def prepare(device):
         torch.set_float32_matmul_precision("high")
 
 
-def train(out, run, plan, settings, device, captured=None, report=None, progress=True):
+def train(out, run, plan, settings, device, captured=None, figures=None, score=None, events=None, progress=True):
     """Train until `settings.images`, from wherever `run` stands. Intervals are in images, so a resume repeats them. Ctrl-C
     or SIGTERM ends it with a checkpoint, after the step, and several processes within ASKED_EVERY images; then they raise
     KeyboardInterrupt. So do real images that cannot be read, before the step; they raise OSError.
 
-    out: folder for log.jsonl, samples/, checkpoints/, snapshots/. plan: () → the Stage of the next step; the same object
-    as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). report: ema → dict of further
-    figures for the log.
+    out: folder for log.jsonl, samples/, checkpoints/, snapshots/, curves.png. plan: () → the Stage of the next step; the same
+    object as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). figures: ema → dict of more
+    for the log. score: ema → dict of scores of a snapshot (`scores.scorer`). events: `report.tensorboard`.
     """
     s, out = settings, Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -84,9 +86,11 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
     average = record(partial(move_average, run.ema, run.G, decay), set())
     first = distributed.rank() == 0
     if first:
-        _drop_later_lines(out / "log.jsonl", run.images)
+        for name in ("log.jsonl", "metrics.jsonl"):
+            _drop_later_lines(out / name, run.images)
     bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
     started, seen, begun = time.perf_counter(), run.images, run.step
+    drawn, settled, timing = started, begun + SETTLED, progress and first and not isinstance(s, GrowingSettings)
 
     with commands.noted_stops(patient=distributed.size() > 1) as stops, bar, _saying_what_is_kept(out, run):
         while run.images < total:
@@ -117,9 +121,19 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
             run.step += 1
             bar.update(stage.batch)
 
+            # How long it will take.
+            if timing and run.step in (settled, settled + TIMED):
+                if torch.device(device).type == "cuda":
+                    torch.cuda.synchronize()
+                if run.step == settled:
+                    mark = time.perf_counter()
+                else:
+                    each = (time.perf_counter() - mark) / (TIMED * stage.batch)
+                    bar.write(f"{out}: {report.forecast(total - run.images, total, each)}")
+
             # Log, and stop on NaN before anything is overwritten.
             due = lambda every: run.images // every > images_before // every or run.images >= total
-            saving = due(s.checkpoint_every)
+            saving, sheet = due(s.checkpoint_every), out / "samples" / f"{run.images:010d}.png"
             logging = due(s.log_every) or saving
             if logging:
                 line = {"images": run.images} | {name: (v[0] / v[1]).item() for name, v in sums.items() if v[1] > 0}
@@ -134,9 +148,10 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
                 now = time.perf_counter()
                 line["img_per_s"] = round((run.images - seen) / (now - started), 1)
                 started, seen = now, run.images
-                if report and saving and first:
-                    line |= report(run.ema)
-                    started = time.perf_counter()
+                bar.set_description("measuring" if score and saving else None)
+                scored = score(run.ema) if score and saving and first else {}
+                bar.set_description()
+                line |= (figures(run.ema) if figures and saving and first else {}) | scored
                 if first:
                     with open(out / "log.jsonl", "a") as log:
                         log.write(json.dumps(line) + "\n")
@@ -146,9 +161,17 @@ def train(out, run, plan, settings, device, captured=None, report=None, progress
             if saving or stopping:
                 checkpoint.save(out, run, s)
                 if saving and first:
-                    save_samples(out / "samples" / f"{run.images:010d}.png", run.ema, max(8, min(16, getattr(run.ema, "c_dim", 0))))
+                    save_samples(sheet, run.ema, max(8, min(16, getattr(run.ema, "c_dim", 0))))
                     save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
+                    if scored:
+                        scores.keep(out, run.images, scored)
+                    if time.perf_counter() - drawn > report.DRAW_EVERY or run.images >= total and report.drawn(out):
+                        report.curves(out)
+                        drawn = time.perf_counter()
                 started = time.perf_counter()
+                settled = run.step + 1 if settled <= run.step < settled + TIMED else settled
+            if logging and first and events:
+                events(line, sheet if saving else None)
             if stopping:
                 raise stops[0] if stops else KeyboardInterrupt
 

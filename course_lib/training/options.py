@@ -4,7 +4,7 @@ import argparse
 import torch
 
 from ..commands import Parser, default_device, device, no_mps, number, seed, whole
-from . import data
+from . import data, scores
 from .presets import PRESETS, shown
 from .settings import LAYERS, MODELS, WEIGHT, GrowingSettings, StyleGAN2Settings, from_options, network, options
 
@@ -23,6 +23,11 @@ def gan_options(parser, model):
         no = "no_" if setting.metadata.get("action") == "store_false" else ""
         add("--" + (no + setting.name).replace("_", "-"), dest=setting.name,
             **{"default": setting.default} | setting.metadata)
+    add("--metrics", type=scores.metrics, default=None,
+        help=f"measure snapshots of a run on Portraits, such as frechet,kid,precision_recall (of {', '.join(scores.METRICS)}): "
+        "the one whose first metric is the lowest is kept as best.safetensors")
+    add("--metric-samples", type=whole(2), default="5k", help="generated images, and as many portraits, for --metrics")
+    add("--tensorboard", action="store_true", help="also write TensorBoard's events, into OUT/tensorboard")
     add("--eager", action="store_true", help="on a GPU, do not record the steps in CUDA graphs")
     add("--device", type=device, default=default_device(), help="cpu, cuda, cuda:N, or mps in float32")
 

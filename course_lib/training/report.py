@@ -1,0 +1,173 @@
+"""How a run went, in pictures: python -m course_lib.training.report RUN
+
+    python -m course_lib.training.report runs/mine
+
+Writes into the folder of the run curves.png, the numbers of log.jsonl and metrics.jsonl over the images shown, which training
+draws, too; and samples.webp, a film of the sample sheets. Both are drawn anew when it is called again.
+"""
+import importlib.util
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .. import commands
+
+DRAW_EVERY = 20         # seconds between two pictures of the curves while a run trains
+WIDE = 1024             # pixels of the longer side of a film, at most
+PANELS = {"losses": ("G_loss", "D_loss"), "logits of D": ("D_real", "D_fake"),
+          "penalties": ("r1_penalty", "path_length_penalty", "penalty"), "augmentation": ("augment_p", "r_t"),
+          "growing": ("alpha",), "precision and recall": ("precision", "recall"), "images a second": ("img_per_s",)}
+LOGARITHMIC = "penalties"
+
+
+def main(arguments=None):
+    parser = commands.Parser(prog="python -m course_lib.training.report", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=commands.input_folder, help="folder of a run of course_lib.train")
+    parser.add_argument("--frame-ms", type=commands.whole(10, 10_000), default=200, help="milliseconds for each sheet of the film")
+    args = parser.parse_args(arguments)
+    with commands.sentences(parser.prog):
+        commands.show_json(write(args.run, args.frame_ms))
+
+
+def forecast(left, total, seconds):
+    """A sentence on the time that a run takes, of whose `total` images `left` are to come, at so many seconds for an image."""
+    return f"{1 / seconds:,.0f} images a second: {duration(total * seconds)} in all, {duration(left * seconds)} from now on"
+
+
+def duration(seconds):
+    """"about 40 seconds", "about 12 minutes", "about 3.4 hours", "about 2.1 days"."""
+    for unit, size, most in (("seconds", 1, 90), ("minutes", 60, 90), ("hours", 3600, 48)):
+        if seconds < most * size:
+            return f"about {seconds / size:.{1 if unit == 'hours' else 0}f} {unit}"
+    return f"about {seconds / 86400:.1f} days"
+
+
+def write(run, frame_ms=200):
+    """Draw the pictures of a run. Returns {what: path or number}, without what there is nothing to draw of. ValueError for a folder
+    that is none of a run."""
+    run = Path(run)
+    lines = entries(run / "log.jsonl")
+    if not lines:
+        raise ValueError(f"{run} holds no run, or one without a line of log.jsonl yet; pass the --out of a training")
+    found = {"images": lines[-1]["images"], "curves": str(curves(run)), "samples": film(run, frame_ms)}
+    with suppress(OSError):
+        found["best"] = (run / "best.txt").read_text(encoding="utf-8").strip()
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def entries(path):
+    """The lines of a log as dictionaries; those that a kill cut off, or none, are left out."""
+    with suppress(FileNotFoundError):
+        lines = []
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
+                lines.append(json.loads(line))
+        return [line for line in lines if isinstance(line, dict) and "images" in line]
+    return []
+
+
+def curves(run):
+    """Draw curves.png of a run; its path."""
+    path = Path(run) / "curves.png"
+    with commands.writing(path, replace=True) as partial:
+        figure(run).savefig(partial, format="png", dpi=100)
+    return path
+
+
+def drawn(run):
+    """Whether a run has its curves.png."""
+    return (Path(run) / "curves.png").exists()
+
+
+def figure(run):
+    """The curves of a run as a matplotlib figure: a panel for what belongs together, one for each other metric."""
+    from matplotlib.figure import Figure
+
+    from .. import plots
+    found = series(run)
+    panels = {title: {name: found[name] for name in names if name in found} for title, names in PANELS.items()}
+    shown = {name for names in panels.values() for name in names}
+    panels = {name: {name: found[name]} for name in found if name not in shown} | {t: p for t, p in panels.items() if p}
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    drawing = Figure((4 * columns, 2.6 * rows))
+    for i, (title, lines) in enumerate(panels.items()):
+        axes = drawing.add_subplot(rows, columns, i + 1, title=title)
+        for name, (images, values) in lines.items():
+            axes.plot([n / 1000 for n in images], values, label=name, marker="." if len(images) < 20 else None,
+                      color=plots.COLORS[len(axes.lines)])
+        if title == LOGARITHMIC:
+            axes.set_yscale("log", nonpositive="mask")
+        if len(lines) > 1:
+            axes.legend()
+        if i >= len(panels) - columns:
+            axes.set_xlabel("thousand images")
+    return drawing
+
+
+def series(run):
+    """{name: ([images], [value])} of the scores in metrics.jsonl and of the names of PANELS in log.jsonl."""
+    logged = {name for names in PANELS.values() for name in names}
+    scored = _columns(Path(run) / "metrics.jsonl")
+    return scored | {name: found for name, found in _columns(Path(run) / "log.jsonl").items() if name in logged - scored.keys()}
+
+
+def _columns(path):
+    """{name: ([images], [value])} of the numbers in a log."""
+    found = {}
+    for line in entries(path):
+        for name, value in line.items():
+            if name != "images" and isinstance(value, (int, float)):
+                images, values = found.setdefault(name, ([], []))
+                images.append(line["images"])
+                values.append(value)
+    return found
+
+
+def film(run, frame_ms=200):
+    """Put the sample sheets of a run one after the other into samples.webp, the last for ten times as long; its path, or None
+    without sheets. All have the size of the last: those of a run that grows are enlarged by repeating pixels."""
+    sheets = sorted((Path(run) / "samples").glob("[0-9]*.png"))
+    if not sheets:
+        return None
+
+    def frame(path):
+        with Image.open(path) as sheet:
+            return sheet.convert("RGB").resize(size, Image.Resampling.NEAREST if sheet.width < size[0] else Image.Resampling.BOX)
+    with Image.open(sheets[-1]) as last:
+        size = tuple(side // -(-max(last.size) // WIDE) for side in last.size)
+    path = Path(run) / "samples.webp"
+    commands.write_image(path, frame(sheets[0]), replace=True, save_all=True, append_images=map(frame, sheets[1:]), quality=90,
+                         duration=[frame_ms] * (len(sheets) - 1) + [10 * frame_ms], loop=0)
+    return str(path)
+
+
+def need_tensorboard():
+    """Raise ValueError where TensorBoard's package is missing."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard needs a package of its own: pip install tensorboard")
+
+
+def tensorboard(out, images):
+    """A function (line of the log, sample sheet or None) that writes TensorBoard's events into `out/tensorboard`; what an earlier
+    part of the run left there after so many images is not shown."""
+    from torch.utils.tensorboard import SummaryWriter
+    writer = SummaryWriter(Path(out) / "tensorboard", purge_step=images + 1)
+
+    def write(line, sheet=None):
+        for name, value in line.items():
+            for key, number in value.items() if isinstance(value, dict) else [("", value)]:
+                writer.add_scalar(f"{name}/{key}" if key else name, number, line["images"])
+        if sheet:
+            with Image.open(sheet) as picture:
+                writer.add_image("samples", np.asarray(picture.convert("RGB")), line["images"], dataformats="HWC")
+        writer.flush()
+    return write
+
+
+if __name__ == "__main__":
+    sys.exit(main())
