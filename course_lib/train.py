@@ -83,7 +83,8 @@ def train_gan(args, typed):
     options.check(settings, args.device)
     if args.dry_run:
         return commands.show_json(settings.stored())
-    score = args.metrics and scores.scorer(args.metrics, args.metric_samples, settings, device)
+    if args.metrics:
+        scores.check(args.metrics, args.metric_samples, settings, device)
     if args.tensorboard:
         report.need_tensorboard()
     commands.try_folder(out)
@@ -119,6 +120,7 @@ def train_gan(args, typed):
         figures = lambda G: {"rgb_shares": stylegan2.rgb_shares(G)}
     else:
         plan, figures = growing.plan(run, reals, settings, device, out), None
+    score = scores.scorer(args.metrics, args.metric_samples, settings, reals, device) if args.metrics and first else None
     events = report.tensorboard(out, run.images) if args.tensorboard and first else None
     out_of_memory = False
     try:

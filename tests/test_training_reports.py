@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from course_lib import images, metrics, train, zoo
 from course_lib.networks import stylegan2
-from course_lib.training import checkpoint, loop, options, report, scores
+from course_lib.training import checkpoint, data, loop, options, report, scores
+from course_lib.training import stylegan2 as training
 
 TINY = ["stylegan2", "--resolution", "8", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--w-dim", "8",
         "--mapping-layers", "2", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "8", "--log-every", "80",
@@ -119,7 +120,7 @@ def test_time_for_measuring_a_snapshot_is_no_time_of_a_step(tmp_path, monkeypatc
     monkeypatch.setattr(loop, "move_average", slow)
 
     def scorer(*_):
-        def measure(G):
+        def measure(run):
             clock[0] += 1000
             return {"frechet": 1.0}
         return measure
@@ -136,7 +137,7 @@ class Counting:
     def __init__(self, *values):
         self.values = iter(values)
 
-    def __call__(self, G):
+    def __call__(self, run):
         torch.rand(3)
         return {"frechet": next(self.values), "recall": 0.5}
 
@@ -181,11 +182,22 @@ def test_a_scorer_gives_what_evaluate_gives_and_leaves_random_states_alone(monke
     torch.manual_seed(0)
     oracle, G = Oracle(), stylegan2.Generator(8, z_dim=8, w_dim=8, channel_base=64, channel_max=8).eval()
     monkeypatch.setattr(scores.zoo, "load", lambda name, device: oracle)
-    score = scores.scorer(["frechet", "precision_recall"], 40, options.as_typed(*TINY), torch.device("cpu"))
+    s = options.as_typed(*TINY)
+    run, reals = training.build(s, "cpu"), data.load("portraits", 8, 8, 0, "cpu")
+    run.ema = G
+    score = scores.scorer(["frechet", "precision_recall"], 40, s, data.Resident(reals), torch.device("cpu"))
     before = torch.get_rng_state()
-    first, again = score(G), score(G)
+    first, again = score(run), score(run)
     assert torch.equal(torch.get_rng_state(), before) and first == again
+    unseen = torch.cat(list(metrics.rendered(8, 910_000, 8)))
+    assert first.pop("D_gap") == pytest.approx((run.D(images.from_uint8(reals)).mean() - run.D(unseen).mean()).item(), abs=1e-6)
     assert first == metrics.evaluate(G, oracle, ["frechet", "precision_recall"], samples=40, reference="portraits")
+
+
+def test_the_gap_is_that_of_ds_mean_logits():
+    D = lambda images: images.mean(dim=(1, 2, 3))
+    batches = lambda *levels: [torch.full([4, 3, 8, 8], level) for level in levels]
+    assert scores.gap(D, batches(2.0, 1.0), batches(0.5)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("wrong, said", [

@@ -75,7 +75,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
 
     out: folder for log.jsonl, samples/, checkpoints/, snapshots/, curves.png. plan: () → the Stage of the next step; the same
     object as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). figures: ema → dict of more
-    for the log. score: ema → dict of scores of a snapshot (`scores.scorer`). events: `report.tensorboard`.
+    for the log. score: run → dict of scores of a snapshot (`scores.scorer`). events: `report.tensorboard`.
     """
     s, out = settings, Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
                 line["img_per_s"] = round((run.images - seen) / (now - started), 1)
                 started, seen = now, run.images
                 bar.set_description("measuring" if score and saving else None)
-                scored = score(run.ema) if score and saving and first else {}
+                scored = score(run) if score and saving and first else {}
                 bar.set_description()
                 line |= (figures(run.ema) if figures and saving and first else {}) | scored
                 if first:

@@ -5,11 +5,14 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from .. import commands, zoo
-from ..images import unchecked
+from ..images import from_uint8, unchecked
 from .report import entries
 
 METRICS = "frechet", "kid", "precision_recall"
+UNSEEN = 1000                   # portraits that D is asked about, and as many of its own
 ORACLE = "oracle-portraits-64"
 
 
@@ -25,26 +28,43 @@ def metrics(text):
     return names
 
 
-def scorer(names, samples, settings, device):
-    """A function G → {name: number} that measures some of METRICS of a generator in training against as many Portraits, as
-    `metrics.evaluate` does. The portraits are drawn once; random states stay as they are, so that a run goes on as without it.
-
-    ValueError, before any training, for a run on other pictures and for too few samples.
-    """
-    from ..metrics import generators
+def check(names, samples, settings, device):
+    """Raise ValueError, before any training, for a run on other pictures, and for too few samples."""
+    from ..metrics import generators  # here, for it takes a second
     if settings.data != "portraits":
         raise ValueError(f"--metrics compares a generator with Portraits, and this run learns {settings.data}; leave it out")
     commands.no_mps(device, "--metrics computes in float64")
-    oracle = zoo.load(ORACLE, device=device)
+    size = generators.size_of(zoo.load(ORACLE, device=device))
     for name in names:
-        generators.check_samples(name, samples, generators.size_of(oracle))
-    portraits = cache(lambda: generators.features(oracle, generators.rendered(
-        samples, generators.REFERENCE_SEED, settings.resolution, device)))
+        generators.check_samples(name, samples, size)
+
+
+def scorer(names, samples, settings, reals, device):
+    """A function run → {name: number} that measures some of METRICS of its averaged generator against as many Portraits, as
+    `metrics.evaluate` does; and "D_gap" of StyleGAN2 (`gap`). Random states stay as they are, so that a run goes on as without it.
+    reals: data.Resident."""
+    from ..metrics import generators
+    oracle = zoo.load(ORACLE, device=device)
+    rendered = lambda count: generators.rendered(count, generators.REFERENCE_SEED, settings.resolution, device)
+    portraits = cache(lambda: generators.features(oracle, rendered(samples)))
 
     @unchecked()
-    def measure(G):
-        return generators.compare(portraits(), generators.features(oracle, generators.generated(G, samples)), names)
+    def measure(run):
+        found = generators.compare(portraits(), generators.features(oracle, generators.generated(run.ema, samples)), names)
+        if settings.model == "stylegan2":
+            count = min(UNSEEN, len(reals.images))
+            trained = map(from_uint8, reals.images[:count].split(generators.BATCH))
+            found["D_gap"] = gap(run.D, trained, rendered(count))
+        return found
     return measure
+
+
+@torch.no_grad()
+def gap(D, trained, unseen):
+    """How far D overfits: its mean logit of images that it was trained on less that of others, both in batches [b, 3, R, R]."""
+    seen, others = (torch.cat([D(images[:len(images) // 4 * 4 or None]) for images in batches]).mean().item()
+                    for batches in (trained, unseen))
+    return seen - others
 
 
 def keep(out, images, found):
