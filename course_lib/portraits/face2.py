@@ -110,7 +110,7 @@ def beard(s, canvas):
     color = mix(mix(dark, base, 0.35 + 0.65 * lit), dark, 0.35 * shade)
     color = mix(color, torch.where(curl > 0, light, dark), 1.2 * curl.abs())
     out = over(canvas, s.skin_colors[1], 0.45 * full * smoothstep(jaw, 0.045, 0.0) * coverage(s.face, px))
-    out = over(out, color, full * coverage(jaw + 0.04 * curl * (s.face > -0.03), px * 1.6))
+    out = over(out, color, full * coverage(jaw + 0.04 * curl * smoothstep(s.face, -0.05, -0.01), px * 1.6))
     # The moustache: two drops that meet under the nose and follow the lip.
     mx, my, mscale = place(s, 0.0, 0.295, depth=1.0)
     dx = ((s.X - mx) / mscale).abs()

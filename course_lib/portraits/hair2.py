@@ -93,5 +93,5 @@ def strays(s, canvas):
     away = 0.13 * knots(1, 9) - 0.02
     strand = (s.hair_silhouette - away).abs() - 0.013
     alpha = coverage(strand, s.pixel) * smoothstep(knots(2, 9), 0.45, 0.55)
-    alpha = alpha * smoothstep(s.face, 0.0, 0.03) * smoothstep(s.Y, 0.50, 0.30) * (1 - s.a["hatted"] * (s.Y < 0.05))
+    alpha = alpha * smoothstep(s.face, 0.0, 0.03) * smoothstep(s.Y, 0.50, 0.30) * (1 - s.a["hatted"] * smoothstep(s.Y, 0.06, 0.02))
     return over(canvas, mix(s.hair_colors[1], s.hair_colors[0], 0.4), 0.9 * alpha)
