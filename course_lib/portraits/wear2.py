@@ -30,7 +30,7 @@ def glasses(s, canvas):
     temple = torch.maximum(torch.maximum((y + 0.035).abs() - 0.017, 0.175 - x), s.face)
     d = torch.minimum(frame, torch.minimum(bridge, temple))
     lens = mix(s.ink, s.tinted, smoothstep(y, -0.12, 0.13))
-    out = over(canvas, lens, sun * (0.86 - 0.14 * smoothstep(y, -0.10, 0.12)) * coverage(ring, px))
+    out = over(canvas, lens, sun * (0.80 - 0.16 * smoothstep(y, -0.10, 0.10)) * coverage(ring, px))
     glare = smoothstep((x * side + y * 0.8 - 0.03).abs(), 0.06, 0.02) * coverage(ring + 0.02, px)
     out = over(out, torch.ones_like(s.tortoise), (0.16 + 0.18 * sun) * glare * smoothstep(y, 0.02, -0.08))
     cast = smoothstep((ring - 0.01).abs(), 0.05, 0.0) * smoothstep(y, -0.05, 0.15)
