@@ -89,7 +89,7 @@ def front(s, canvas):
 def strays(s, canvas):
     """Single strands that stand off the outline, in pieces."""
     knots = lambda channel, size: F.interpolate(s.noise[:, channel:channel + 1, :size, :size], [round(2 / s.pixel)] * 2,
-                                                mode="bilinear", align_corners=False)
+                                                mode="bicubic", align_corners=False)
     away = 0.13 * knots(1, 9) - 0.02
     strand = (s.hair_silhouette - away).abs() - 0.013
     alpha = coverage(strand, s.pixel) * smoothstep(knots(2, 9), 0.45, 0.55)
