@@ -22,8 +22,9 @@ def main(arguments=None):
     with commands.sentences("python benchmarks/render_speed.py"):
         torch.set_num_threads(args.threads)
         command = f"python benchmarks/render_speed.py --device {args.device} --batch {args.batch} --threads {args.threads}"
+        times = {str(resolution): compared(resolution, args) for resolution in args.resolution}
         commands.show_json({"command": command, "device": results.machine(args.device), "batch": args.batch,
-                            "milliseconds_per_image": {str(resolution): compared(resolution, args) for resolution in args.resolution}})
+                            "milliseconds_per_image": times})
 
 
 def compared(resolution, args):
