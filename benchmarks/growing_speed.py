@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from train_speed import alone, machine
 
-from course_lib import commands, cuda_graphs, portraits
+from course_lib import commands, cuda_graphs
 from course_lib.networks.layers import EqualizedConv2d
 from course_lib.training import data, growing, loop, options, schedule
 from course_lib.training.settings import from_options
@@ -108,7 +108,7 @@ def benchmark(args, command_line):
     print(f"the schedule of {s.whole_schedule():,} images: {grown / 60:.1f} min grown, {full / 60:.1f} min at full size, "
           f"{full / grown:.1f} times")
     if args.out:
-        result = {"command": command_line, "world": portraits.VERSION, "torch": torch.__version__, "stages": rows,
+        result = {"command": command_line, "torch": torch.__version__, "stages": rows,
                   "images": s.whole_schedule(),
                   "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
                   "minutes_grown": round(grown / 60, 2), "minutes_full": round(full / 60, 2), "ratio": round(full / grown, 2)}
@@ -125,7 +125,7 @@ def tabulate(args, command_line):
         print(f"{name:42s} {row['img_per_s']:8.0f} img/s",
               *(f"{key} {row[key]}" for key in ("ms_per_step", "share_of_floor") if key in row), flush=True)
     if args.out:
-        commands.write_json(args.out, {"command": command_line, "world": portraits.VERSION} | found, replace=True)
+        commands.write_json(args.out, {"command": command_line} | found, replace=True)
 
 
 def last_stage(arguments, tflops, tbytes):

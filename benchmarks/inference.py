@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from course_lib import commands, ops, portraits
+from course_lib import commands, ops
 from course_lib.networks import stylegan2
 
 CONFIGS = {"pocket 64 px": dict(resolution=64, channel_base=4096, channel_max=256, z_dim=256, w_dim=256),
@@ -128,8 +128,8 @@ def benchmark(args, command_line):
     torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     device = torch.device(args.device)
-    result = {"command": command_line, "world": portraits.VERSION,
-              "torch": torch.__version__, "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+    result = {"command": command_line, "torch": torch.__version__,
+              "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
               "threads": args.threads, "dtype": "float32" if device.type == "cpu" else args.dtype, "configs": {}}
     for name in args.config or CONFIGS:
         G = generator(CONFIGS[name], device)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from train_speed import CONFIG_F, LARGE
 
-from course_lib import commands, cuda_graphs, dataset, portraits
+from course_lib import commands, cuda_graphs, dataset
 from course_lib.training import data, loop, stylegan2
 from course_lib.training.settings import StyleGAN2Settings
 
@@ -101,7 +101,7 @@ def main(arguments=None):
         command = shlex.join(["python", "benchmarks/streaming_speed.py", *(sys.argv[1:] if arguments is None else arguments)])
         result = {"command": command,
                   "device": torch.cuda.get_device_name(args.device) if cuda else args.device, "torch": torch.__version__,
-                  "world": portraits.VERSION, "cold": args.cold, "configs": {}}
+                  "cold": args.cold, "configs": {}}
         for name in args.config or (list(CACHES)[:2] if cuda else ["smoke"]):
             result["configs"][name] = compare(name, args)
         if args.out:

@@ -17,7 +17,7 @@ import time
 
 import torch
 
-from course_lib import commands, cuda_graphs, portraits
+from course_lib import commands, cuda_graphs
 from course_lib.training import data, loop, stylegan2
 from course_lib.training.settings import StyleGAN2Settings
 
@@ -149,7 +149,7 @@ def benchmark(args):
               f"{row['reserved_gib']} | {row['seconds_to_full_speed']:.0f} | {row['seconds_to_full_speed_again']:.0f} | "
               f"{floors[0]:,.0f} | {floors[1]:,.0f} | {100 * row['share_of_floor']:.1f} % |", flush=True)
         if args.out:                                        # after every row, so that nothing measured is lost
-            commands.write_json(args.out, results | {"world": portraits.VERSION}, replace=True)
+            commands.write_json(args.out, results, replace=True)
 
 
 def alone(function, *arguments):
