@@ -112,10 +112,10 @@ def beard(s, canvas):
     out = over(canvas, s.skin_colors[1], 0.45 * full * smoothstep(jaw, 0.045, 0.0) * coverage(s.face, px))
     out = over(out, color, full * coverage(jaw + 0.04 * curl * smoothstep(s.face, -0.05, -0.01), px * 1.6))
     # The moustache: two drops that meet under the nose and follow the lip.
-    mx, my, mscale = place(s, 0.0, 0.295, depth=1.0)
+    mx, my, mscale = place(s, 0.0, 0.278, depth=1.0)
     dx = ((s.X - mx) / mscale).abs()
     drop = s.Y - my - 0.045 * (dx / 0.16) ** 2 + 0.02 * a["smile"] * (dx / 0.16) - 0.004
-    thick = 0.052 * (1 - (dx / 0.205) ** 2)
+    thick = 0.044 * (1 - (dx / 0.205) ** 2)
     m = torch.maximum(drop.abs() - thick, dx - 0.205)
     out = over(out, s.skin_colors[1] * 0.9, 0.5 * a["beard:moustache"] * smoothstep(m, 0.035, 0.0) * coverage(s.face, px))
     out = over(out, mix(color, dark, 0.25), coverage(m, px * 1.2))
