@@ -22,7 +22,7 @@ from course_lib.images import to_pil
 from course_lib.portraits.schema import TABLES
 
 MAKER = "python experiments/mouth_labels.py"
-MOUTHS = {"smile": lambda smile: smile > 0.4, "frown": lambda smile: smile < -0.4, "neither": lambda smile: abs(smile) < 0.15}
+MOUTHS = {"smile": lambda smile: smile > 0.45, "frown": lambda smile: smile < -0.45, "neither": lambda smile: abs(smile) < 0.12}
 OPEN = {True: lambda opened: opened > 0.5, False: lambda opened: opened < 0.15}
 TILE, SCALE, COLUMNS, ROWS = 64, 4, 5, 2
 PROTOCOL = """Each numbered picture is a portrait of 64 pixels, enlarged four times, so coarse pixels and a slight blur are no \

@@ -1,5 +1,8 @@
 """Portraits, version 2: chance that shows, expressions that can be told, and what version 1 promises."""
+import importlib
+import json
 import re
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -345,3 +348,52 @@ def test_prompts_name_every_class_and_are_true_of_some(captioned):
     for text, is_true in prompts.attribute_prompts("2").items():
         assert 0 < is_true(batch).sum() < len(batch["yaw"]), text
     assert not prompts.attribute_prompts("2")["a person wearing a red hat"](person()).any()
+
+
+# Scripts.
+
+@pytest.fixture
+def script(monkeypatch):
+    """name → the module of a script."""
+    for folder in ("experiments", "benchmarks"):
+        monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / folder))
+    return importlib.import_module
+
+
+def test_the_chance_script_prints_the_same_as_the_library(script, capsys):
+    script("portraits_chance").main(["--portraits", "6", "--draws", "3", "--seed", "4"])
+    result = json.loads(capsys.readouterr().out)
+    found = portraits.noise_std(portraits.sample_attributes(6, 4, version="2"), 64, 3, 4, version="2")
+    assert result["all"]["mean"] == pytest.approx(found.mean().item(), rel=1e-4) and result["world"] == "2"
+    assert {"cloth", "backdrop", "hair_strands", "freckles"} <= result.keys()
+
+
+def test_mouth_sheets_hide_the_truth_and_raters_are_counted(script, tmp_path):
+    mouth_labels = script("mouth_labels")
+    with pytest.raises(SystemExit, match="lies in the folder of the sheets"):
+        mouth_labels.main(["sheets", "--out", str(tmp_path / "sheets"), "--key", str(tmp_path / "sheets" / "key.json")])
+    mouth_labels.main(["sheets", "--out", str(tmp_path / "sheets"), "--key", str(tmp_path / "key.json"), "--count", "12"])
+    assert sorted(path.name for path in (tmp_path / "sheets").iterdir()) == ["PROTOCOL.md", "sheet-01.png", "sheet-02.png"]
+    truth = json.loads((tmp_path / "key.json").read_text())["truth"]
+    kinds = [tuple(answer.values()) for answer in truth.values()]
+    assert len(truth) == 12 and {kinds.count(kind) for kind in kinds} == {2} and len(set(kinds)) == 6
+    attributes, _ = mouth_labels.chosen(12, 22, "2")
+    said = {"smile": attributes["smile"] > 0.4, "frown": attributes["smile"] < -0.4, "neither": attributes["smile"].abs() < 0.2}
+    assert all(said[answer["mouth"]][i] and answer["open"] == (attributes["mouth_open"][i] > 0.3)
+               for i, answer in enumerate(truth.values()))
+    wrong = truth | {"3": {"mouth": "smile", "open": not truth["3"]["open"]}}
+    for name, answers in (("right", truth), ("wrong", wrong)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(answers))
+    mouth_labels.main(["collect", str(tmp_path / "right.json"), str(tmp_path / "wrong.json"), "--key", str(tmp_path / "key.json"),
+                       "--out", str(tmp_path / "labels.json")])
+    result = json.loads((tmp_path / "labels.json").read_text())
+    assert result["right"]["both"] == [1, 0.9167] and result["wrong"] == [[], ["3"]]
+    del wrong["5"]
+    with pytest.raises(ValueError, match="rater 1 has no answer to both questions for the portraits 5"):
+        mouth_labels.count(truth, [wrong])
+
+
+def test_the_rendering_benchmark_compares_both_versions(script, capsys):
+    script("render_speed").main(["--batch", "2", "--resolution", "4", "--repeats", "1"])
+    result = json.loads(capsys.readouterr().out)
+    assert result["milliseconds_per_image"]["4"].keys() == {"1", "2"} and "world" not in result

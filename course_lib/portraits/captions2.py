@@ -12,16 +12,16 @@ from .schema import check, table
 
 # Which portraits a word for an expression is true of: attributes, numbers or tensors, → bool. Mouth and brows say it together.
 MOODS = {
-    "happy": lambda a: (a["smile"] > 0.4) & (abs(a["brow_angle"]) < 0.5),
-    "laughing": lambda a: (a["smile"] > 0.4) & (a["mouth_open"] > 0.5),
-    "sad": lambda a: (a["smile"] < -0.4) & (a["brow_angle"] < -0.3),
+    "happy": lambda a: (a["smile"] > 0.45) & (abs(a["brow_angle"]) < 0.5),
+    "laughing": lambda a: (a["smile"] > 0.45) & (a["mouth_open"] > 0.5),
+    "sad": lambda a: (a["smile"] < -0.45) & (a["brow_angle"] < -0.3),
     "angry": lambda a: (a["smile"] < 0.15) & (a["brow_angle"] > 0.5),
     "worried": lambda a: (a["smile"] < 0.15) & (a["brow_angle"] < -0.5),
     "surprised": lambda a: (abs(a["smile"]) < 0.3) & (a["mouth_open"] > 0.5) & (a["brow_height"] > 0.3) & (a["eye_open"] > 0.7),
-    "calm": lambda a: (abs(a["smile"]) < 0.15) & (a["mouth_open"] < 0.15) & (abs(a["brow_angle"]) < 0.3),
+    "calm": lambda a: (abs(a["smile"]) < 0.12) & (a["mouth_open"] < 0.15) & (abs(a["brow_angle"]) < 0.3),
     "sleepy": lambda a: a["eye_open"] < 0.15,
-    "smiling": lambda a: a["smile"] > 0.4,
-    "frowning": lambda a: a["smile"] < -0.4,
+    "smiling": lambda a: a["smile"] > 0.45,
+    "frowning": lambda a: a["smile"] < -0.45,
 }
 MOOD_WORDS = {
     "happy": ("happy", "cheerful", "joyful", "glad", "merry", "pleased"), "laughing": ("laughing", "delighted"),
@@ -81,7 +81,7 @@ FEATURES = {
     "brow_thickness": ((-0.6, ("thin eyebrows", "fine eyebrows")), (0.6, ("thick eyebrows", "bushy eyebrows", "heavy brows"))),
     "brow_height": ((-0.7, ("lowered eyebrows", "low brows")), (0.7, ("raised eyebrows", "lifted brows"))),
     "mouth_open": ((0.1, ("a closed mouth", "a shut mouth")), (0.5, ("an open mouth",))),
-    "smile": ((-0.4, ("a frown", "a sad mouth", "a turned-down mouth")), (0.4, ("a smile", "a grin", "a broad smile"))),
+    "smile": ((-0.45, ("a frown", "a sad mouth", "a turned-down mouth")), (0.45, ("a smile", "a grin", "a broad smile"))),
 }
 MANNERS = {
     "yaw": ((-15.0, ("turned to the left", "facing left", "facing to the left")),
@@ -209,7 +209,7 @@ def _features(rng, seen):
         found.append(_pick(rng, FRECKLES))
     if seen["glasses"] != "sunglasses" and keep(0.25):
         found.append(f"{_pick(rng, IRISES[seen['iris_color']])} eyes")
-    if seen["smile"] > 0.4 and seen["mouth_open"] > 0.4 and keep(0.3):
+    if seen["smile"] > 0.45 and seen["mouth_open"] > 0.4 and keep(0.3):
         found.append(rng.choice(("a toothy smile", "white teeth")))
     for name, choices in FEATURES.items():
         phrase = None if name == "eye_open" and seen["glasses"] == "sunglasses" else _say(rng, seen[name], choices)

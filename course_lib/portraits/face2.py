@@ -31,7 +31,7 @@ def _mouth(s):
     smile, open_ = a["smile"], a["mouth_open"]
     x0, y0, scale = place(s, 0.0, 0.365, depth=0.92)
     size = smile.abs()
-    bend = smile * (1.1 + 1.4 * size - 1.3 * size * size)      # flat about 0, steep where a caption begins to speak of it
+    bend = smile * (0.9 + 1.9 * size - 1.6 * size * size)      # flat about 0, steep where a caption begins to speak of it
     round_ = open_ * (1 - 1.4 * size).clamp(min=0)
     half = 0.158 + 0.042 * bend.clamp(min=0) - 0.052 * round_
     x = (s.X - x0) / (scale * half)
@@ -50,7 +50,7 @@ def mouth(s, canvas):
     rise, gap = -0.060 * round_ * bow, (0.025 + 0.135 * open_ - 0.035 * round_) * bow
     upper = rise - (0.026 + 0.016 * woman) * bow * (0.75 + 0.5 * (x * x).clamp(max=1))
     lower = gap + (0.036 + 0.016 * woman) * bow
-    color = mix(lips, s.rouge, 0.10 + 0.20 * woman + 0.30 * a["skin"])
+    color = mix(lips, s.rouge, 0.10 + 0.20 * woman + 0.45 * a["skin"])
     out = over(canvas, shadow, 0.5 * blob(x * 0.8, line - lower - 0.02, 1.0, 0.055))
     lip = torch.maximum(torch.maximum(upper - line, line - lower) * steep, outside)
     tone = mix(mix(color, shadow, 0.2), mix(color, base, 0.25), smoothstep(line - gap * 0.5, -0.015, 0.015))
@@ -60,7 +60,7 @@ def mouth(s, canvas):
     inner = torch.maximum(torch.maximum(rise - line, line - gap) * steep, outside)
     hole = coverage(inner, px)
     tongue = blob(x, line - gap * 1.05, 0.75, 0.01 + 0.075 * open_)
-    out = over(out, mix(s.throat, s.tongue, tongue * (1 - round_)), hole)
+    out = over(out, mix(s.throat * 0.6, s.tongue, tongue * (1 - 0.4 * round_)), hole)
     teeth = torch.maximum(line - (0.004 + 0.055 * open_) * (bow + 0.25).clamp(max=1), x.abs() * half - 0.9 * half)
     out = over(out, s.teeth, hole * coverage(teeth, px) * smoothstep(open_, 0.15, 0.30) * (1 - smoothstep(round_, 0.1, 0.4)))
     # The line of the mouth reaches a little into the cheeks, and ends in a shadow.
