@@ -39,6 +39,19 @@ def test_moving_a_control_shows_the_picture_of_its_value(name, value):
     assert explorer.image.value == plots.to_png(shifted(**{name: value}), level=1) != before
 
 
+def test_controls_are_stored_beside_the_picture():
+    stored = make().metadata["explorer"]
+    assert stored["function"] == "shifted" and [control["name"] for control in stored["controls"]] == [
+        "shift", "strength", "kind", "flip", "seed"]
+    shift, strength, kind, flip, seed = stored["controls"]
+    assert shift == {"name": "shift", "kind": "slider", "label": "shift", "min": 0, "max": 13, "step": 1, "value": 2}
+    assert (strength["kind"], strength["step"], strength["value"]) == ("slider", 0.1, 1.0)
+    assert (kind["kind"], kind["options"], kind["value"]) == ("menu", ["plain", "dark"], "plain")
+    assert (flip["kind"], flip["value"], seed["kind"], seed["label"], seed["value"]) == ("box", False, "button", "Draw again", 0)
+    line = widgets.explorer(lambda text="a": images.roll(len(text), 3), alt="A ramp.", text="").metadata["explorer"]["controls"]
+    assert line == [{"name": "text", "kind": "line", "label": "text", "value": "a"}]
+
+
 def test_a_button_counts_its_presses():
     explorer = make()
     explorer.controls["seed"].click()

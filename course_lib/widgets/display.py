@@ -27,6 +27,11 @@ class Display:
         """The controls' present values by name."""
         return {name: control.value for name, control in self.controls.items()}
 
+    def describe(self, function) -> None:
+        """Store beside the picture which function draws it and what its controls are, for readers without a kernel."""
+        self.metadata["explorer"] = {"function": function.__name__,
+                                     "controls": [{"name": name} | described(control) for name, control in self.controls.items()]}
+
     def show(self, css: str, *children) -> None:
         """The view: the controls and `children` below each other, under the style class `css`."""
         self.view = ipywidgets.VBox([*self.controls.values(), *children])
@@ -62,6 +67,18 @@ def weakly(method):
         if alive := reference():
             alive()
     return call
+
+
+KINDS = {"IntSlider": "slider", "FloatSlider": "slider", "Dropdown": "menu", "Text": "line", "Checkbox": "box"}
+
+
+def described(control) -> dict:
+    """A control as JSON: its kind (slider, menu, line, box, or button, which counts its presses), its label, what it offers, and the
+    value that it begins with."""
+    offered = {name: getattr(control, name) for name in ("min", "max", "step", "options", "value") if hasattr(control, name)}
+    if "options" in offered:
+        offered["options"] = list(offered["options"])
+    return {"kind": KINDS.get(type(control).__name__, "button"), "label": control.description, **offered}
 
 
 def close_widgets(widgets) -> None:

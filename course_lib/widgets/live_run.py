@@ -23,6 +23,8 @@ class Live(Display):
             picture, text = frame
             self.shown += 1
         self.data, self.metadata = plots.bundle(picture, alt)
+        self.describe(frames)
+        self.metadata["explorer"]["first"] = first
         self.image = image_widget(plots.to_png(picture, level=1), self.metadata)
         close(picture)
         self.start = ipywidgets.Button(description="Go on", icon="play")

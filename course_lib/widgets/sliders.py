@@ -36,6 +36,7 @@ class Explorer(Display):
         self.first = self.values()
         picture = render(**self.first)
         self.data, self.metadata = plots.bundle(picture, alt)
+        self.describe(render)
         close(picture)
         self.image = image_widget(self.draw(**self.first), self.metadata)
         self.message = ipywidgets.HTML()
