@@ -61,8 +61,7 @@ def parser_of():
     add("--seeds", metavar="N", type=commands.whole(1, 100), default=2, help="searches at each rate")
     add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator the class at whose "
         "mean the search starts, counted from 0; without it, the mean of all")
-    add("--video", metavar="FILE", type=Path, help="a film of the search: .gif, .webp, or, with pip install imageio "
-        "imageio-ffmpeg, .mp4")
+    add("--video", metavar="FILE", type=Path, help="a film of the search: .gif, .webp, or, with pip install imageio-ffmpeg, .mp4")
     add("--pti", action="store_true", help="tune the generator to the pictures")
     add("--pti-steps", metavar="N", type=commands.whole(1, 100_000), default=200, help="steps of --pti")
     add("--locality", metavar="X", type=commands.number(0, 1000), default=0.1, help="of --pti: weight of the term that keeps what "
