@@ -4,6 +4,7 @@ import struct
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image, ImageCms
@@ -82,7 +83,8 @@ def test_other_modes_and_formats_show_the_same_picture(tmp_path):
     for name, mode in (("a.tif", "CMYK"), ("a.jpg", "CMYK"), ("y.tif", "YCbCr"), ("a.jfif", "L"), ("a.jpe", "L"), ("a.gif", "L"),
                        ("a.bmp", "L"), ("a.ppm", "RGB"), ("a.tga", "L"), ("a.jp2", "RGB"), ("a.avif", "RGB"), ("a.dib", "RGB"),
                        ("a.webp", "RGB")):
-        GREY.convert("RGB").convert(mode).save(tmp_path / name)
+        packed = mode == "YCbCr" and PIL.__version__ < "13"             # only newer ones read such a TIFF that is not compressed
+        GREY.convert("RGB").convert(mode).save(tmp_path / name, **{"compression": "tiff_deflate"} if packed else {})
         assert near(shown(tmp_path / name), 255 * RAMP[..., None], 12), name
     profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     ImageCms.profileToProfile(GREY.convert("RGB"), *profiles, outputMode="LAB").save(tmp_path / "lab.tif")

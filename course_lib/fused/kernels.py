@@ -263,9 +263,10 @@ def collect_kernel(partial, noises, dots, sums, noise, n, chunks, c, parts, DOTS
                                  mask=(row < n * chunks)[:, None] & known, other=0.0)
             tl.store(sums + channel, tl.sum(total, axis=0), mask=channel < c)
     else:
-        if NOISE & (tl.program_id(1) == 0):
-            found = tl.zeros([R * C], tl.float32)
-            for start in range(0, n * chunks * parts, R * C):
-                at = start + tl.arange(0, R * C)
-                found += tl.load(noises + at, mask=at < n * chunks * parts, other=0.0)
-            tl.store(noise, tl.sum(found, axis=0))
+        if NOISE:
+            if tl.program_id(1) == 0:           # in one condition, Triton 3.2 cannot interpret it
+                found = tl.zeros([R * C], tl.float32)
+                for start in range(0, n * chunks * parts, R * C):
+                    at = start + tl.arange(0, R * C)
+                    found += tl.load(noises + at, mask=at < n * chunks * parts, other=0.0)
+                tl.store(noise, tl.sum(found, axis=0))
