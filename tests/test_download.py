@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 from torch import nn
-from torchvision.models.vgg import make_layers
+from torchvision.models import vgg as vgg16
 
 import official_files
 from course_lib import clip, download, zoo
@@ -235,10 +235,10 @@ def test_wrong_bytes_are_never_loaded_as_clip(openai, server, folder, monkeypatc
 @pytest.fixture
 def lpips(server, folder, tmp_path, monkeypatch):
     """A narrow VGG16 and its linear heads, in torch's old format as published, at the addresses of LPIPS. → their files"""
-    monkeypatch.setitem(perceptual.cfgs, "D", [2, 2, "M", 2, 2, "M", 3, 3, 3, "M", 3, 3, 3, "M", 4, 4, 4, "M"])
+    monkeypatch.setitem(vgg16.cfgs, "D", [2, 2, "M", 2, 2, "M", 3, 3, 3, "M", 3, 3, 3, "M", 4, 4, 4, "M"])
     torch.manual_seed(0)
     files = {"vgg.pth": {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1) for i, c in enumerate((2, 2, 3, 3, 4))},
-             "vgg16.pth": {f"features.{key}": t for key, t in make_layers(perceptual.cfgs["D"]).state_dict().items()}}
+             "vgg16.pth": {f"features.{key}": t for key, t in vgg16.make_layers(vgg16.cfgs["D"]).state_dict().items()}}
     for name, tensors in files.items():
         torch.save(tensors, tmp_path / name, _use_new_zipfile_serialization=False)
     linear, vgg = (tmp_path / name for name in files)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torchvision.models.vgg import cfgs, make_layers
 
 from .. import download, zoo
 from ..images import check
@@ -62,6 +61,7 @@ def lpips_distance(linear, vgg=None):
     if linear == "download":
         linear = download.fetch(LINEAR[0], sha256=LINEAR[1], terms=LPIPS_LICENCE)
         vgg = download.fetch(VGG[0], sha256=VGG[1], terms=VGG_LICENCE)
+    from torchvision.models.vgg import cfgs, make_layers  # two seconds to import, for one distance
     layers = make_layers(cfgs["D"])[:LPIPS_TAPS[-1] + 1].eval().requires_grad_(False)
     layers.load_state_dict(_tensors(vgg, {f"features.{key}": t.shape for key, t in layers.state_dict().items()}))
     widths = {f"lin{i}.model.1.weight": (1, layers[tap - 1].out_channels, 1, 1) for i, tap in enumerate(LPIPS_TAPS)}
