@@ -90,7 +90,8 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
             _drop_later_lines(out / name, run.images)
     bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
     started, seen, begun = time.perf_counter(), run.images, run.step
-    drawn, settled, timing = started, begun + SETTLED, progress and first and not isinstance(s, GrowingSettings)
+    curves, drawn = out / "curves.png", started
+    settled, timing = begun + SETTLED, progress and first and not isinstance(s, GrowingSettings)
 
     with commands.noted_stops(patient=distributed.size() > 1) as stops, bar, _saying_what_is_kept(out, run):
         while run.images < total:
@@ -148,10 +149,12 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
                 now = time.perf_counter()
                 line["img_per_s"] = round((run.images - seen) / (now - started), 1)
                 started, seen = now, run.images
-                bar.set_description("measuring" if score and saving else None)
-                scored = score(run) if score and saving and first else {}
-                bar.set_description()
-                line |= (figures(run.ema) if figures and saving and first else {}) | scored
+                scored = {}
+                if saving and first:
+                    bar.set_description("measuring")
+                    scored = score(run) if score else {}
+                    line |= (figures(run.ema) if figures else {}) | scored
+                    bar.set_description()
                 if first:
                     with open(out / "log.jsonl", "a") as log:
                         log.write(json.dumps(line) + "\n")
@@ -165,7 +168,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
                     save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
                     if scored:
                         scores.keep(out, run.images, scored)
-                    if time.perf_counter() - drawn > report.DRAW_EVERY or run.images >= total and report.drawn(out):
+                    if time.perf_counter() - drawn > report.DRAW_EVERY or run.images >= total and curves.exists():
                         report.curves(out)
                         drawn = time.perf_counter()
                 started = time.perf_counter()

@@ -78,11 +78,6 @@ def curves(run):
     return path
 
 
-def drawn(run):
-    """Whether a run has its curves.png."""
-    return (Path(run) / "curves.png").exists()
-
-
 def figure(run):
     """The curves of a run as a matplotlib figure: a panel for what belongs together, one for each other metric."""
     from matplotlib.figure import Figure
