@@ -95,17 +95,24 @@ def test_pictures_of_a_run_are_no_pictures_to_train_on(tmp_path):
 
 # Time
 
-@pytest.mark.parametrize("seconds, said", [(40, "about 40 seconds"), (720, "about 12 minutes"), (12_300, "about 3.4 hours"),
+@pytest.mark.parametrize("seconds, said", [(40, "about 40 s"), (720, "about 12 minutes"), (12_300, "about 3.4 hours"),
                                            (180_000, "about 2.1 days")])
 def test_a_duration_is_said_in_the_unit_that_fits(seconds, said):
     assert report.duration(seconds) == said
+
+
+def test_a_folder_with_files_of_those_names_and_no_run_is_left_alone(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(SystemExit, match="holds metrics.jsonl of something other than a run; choose another --out"):
+        run(tmp_path, 80)
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine"
 
 
 def test_a_run_says_once_how_long_it_will_take_and_draws_its_curves(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(report, "DRAW_EVERY", 0)
     run(tmp_path, 8 * (loop.SETTLED + loop.TIMED + 2), "--checkpoint-every", "1m")
     said = [line for line in capsys.readouterr().out.splitlines() if "images a second" in line]
-    assert len(said) == 1 and re.search(r"\d images a second: about \d+ seconds in all, about \d+ seconds from now on", said[0])
+    assert len(said) == 1 and re.search(r"\d images a second: about \d+ s in all, about \d+ s from now on", said[0])
     assert (tmp_path / "curves.png").exists()
 
 
@@ -127,7 +134,7 @@ def test_time_for_measuring_a_snapshot_is_no_time_of_a_step(tmp_path, monkeypatc
     monkeypatch.setattr(scores, "scorer", scorer)
     monkeypatch.setattr(report, "DRAW_EVERY", float("inf"))
     run(tmp_path, 8 * 75, "--metrics", "frechet", "--checkpoint-every", str(8 * 40))
-    assert ": 4 images a second: about 2 minutes in all, about 8 seconds from now on\n" in capsys.readouterr().out
+    assert ": 4 images a second: about 2 minutes in all, about 8 s from now on\n" in capsys.readouterr().out
 
 
 # Scores

@@ -16,7 +16,7 @@ from . import distributed
 from .settings import from_stored
 
 MADE = "checkpoints", "snapshots", "samples", "stages"          # the folders of a run
-NOTES = "settings.json", "run.json", "log.jsonl"                # and its files
+NOTES = "settings.json", "run.json", "log.jsonl", "metrics.jsonl", "best.safetensors", "best.txt", "curves.png"     # and its files
 
 
 def save(out, run, settings):

@@ -39,8 +39,8 @@ def forecast(left, total, seconds):
 
 
 def duration(seconds):
-    """"about 40 seconds", "about 12 minutes", "about 3.4 hours", "about 2.1 days"."""
-    for unit, size, most in (("seconds", 1, 90), ("minutes", 60, 90), ("hours", 3600, 48)):
+    """"about 40 s", "about 12 minutes", "about 3.4 hours", "about 2.1 days"."""
+    for unit, size, most in (("s", 1, 90), ("minutes", 60, 90), ("hours", 3600, 48)):
         if seconds < most * size:
             return f"about {seconds / size:.{1 if unit == 'hours' else 0}f} {unit}"
     return f"about {seconds / 86400:.1f} days"

@@ -52,9 +52,9 @@ def scorer(names, samples, settings, reals, device):
     def measure(run):
         found = generators.compare(portraits(), generators.features(oracle, generators.generated(run.ema, samples)), names)
         if settings.model == "stylegan2":
-            count = min(UNSEEN, len(reals.images))
-            trained = map(from_uint8, reals.images[:count].split(generators.BATCH))
-            found["D_gap"] = gap(run.D, trained, rendered(count))
+            count, size = min(UNSEEN, len(reals.images)), max(4, generators.batch_size(run.D))
+            unseen = (part for images in rendered(count) for part in images.split(size))
+            found["D_gap"] = gap(run.D, map(from_uint8, reals.images[:count].split(size)), unseen)
         return found
     return measure
 
@@ -62,9 +62,8 @@ def scorer(names, samples, settings, reals, device):
 @torch.no_grad()
 def gap(D, trained, unseen):
     """How far D overfits: its mean logit of images that it was trained on less that of others, both in batches [b, 3, R, R]."""
-    seen, others = (torch.cat([D(images[:len(images) // 4 * 4 or None]) for images in batches]).mean().item()
-                    for batches in (trained, unseen))
-    return seen - others
+    logits = lambda batches: torch.cat([D(images[:len(images) // 4 * 4 or None]) for images in batches])    # in groups of four
+    return (logits(trained).mean() - logits(unseen).mean()).item()
 
 
 def keep(out, images, found):
