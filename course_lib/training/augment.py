@@ -55,18 +55,18 @@ def buffers(settings, device):
 
 
 def count_signs(buffers, logits):
-    """Add those of D's logits of reals [N] to the buffers of a run with ADA."""
+    """Add those of D's logits of reals [N] to the buffers of a run with ADA, which several processes hold alike."""
     if "augment_signs" in buffers:
-        total, count = buffers["augment_signs"].unbind()
-        total += logits.detach().sign().sum()
+        signs, (total, count) = logits.detach().sign().sum(), buffers["augment_signs"].unbind()
+        distributed.average([signs])
+        total += signs
         count += len(logits)
 
 
 def adjust(buffers, settings):
-    """The step that moves p, unless it is fixed; several processes move it alike."""
+    """The step that moves p, unless it is fixed."""
     p, (total, count) = buffers["augment_p"], buffers["augment_signs"].unbind()
     r = total / count
-    distributed.average([r])
     if settings.augment_p is None:
         p.copy_(next_p(p, r, settings.batch * EVERY, settings.augment_target))
     buffers["augment_signs"].zero_()
