@@ -21,6 +21,7 @@ from . import commands, film, ops, sampling, zoo
 from .images import grid as laid_out
 from .images import in_colour, to_pil, to_uint8
 from .sampling import device_of
+from .styleclip.common import fingerprint
 
 PSI = 0.7
 MOST = 100_000              # numbers of one range
@@ -58,9 +59,13 @@ def latents(G, seeds, psi=None, c=None):
 
 def read_latents(path, G):
     """Latents from a safetensors file, as `mapped` gives them: its tensor "ws" [N, num_ws, w_dim] or "w" [N, w_dim], and for a
-    generator without W "z" [N, z_dim]. Raises ValueError for other tensors and a damaged file."""
+    generator without W "z" [N, z_dim]. Raises ValueError for other tensors, for those of another generator, where the file has the
+    fingerprint of its own as "generator", and for a damaged file."""
     drawn(G, [0])
-    tensors, style_based = zoo.read(path)[0], hasattr(G, "mapping")
+    (tensors, about), style_based = zoo.read(path), hasattr(G, "mapping")
+    if about.get("generator") not in (None, fingerprint(G)):
+        raise ValueError(f"{path} holds latents of another generator{f', {model[:200]}' if (model := about.get('model')) else ''}; "
+                         "take that one")
     wanted = {"ws": (G.num_ws, len(G.w_avg)), "w": (len(G.w_avg),)} if style_based else {"z": (G.z_dim,)}
     for name, shape in wanted.items():
         if name in tensors and tensors[name].shape[1:] == shape and len(tensors[name]):

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from course_lib import film, generate, images, ops, zoo
 from course_lib.networks import pggan, stylegan, stylegan2
+from course_lib.styleclip.common import fingerprint
 
 SMALL = dict(channel_base=64, channel_max=8)
 
@@ -147,6 +148,10 @@ def test_latents_of_a_file_are_shown_as_they_are(files, tmp_path):
     command(files / "pggan.safetensors", "--latents", tmp_path / "z.safetensors", "--video", "a.gif", "--fps", 2, "--out", tmp_path)
     with pytest.raises(ValueError, match=r"holds no latents of this generator: it needs ws \[N, 6, 8\] or w \[N, 8\], and has z"):
         generate.read_latents(tmp_path / "z.safetensors", G)
+    zoo.save(tmp_path / "found.safetensors", {"ws": ws}, "latents", generator=fingerprint(G), model="stylegan.safetensors")
+    assert torch.equal(generate.read_latents(tmp_path / "found.safetensors", G), ws)
+    with pytest.raises(ValueError, match="latents of another generator, stylegan.safetensors; take that one"):
+        generate.read_latents(tmp_path / "found.safetensors", zoo.load(files / "stylegan2.safetensors"))
 
 
 @pytest.mark.parametrize("words, message", [
