@@ -32,7 +32,8 @@ CLASSIFIERS = "oracle", "judge"
 GANS = {"stylegan2": "generator and discriminator of StyleGAN2", "stylegan": "StyleGAN: AdaIN and noise, growing from 8 px",
         "pggan": "PGGAN, growing from 4 px"}
 TRAINERS = dict.fromkeys(CLASSIFIERS, ".perception.train_classifier") | {
-    "clip": ".perception.train_clip", "identity": ".perception.train_identity", "mapper": ".styleclip.mapper_command"}
+    "clip": ".perception.train_clip", "identity": ".perception.train_identity", "features": ".perception.train_features",
+    "mapper": ".styleclip.mapper_command"}
 # Options that do not define a run.
 PLACES = "out", "resume", "preset", "metrics", "metric_samples", "tensorboard", "eager", "device", "dry_run"
 
@@ -48,6 +49,7 @@ def main(arguments=None):
         options.classifier_options(command(kind, f"the {kind}, which predicts a portrait's attributes"), kind)
     options.clip_options(command("clip", "a small CLIP: portraits and their captions as vectors of one space"))
     options.identity_options(command("identity", "the network that tells whether two portraits show one person"))
+    options.features_options(command("features", "features that compare sets of images, learnt from procedural images"))
     options.mapper_options(command("mapper", "a StyleCLIP mapper, which learns the edit that one sentence describes"))
     args, command = parser.parse_args(arguments), shlex.join(["python", "-m", "course_lib.train", *arguments])
     typed = options.typed(models.choices[args.model], arguments[1:])

@@ -93,6 +93,14 @@ def identity_options(parser):
     add("--held-out", type=HELD_OUT, default="4k", help="unseen people for the scores")
 
 
+def features_options(parser):
+    learner_options(parser, "features", "1k", 128)
+    add = parser.add_argument
+    add("--lr", type=number(above=0), default=2e-3, help="AdamW's highest learning rate")
+    add("--data-size", type=whole(8, 10 ** 9), default="8k", help="how many procedural images and portraits to draw from")
+    add("--held-out", type=HELD_OUT, default="1k", help="other images for the score")
+
+
 def mapper_options(parser):
     learner_options(parser, "mapper", "2k", 8, least=1)
     add = parser.add_argument

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from .. import commands, download, portraits
-from ..networks import classifiers, identity, pggan, stylegan, stylegan2
+from ..networks import classifiers, identity, image_features, pggan, stylegan, stylegan2
 from . import formats
 from .files import DATASET_VERSION, is_safetensors, metadata, read, save, verify  # noqa: F401
 
@@ -175,7 +175,8 @@ BUILDERS = {"stylegan2-G": stylegan2.generator_from, "stylegan2-D": stylegan2.di
             "stylegan-G": stylegan.generator_from, "stylegan-D": stylegan.discriminator_from,
             "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
             "oracle": classifiers.from_tensors, "judge": classifiers.from_tensors, "identity": identity.from_tensors,
-            "clip": _imported("course_lib.clip"), "mapper": _imported("course_lib.styleclip.mapper")}
+            "features": image_features.from_tensors, "clip": _imported("course_lib.clip"),
+            "mapper": _imported("course_lib.styleclip.mapper")}
 
 # The kinds of generators and discriminators, and a tensor that each has in its smallest block.
 GANS = {"stylegan2-G": "synthesis.b4.conv1.weight", "stylegan2-D": "b4.conv.weight", "stylegan-G": "synthesis.b4.torgb.weight",
