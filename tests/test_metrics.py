@@ -127,12 +127,18 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def few_features(monkeypatch):
-    """Eight of the 256 features, and small subsets for kid, so that few portraits need to be drawn."""
+    """Eight of the 256 features, and few images for kid, so that few portraits need to be drawn."""
     features = classifiers.AttributeClassifier.features
     monkeypatch.setattr(classifiers.AttributeClassifier, "features", lambda self, x: features(self, x)[:, :8])
     monkeypatch.setattr(classifiers.AttributeClassifier, "forward", lambda self, x: _all(self.heads(features(self, x))))
+    monkeypatch.setattr(metrics.generators, "KID_LEAST", 24)
     monkeypatch.setattr(metrics.distances, "SUBSET", 24)
 
 
@@ -193,7 +199,7 @@ def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_us
 
 @pytest.mark.parametrize("metric, samples, message", [
     ("frechet", 256, "256 samples are too few for frechet: the covariance of 256 features.*at least 257"),
-    ("kid", 999, "subsets of 1,000"), ("precision_recall", 3, "3 neighbours of each; take at least 4"),
+    ("kid", 49, "its interval needs 50; take at least 50"), ("precision_recall", 3, "3 neighbours of each; take at least 4"),
     ("separability", 39, "39 samples.*at least 40, and 10,000"), ("swd", 1, "1 samples are too few for swd"),
     ("ppl", 1, "too few for ppl_z_full"), ("frechet", 0, "0 samples are too few")])
 def test_too_few_samples_are_refused_before_any_is_drawn(files, metric, samples, message, monkeypatch):
@@ -239,7 +245,7 @@ def test_networks_of_the_wrong_kind_are_one_sentence(files, words, message):
 def test_the_help_shows_every_range_and_default(mode):
     text = " ".join(cli.parser_of(mode).format_help().split())
     for action in cli.parser_of(mode)._actions:
-        assert action.help and (action.default in (None, "==SUPPRESS==") or f"default: {action.default})" in text)
+        assert action.help and (action.default in (None, False, "==SUPPRESS==") or f"default: {action.default})" in text)
     assert "2 or more; default: " in text
 
 

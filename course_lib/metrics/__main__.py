@@ -1,13 +1,19 @@
-"""Measure a generator of portraits: python -m course_lib.metrics MODEL METRIC …
+"""Measure a generator, or compare any two sets of images: python -m course_lib.metrics MODEL METRIC … [--data SET]
 
     python -m course_lib.metrics stylegan2-portraits-64 frechet precision_recall --samples 10k
     python -m course_lib.metrics stylegan2-portraits-64 ppl separability --out results/smoothness.json
+    python -m course_lib.metrics my_pictures/ kid precision_recall --data packed/
     python -m course_lib.metrics report runs/mine/checkpoints/0002400000/G_ema.safetensors --out results/mine.json
     python -m course_lib.metrics blur --out results/frechet-blur.json
 
-MODEL is a name of the zoo or a file of a generator. `report` measures everything, with the values of other portraits and of blurred
-ones as a scale, and writes two grids of unselected samples beside the results: NAME.png (64) and NAME-audit.png (100). `blur`
-needs no model: it measures portraits under blurs of 0 to 2 pixels.
+MODEL and SET are each a name of the zoo, a file of a generator, a folder or a zip of pictures, a packed set, or "portraits".
+Without --data a generator of portraits is compared with Portraits. fid needs Inception's file (--inception). kid compares
+portraits in the oracle's features, and other images in Inception's where its file is named, else in those of a small network
+that comes with the course: offline, with an interval, also for few pictures, but its values compare only with each other.
+
+`report` measures everything, with the values of other portraits and of blurred ones as a scale, and writes two grids of unselected
+samples beside the results: NAME.png (64) and NAME-audit.png (100). `blur` needs no model: it measures portraits under blurs of 0 to
+2 pixels.
 
 A table goes to standard error; the numbers go as JSON to --out, or else to standard output.
 """
@@ -15,9 +21,9 @@ import shlex
 import sys
 from pathlib import Path
 
-from .. import commands, images, results, zoo
+from .. import commands, download, images, results, zoo
 from ..networks import classifiers
-from . import evaluation, generators
+from . import evaluation, extractors, generators, sets
 from .perceptual import lpips_distance
 
 
@@ -40,7 +46,10 @@ def main(arguments=None):
             numbers = generators.blur_curve(oracle, samples=args.samples, progress=True)
             return _write(args, arguments, {"reference": "portraits", "frechet": numbers},
                           [generators.REFERENCE_SEED, generators.CONTROL_SEED])
-        G = zoo.load(args.model, device=args.device)
+        if mode == "report":
+            G = zoo.load(args.model, device=args.device)
+        else:
+            G, data = (source and sets.open_source(source, args.device) for source in (args.model, args.data))
         options = dict(samples=args.samples, seed=args.seed, psi=args.psi, c=args.class_, reference=args.reference, progress=True)
         judge = _classifier(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
         distance = lpips_distance(*files) if files else None
@@ -48,11 +57,15 @@ def main(arguments=None):
             numbers, portraits_shown = generators.report(G, oracle, judge, predictions=args.predictions, **options)
             commands.show_table(_tables(numbers))
         else:
-            numbers = evaluation.evaluate(G, oracle, args.metrics, judge=judge, distance=distance, inception=args.inception,
-                                          epsilon=args.epsilon, **options)
+            numbers = evaluation.evaluate(
+                G, oracle, args.metrics, data=data, features=args.features, judge=judge, distance=distance,
+                inception=args.inception, resize=args.resize, resolution=args.resolution, epsilon=args.epsilon,
+                cache=None if args.no_cache else download.cache() / "features", **options)
             commands.show_table(evaluation.table(numbers))
-        compared = mode == "report" or any(evaluation.needs_portraits(name, distance, judge) for name in args.metrics)
-        about = {"psi": args.psi, "class": args.class_, "reference": "portraits" if compared else None}
+        about = {"psi": args.psi, "class": args.class_, "reference": "portraits"}
+        if mode is None:
+            compared = any(evaluation.needs_portraits(name, distance, judge) for name in args.metrics)
+            about["reference"] = args.data or "portraits" if compared else None
         result = _write(args, arguments, about | numbers, [args.seed])
         if mode == "report":
             for path, shown, columns in zip(_outputs(args.out, mode)[1:], (portraits_shown[:64], portraits_shown), (8, 10)):
@@ -65,11 +78,11 @@ def parser_of(mode=None):
     parser = commands.Parser(prog=" ".join(["python -m course_lib.metrics", *[mode] * (mode is not None)]), description=__doc__)
     add = parser.add_argument
     if mode != "blur":
-        add("model", metavar="MODEL", help="a name of the zoo, or a file")
+        add("model", metavar="MODEL", help="a name of the zoo, or a file" + ("; or pictures" if mode is None else ""))
     if mode is None:
         add("metrics", nargs="+", metavar="METRIC", choices=evaluation.METRICS, help=", ".join(evaluation.METRICS))
     add("--samples", metavar="N", type=commands.whole(2), default="20k" if mode else "10k",
-        help="generated images, and as many portraits; pairs of latents for ppl")
+        help="generated images or portraits, and pictures at most; pairs of latents for ppl")
     if mode == "report":
         add("--predictions", metavar="N", type=commands.whole(2), default="1k",
             help="generated images whose attributes the judge predicts")
@@ -77,9 +90,9 @@ def parser_of(mode=None):
         add("--seed", metavar="N", type=commands.seed, default=0, help="seed of the latents")
         add("--psi", metavar="X", type=commands.number(0, 2), default=1.0,
             help="truncation: 1 leaves latents as they are, 0 takes their mean")
-        add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator only this class, "
-            "counted from 0; without it all, drawn uniformly")
-        add("--reference", choices=generators.REFERENCES, help="compare with portraits a generator that was not trained on them")
+        add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator and of pictures "
+            "in folders only this class, counted from 0; without it all, of a generator drawn uniformly")
+        add("--reference", choices=generators.REFERENCES, help="let networks that know only portraits judge other images")
         add("--judge", metavar="NAME", default="judge-portraits-64",
             help="the network that predicts attributes: a name of the zoo, or a file")
     add("--oracle", metavar="NAME", default="oracle-portraits-64",
@@ -89,7 +102,15 @@ def parser_of(mode=None):
             help="step of ppl, as a share of the path; below 0.001 it is computed in float64")
         add("--lpips", metavar="FILE", nargs="+", help="weights of LPIPS, the distance of ppl instead of the oracle's: "
             "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once (553 MB)")
+        add("--data", metavar="SET", help="what images are compared with (Portraits if not given)")
+        add("--features", choices=evaluation.FEATURES, help="the network whose features frechet, kid and precision_recall "
+            "compare; by default as said above")
         add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once (96 MB)")
+        add("--resize", choices=extractors.RESIZES, default="clean", help="how images become 299 px for Inception: clean as "
+            "clean-fid does it, legacy as torch-fidelity and StyleGAN's code do")
+        add("--resolution", metavar="PIXELS", type=commands.power_of_two(), help="make pictures this large first; by "
+            "default as large as the generator's or the packed set's images, and without either as they are")
+        add("--no-cache", action="store_true", help="do not keep the features of pictures and portraits, nor read kept ones")
     add("--out", metavar="FILE", type=Path, required=mode == "report",
         help="JSON file for the numbers; one that exists is not overwritten")
     add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")

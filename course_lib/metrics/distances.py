@@ -4,12 +4,13 @@ import torch
 SUBSET, NEIGHBOURS = 1000, 3          # samples of one subset of `kid`; k of `precision_recall`
 
 
-def moments(features):
-    """Mean [F] and covariance [F, F] of features [N, F] in float64. As in the published FID, the covariance is divided by N."""
+def moments(features, unbiased=False):
+    """Mean [F] and covariance [F, F] of features [N, F] in float64. The covariance is divided by N, as in StyleGAN's own code for
+    the FID, or if it is to be unbiased by N − 1, as in the packages clean-fid and torch-fidelity."""
     features = _checked(features, "features").double()
     mean = features.mean(dim=0)
     centred = features - mean
-    return mean, centred.T @ centred / len(features)
+    return mean, centred.T @ centred / (len(features) - unbiased)
 
 
 def frechet_distance(a, b):
@@ -43,6 +44,39 @@ def kid(real, generated, subsets=100, subset_size=SUBSET, seed=0):
     rng = torch.Generator().manual_seed(seed)
     draw = lambda x: x[torch.randperm(len(x), generator=rng)[:size].to(x.device)]
     return sum(kernel_distance(draw(generated), draw(real)) for _ in range(subsets)) / subsets
+
+
+def kid_interval(real, generated, z=1.96):
+    """The kernel inception distance over all pairs (`kernel_distance`) with its 95 % interval. Features [N, F] and [M, F].
+
+    The interval is ± z standard errors by the jackknife: the spread of the values that leave out one image of either set (Efron and
+    Stein 1981), which is on average at least that of the distance over new images. (The spread over random subsets, which the KID's
+    paper reports, falls with the number of subsets, however few the images are.) → {"mean", "low", "high"}
+    """
+    real, generated = _pair(real, generated)
+    n, m = len(real), len(generated)
+    if min(n, m) < 3:
+        raise ValueError(f"{min(n, m)} samples are too few for an interval; take at least 3")
+    within_real, within_generated = (_kernel_sums(x, x) - ((x * x).sum(dim=1) / x.shape[1] + 1) ** 3 for x in (real, generated))
+    between, between_generated = _kernel_sums(real, generated), _kernel_sums(generated, real)
+    term = lambda sums: sums.sum() / (len(sums) * (len(sums) - 1))
+    mean = term(within_real) + term(within_generated) - 2 * between.sum() / (n * m)
+    variance = sum(_jackknife(*sums) for sums in ((within_real, between, m), (within_generated, between_generated, n)))
+    error = z * variance.sqrt().item()
+    return {"mean": mean.item(), "low": mean.item() - error, "high": mean.item() + error}
+
+
+def _kernel_sums(a, b):
+    """Σ_y k(x, y) over all y of b [M, F], for each x of a [N, F]. → [N]"""
+    return torch.cat([((part @ b.T / b.shape[1] + 1) ** 3).sum(dim=1) for part in a.split(1024)])
+
+
+def _jackknife(within, between, others):
+    """The part of the variance of `kernel_distance` that one set has: within [N], the sums of an image's kernel with the others of
+    its set, between [N] that with all `others` images of the other set."""
+    n = len(within)
+    left_out = (within.sum() - 2 * within) / ((n - 1) * (n - 2)) - 2 * (between.sum() - between) / ((n - 1) * others)
+    return (n - 1) / n * (left_out - left_out.mean()).square().sum()
 
 
 def precision_recall(real, generated, k=NEIGHBOURS, batch_size=2048):

@@ -15,6 +15,7 @@ from . import distances
 REFERENCE_SEED, CONTROL_SEED = 910_000, 920_000  # portraits that no network was trained or scored on
 METRICS = ("frechet", "precision_recall", "kid")      # those of two sets of features
 REFERENCES = ("portraits",)
+KID_LEAST = 50          # images
 
 
 def generated(G, samples, seed=0, psi=1.0, c=None):
@@ -71,7 +72,7 @@ def checked_reference(G, reference=None):
 
 def check_samples(metric, samples, size):
     """Raise ValueError for fewer samples than a metric of `size` features needs."""
-    least, reason = {"kid": (distances.SUBSET, f"it averages over subsets of {distances.SUBSET:,}"),
+    least, reason = {"kid": (KID_LEAST, f"its interval needs {KID_LEAST}"),
                      "precision_recall": (distances.NEIGHBOURS + 1, f"it looks at {distances.NEIGHBOURS} neighbours of each")
                      }.get(metric, (size + 1, f"the covariance of {size} features needs more than {size}"))
     if samples < least:

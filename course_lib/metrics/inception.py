@@ -1,11 +1,13 @@
 """The Inception features of the published FID, from a file that you fetch yourself or have fetched."""
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from .. import download
-from ..images import check, to_uint8
 
+SIZE = 299              # pixels a side of what the network sees
 SOURCE = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 # NVIDIA gives no hash; this one is as other projects record it.
 LICENCE = "Google's Inception network (Apache License 2.0) as NVIDIA serves it for the FID; the terms of both apply"
@@ -29,10 +31,10 @@ def load_inception(path, device="cpu"):
         raise ValueError(f"{Path(path).name} is no TorchScript network ({str(error).splitlines()[0]})") from None
 
 
-def size_of(network, device="cpu"):
+def size_of(network, device="cpu", features=None):
     """How many features the network gives of an image. ValueError if it is another network than that of the FID."""
     try:
-        _, size = inception_features(network, [torch.zeros(1, 3, 64, 64)], device).shape
+        _, size = (features or legacy_features)(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8, device=device)).shape
     except (RuntimeError, AttributeError, ValueError) as error:
         raise ValueError("this is not the Inception network of the FID: it gives no features of images in bytes "
                          f"({str(error).strip().splitlines()[-1]})") from None
@@ -40,7 +42,19 @@ def size_of(network, device="cpu"):
 
 
 @torch.no_grad()
-def inception_features(network, batches, device="cpu"):
-    """Features [N, 2048] of batches of images [n, 3, H, W] in [-1, 1], rounded to 8 bits."""
-    pixels = (to_uint8(check(images)) for images in batches)
-    return torch.cat([network(part.to(device), return_features=True).float() for part in pixels])
+def legacy_features(network, pixels):
+    """Features [N, 2048] of images uint8 [N, 3, H, W], which the network resizes to 299 px itself."""
+    return network(pixels, return_features=True)
+
+
+@torch.no_grad()
+def clean_features(network, pixels):
+    """Features [N, 2048] of images uint8 [N, 3, H, W], resized by `clean`."""
+    return network.layers((clean(pixels).to(pixels.device) - 128) / 128).flatten(1)
+
+
+def clean(pixels):
+    """Images uint8 [N, C, H, W] → floats in [0, 255], [N, C, 299, 299] on the CPU: each channel by Pillow's bicubic filter, which
+    is antialiased, in float32 (Parmar et al. 2022, arXiv:2104.11222)."""
+    resized = lambda channel: np.asarray(Image.fromarray(np.float32(channel)).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+    return torch.from_numpy(np.stack([[resized(channel) for channel in image] for image in pixels.cpu().numpy()]).clip(0, 255))
