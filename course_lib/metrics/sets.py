@@ -33,10 +33,9 @@ def open_source(source, device="cpu"):
     """A generator by name or file, as `zoo.load` takes it; anything else that `image_set` takes, as it is. Raises FileNotFoundError
     for what does not exist."""
     path = Path(source)
-    model = str(source) in zoo.cards() or str(source) in zoo.FULL or path.is_file() and path.suffix.lower() != ".zip"
-    if model or not path.exists() and source != PORTRAITS:
-        return zoo.load(source, device=device)
-    return source
+    pictures = path.is_dir() and not zoo.is_shared(path) or path.is_file() and path.suffix.lower() == ".zip"
+    named = str(source) in zoo.cards() or str(source) in zoo.FULL
+    return source if source == PORTRAITS or pictures and not named else zoo.load(source, device=device)
 
 
 def image_set(source, *, seed=0, psi=1.0, c=None, device="cpu", portraits_seed=generators.REFERENCE_SEED):

@@ -17,7 +17,7 @@ import torch
 from .. import commands, download, portraits
 from ..networks import classifiers, identity, image_features, pggan, stylegan, stylegan2
 from . import formats
-from .files import DATASET_VERSION, is_safetensors, metadata, read, save, verify  # noqa: F401
+from .files import DATASET_VERSION, MODEL, is_safetensors, is_shared, metadata, read, save, shared_file, verify  # noqa: F401
 
 DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parents[2] / "data"))
 NVIDIA = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
@@ -56,7 +56,8 @@ def unknown(name):
 
 
 def load(name_or_path, part=None, device="cpu"):
-    """A network by the name of its card, a name of FULL or a file, in eval mode, float32, without gradients, on the device.
+    """A network by the name of its card, a name of FULL, a file or a folder of `model_cards.write`, in eval mode, float32, without
+    gradients, on the device.
 
     part: "G", "D", "8", … of those that its card or its file has; without one the generator, in the files of other code the
     averaged one, "G_ema". `network.dataset` is its `dataset_of`. Warns where a file lacks constant noise or the mean of W, which
@@ -64,20 +65,28 @@ def load(name_or_path, part=None, device="cpu"):
     damaged file, and for one that is not what its card says.
     """
     name, device = str(name_or_path), commands.checked_device(device)
-    if name in cards():
-        path, part = file(name, part), None
-    elif name in FULL:
-        path = download.fetch(FULL[name], terms=LICENCE)
-    else:
-        path = Path(name)
-        if not path.is_file():
-            raise FileNotFoundError(unknown(name))
-    found = contents(path).read(part)
+    path = path_of(name, part)
+    found = contents(path).read(None if name in cards() else part)
     if found.made:
         warnings.warn(f"{path.name} lacks {' and '.join(found.made)}: made anew", stacklevel=2)
     network = _build(path, *found[:3]).to(device).eval().requires_grad_(False)
     network.dataset = dataset_of(name)
     return network
+
+
+def path_of(model, part=None):
+    """The file of a network: of a name of the zoo (`file`), of one of FULL, which is downloaded first, of a folder with a card
+    (`files.shared_file`), or of a path, which it is itself. Raises FileNotFoundError for anything else."""
+    name, path = str(model), Path(model)
+    if name in cards():
+        return file(name, part)
+    if name in FULL:
+        return download.fetch(FULL[name], terms=LICENCE)
+    if is_shared(path):
+        return shared_file(path)
+    if not path.is_file():
+        raise FileNotFoundError(unknown(name))
+    return path
 
 
 def dataset_of(model):
@@ -92,6 +101,8 @@ def dataset_of(model):
     name, path = str(model), Path(model)
     if name in cards():
         version = cards()[name].get(DATASET_VERSION)
+    elif is_shared(path):
+        version = metadata(path / MODEL).get(DATASET_VERSION)
     elif name not in FULL and path.is_file() and is_safetensors(path):
         version = metadata(path).get(DATASET_VERSION)
     else:

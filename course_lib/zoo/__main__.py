@@ -1,16 +1,18 @@
-"""python -m course_lib.zoo: what a file of networks holds, and the same networks in another format."""
+"""python -m course_lib.zoo: what a file of networks holds, the same networks in another format, and model cards."""
 import json
 import sys
 from pathlib import Path
 
 from .. import commands, zoo
+from . import model_cards
 from .formats import TARGETS, export, guarded, one_line, onnx
 
 
 def main(arguments=None):
     parser = commands.Parser(prog="python -m course_lib.zoo", description=__doc__.partition(": ")[2].capitalize(),
                              epilog="Files are read without importing or running anything that they hold.")
-    add = parser.add_subparsers(dest="command", required=True, metavar="info | convert", help="see --help of each").add_parser
+    add = parser.add_subparsers(dest="command", required=True, metavar="info | convert | card",
+                                help="see --help of each").add_parser
     info = add("info", help="say what a file holds", description="Say what a file holds.")
     info.add_argument("file", metavar="FILE", help=".pkl of NVIDIA (PyTorch or TensorFlow), .pt of rosinality, or .safetensors")
     change = add("convert", help="write a file's networks in another format", description="Write the networks "
@@ -24,10 +26,18 @@ def main(arguments=None):
     change.add_argument("--part", choices=("G_ema", "G", "D"), help="the network that goes into the safetensors file "
                         "(the averaged generator if not given)")
     change.add_argument("--drop-clamp", action="store_true", help="leave conv_clamp out where the format has no place for it")
+    card = add("card", help="print a network's model card, or write a folder that holds both", description="Print the model card "
+               "of a network as Markdown: what it is, how it came about, what was measured. With --out write a folder to share: "
+               "model.safetensors, card.json and README.md, which zoo.load reads by the folder's path.")
+    card.add_argument("model", metavar="MODEL", help="a name of the zoo, a file, or a folder that this command wrote")
+    card.add_argument("--part", help='"G", "D", "8", … of those that the model has; without it the generator')
+    card.add_argument("--out", metavar="FOLDER", help="the folder to write; one that exists is not overwritten")
+    card.add_argument("--licence", metavar="TEXT", help="with --out, the licence that you give the network")
     options = parser.parse_args(arguments)
     with commands.sentences(parser.prog):
         try:
-            describe(options.file) if options.command == "info" else convert(options)
+            {"info": lambda: describe(options.file), "convert": lambda: convert(options), "card": lambda: show_card(options)}[
+                options.command]()
         except (ValueError, OSError) as error:      # which may quote the file
             sys.exit(f"error: {one_line(commands.said(error) if isinstance(error, OSError) else error, 600)}")
 
@@ -55,20 +65,20 @@ def summary(path, part, network):
     known = network[0] in zoo.GANS
     kind, tensors, config, built_with, made = checked(path, network) if known else network
     count = sum(t.numel() for t in tensors.values())
-    lines = [f"  {part}: {kind[:80]}, {sizes(tensors) if known else ''}{count:,} numbers in {len(tensors)} tensors"]
+    lines = [f"  {part}: {kind[:80]}, {model_cards.sizes(tensors) if known else ''}{count:,} numbers in {len(tensors)} tensors"]
     lines += [f"    made anew, for the file lacks it: {what}" for what in made]
     options = {"config": config, "built with": built_with}
     return lines + [f"    {name}: {json.dumps(values)[:1000]}" for name, values in options.items() if values]
 
 
-def sizes(tensors):
-    """Resolution, sizes of z and w, and number of classes of a StyleGAN or PGGAN network, by its tensors, as text."""
-    blocks = [int(part[1:]) for name in tensors for part in name.split(".") if part[:1] == "b" and part[1:].isdecimal()]
-    text = f"{max(blocks)} px, " if blocks else ""
-    embed, first, average = (tensors.get(f"mapping.{name}") for name in ("embed.weight", "fc0.weight", "w_avg"))
-    if average is not None and first is not None:
-        text += f"z {first.shape[1] - (0 if embed is None else len(average))}, w {len(average)}, "
-    return text + (f"{embed.shape[1]} classes, " if embed is not None else "")
+def show_card(options):
+    """Print a card, or write a folder with it."""
+    if options.licence and not options.out:
+        raise ValueError("--licence goes into a folder; name it with --out")
+    if not options.out:
+        return print(model_cards.markdown(model_cards.describe(options.model, options.part)), end="")
+    card = model_cards.write(options.model, options.out, options.part, options.licence)
+    print(f"wrote {options.out}: {', '.join(sorted(path.name for path in Path(options.out).iterdir()))}; licence {card['licence']}")
 
 
 def convert(options):

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from .. import files
 
+MODEL, CARD = "model.safetensors", "card.json"       # in a folder that `model_cards.write` made
 DATASET_VERSION = "world"       # the name that the version of Portraits has in metadata, cards and results
 
 
@@ -26,6 +27,24 @@ def verify(path, sha256):
     if found != sha256:
         raise ValueError(f"{path.name} is not the file that the course publishes (sha256 {found[:12]}…, expected "
                          f"{sha256[:12]}…); restore it with git checkout, or load it by its path if it is your own")
+
+
+def is_shared(folder):
+    """Whether a path is a folder with a network and its card."""
+    return all((Path(folder) / name).is_file() for name in (MODEL, CARD))
+
+
+def shared_file(folder):
+    """The network in a folder of `model_cards.write`, once its sha256 is that of the card beside it; ValueError where it is not."""
+    card, path = Path(folder) / CARD, Path(folder) / MODEL
+    try:
+        sha256 = json.loads(card.read_text(encoding="utf-8"))["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{card} is no model card, or a damaged one") from None
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise ValueError(f"{path} is not the file that {CARD} describes: its sha256 is another; get the folder anew, or load "
+                         "the file by its own path if you trust it")
+    return path
 
 
 def read(path):
