@@ -27,6 +27,7 @@ from course_lib.networks import classifiers
 from course_lib.perception import common, train_identity
 from course_lib.perception.edit_targets import EDIT_TARGETS
 from course_lib.results import machine
+from course_lib.styleclip.edit_command import ALPHAS, BETAS, STRENGTHS
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
 RESULT, MAKER = Path("runs/results/scoreboard.json"), "python experiments/scoreboard.py"
@@ -47,9 +48,6 @@ CURVES = {"optimization": dict(lr=(0.2, 0.45, 0.9), l2=(0.0, 1.2e-4, 4.8e-4), id
 ALPHA_CURVE = dict(beta=0.2)                             # in the curve of α, one β for all
 SEARCH_CURVES = dict(lr=0.45)                            # in those of the search, one rate for all
 RATES = 0.2, 0.45, 0.9
-STRENGTHS = 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0
-ALPHAS = 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0
-BETAS = 0.4, 0.3, 0.25, 0.2, 0.15, 0.1
 
 
 def main(arguments=None):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from .. import clip as clips
-from .. import commands, download, files, images, inversion, latents, ops, results, sampling, zoo
+from .. import commands, download, files, images, inversion, latents, ops, project, results, sampling, zoo
 from .common import check_networks, fingerprint
 from .global_directions import channel_statistics, edit, global_direction, load_statistics
 from .mapper import LatentMapper, file_name, map_latents
@@ -23,9 +23,10 @@ SHOWN = 192                 # pixels of a picture on the sheet, at least
 
 
 class Portraits(NamedTuple):
-    """What is to be edited: names, latents [N, num_ws, w_dim], and pictures [N, 3, R, R] that these were found for, or None."""
+    """What is to be edited: names, latents [N, num_ws, w_dim], None until they are found, and the pictures [N, C, R, R] that they
+    are found for, None for other portraits."""
     names: list
-    ws: torch.Tensor
+    ws: torch.Tensor | None
     pictures: torch.Tensor | None = None
 
 
@@ -73,8 +74,13 @@ def run(args):
     check_words(clip, [args.prompt, args.neutral])
     clip.encode_texts([args.prompt])
     identity = _identity(args, G)
-    candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
     portraits = _portraits(args, G)
+    candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
+    if portraits.ws is None:
+        distance = project.default_distance(G, args.device)
+        best = inversion.project_best(G, portraits.pictures.to(args.device), distance, space="w+", steps=project.STEPS, seeds=[0],
+                                      noise="const", c=args.class_, progress=True)
+        portraits = portraits._replace(ws=best.ws)
     samples = embed_samples(G, clip, samples=args.samples, c=args.class_, progress=True)
     target = similarity_target(clip, samples, args.prompt, top_fraction=TOP_FRACTION[args.method])
     with torch.no_grad():
@@ -87,7 +93,7 @@ def run(args):
                                             identity=identity)
         text = clip.encode_texts([args.prompt])[0]
         near = [(clip.encode_images(x.to(text)) @ text).tolist() for x in (before, after)]
-    columns = [x for x in (portraits.pictures, before.cpu(), after) if x is not None]
+    columns = [images.in_colour(x) for x in (portraits.pictures, before.cpu(), after) if x is not None]
     images.save_grid(args.out, _enlarged(torch.stack(columns, dim=1).flatten(0, 1)), len(columns))
     rows = [{"name": name, "before": a, "after": b, "reached": b >= target.item() - 1e-4, "strength": s}
             for name, a, b, s in zip(portraits.names, *near, strengths.tolist())]
@@ -98,17 +104,13 @@ def run(args):
 
 
 def _portraits(args, G):
-    """What the options say is to be edited."""
+    """What the options say is to be edited, before any picture is projected."""
     if args.latents:
         found = [latents.load(path, G) for path in args.latents]
         return Portraits([name for one in found for name in one.names], torch.cat([one.ws for one in found]))
     if args.image:
-        from .. import project
         names, pictures, _ = project.read(args.image, G, "crop")
-        distance = project.default_distance(G, args.device)
-        best = inversion.project_best(G, pictures.to(args.device), distance, space="w+", steps=project.STEPS, seeds=[0],
-                                      noise="const", c=args.class_, progress=True)
-        return Portraits(names, best.ws, images.in_colour(pictures))
+        return Portraits(names, None, pictures)
     seeds = args.seed or [3]
     with torch.no_grad():
         w = torch.cat([G.mapping(z, **given) for seed in seeds for z, given in sampling.draws(G, 1, seed, args.class_)])

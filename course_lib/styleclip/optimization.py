@@ -92,7 +92,7 @@ def optimize_steps(
         source_features = clip.encode_images(before) if preserve_weight else None
         movable = [source[:, :1] if space == "w" else source for source, move in zip(sources, moves) if move]
         unmoved = torch.zeros_like(torch.cat(movable, dim=1))
-    # Adam moves what it is given at one rate; of its way an image goes the share that its own rate is of the highest.
+    # Adam has one rate, the highest; of the way that it goes, an image takes the share that its own rate is of that.
     way, highest = unmoved.clone(), rates.max().item()
     share = (rates / highest).to(ws).view(-1, *[1] * (way.ndim - 1))
     optimizer = adam([way], highest, ws.device)
