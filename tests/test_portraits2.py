@@ -42,16 +42,16 @@ def people():
 
 # As in version 1.
 
-def test_version_1_is_the_default_and_another_version_is_named():
-    assert portraits.VERSION == "1" and portraits.sample_attributes(1, 0).keys() == portraits.table("1").keys()
+def test_versions_are_asked_for_by_name_and_have_a_default():
+    assert portraits.sample_attributes(1, 0).keys() == portraits.table().keys() == portraits.table(portraits.VERSION).keys()
     for call in (lambda: portraits.table("3"), lambda: portraits.sample_attributes(2, 0, version="3"),
-                 lambda: portraits.render(portraits.attributes(), 64, version="3"), lambda: portraits.attributes("3")):
+                 lambda: portraits.render(person(), 64, version="3"), lambda: portraits.attributes("3")):
         with pytest.raises(ValueError, match="no version '3' of Portraits; the versions are '1', '2'"):
             call()
     with pytest.raises(ValueError, match="there is no attribute 'hat_color'"):
-        portraits.render(person(), 64)
+        portraits.render(person(), 64, version="1")
     with pytest.raises(ValueError, match="missing attribute 'hat_color'"):
-        drawn(portraits.attributes())
+        drawn(portraits.attributes("1"))
 
 
 def test_an_image_does_not_depend_on_the_batch_it_is_drawn_in(people):

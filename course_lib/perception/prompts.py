@@ -53,12 +53,12 @@ NEEDS = {"hair_color": ("hairstyle", 0), "hair_texture": ("hairstyle", 0), "hair
 PLAIN = "a person"
 
 
-def prompts_of(version="1"):
+def prompts_of(version=portraits.VERSION):
     """The prompts of a version of the data set: {attribute: one prompt for each class}."""
     return PROMPTS if version == "1" else PROMPTS_2
 
 
-def attribute_prompts(version="1"):
+def attribute_prompts(version=portraits.VERSION):
     """Short descriptions of a person, and of which portraits each is true: {text: function, attributes {name: [N]} → bool [N]}.
 
     The edit targets, each prompt for a class, and both ends of each attribute that captions mention; in version 2, each word for
@@ -87,7 +87,7 @@ def _has_what_it_needs(name, attributes):
     return attributes[needed] > above
 
 
-def training_texts(attributes, seed, version="1"):
+def training_texts(attributes, seed, version=portraits.VERSION):
     """One text per portrait: its caption, or part of it, in two of five about "a person", half of them in one of TEMPLATES.
 
     attributes: {name: [N]} on the CPU. → list of N str
@@ -124,7 +124,7 @@ def paraphrased(text):
 
 
 @torch.no_grad()
-def zero_shot(network, image_features, truth, templates=TEMPLATES, version="1"):
+def zero_shot(network, image_features, truth, templates=TEMPLATES, version=portraits.VERSION):
     """CLIP §3.1.4: accuracy per attribute when the class is that of the nearest prompt, its vectors averaged over templates.
 
     network: a Clip; image_features [N, D] and truth {name: [N]} on the CPU. Heads without hair do not count for its colour and

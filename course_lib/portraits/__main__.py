@@ -2,8 +2,7 @@
 from pathlib import Path
 
 from .. import commands
-from . import VERSION
-from .schema import TABLES
+from .schema import TABLES, VERSION
 from .sheets import contact_sheet, sweep_sheet
 
 SHEETS = {64: (8, 16), 128: (5, 8), 256: (3, 4)}        # resolution: rows, columns

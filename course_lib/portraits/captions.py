@@ -8,7 +8,7 @@ import random
 import torch
 
 from . import captions2
-from .schema import BY_NAME, check
+from .schema import VERSION, check, table
 
 NOUNS = {"woman": ("woman", "lady", "woman"), "man": ("man", "guy", "man")}
 HATS = {"beanie": ("a beanie", "a woolly beanie", "a hat"), "cap": ("a cap", "a peaked cap", "a hat"),
@@ -132,15 +132,16 @@ def _caption(rng, seen):
     return text
 
 
-def caption(attributes: dict[str, torch.Tensor], seed: int, version: str = "1") -> list[str]:
+def caption(attributes: dict[str, torch.Tensor], seed: int, version: str = VERSION) -> list[str]:
     """n captions, the same for the same attributes and seed; another seed paraphrases."""
     n = check(attributes, version)
     if version == "2":
         return captions2.caption(attributes, seed)
-    columns = {name: attributes[name].tolist() for name in BY_NAME}
+    specs = table(version)
+    columns = {name: attributes[name].tolist() for name in specs}
     captions = []
     for i in range(n):
         seen = {name: spec.values[columns[name][i]] if spec.values else columns[name][i]
-                for name, spec in BY_NAME.items()}
+                for name, spec in specs.items()}
         captions.append(_caption(random.Random(seed * 1_000_003 + i), seen))
     return captions

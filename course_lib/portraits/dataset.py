@@ -2,9 +2,10 @@
 
 from .renderer import render
 from .sampling import sample_attributes, sample_noise
+from .schema import VERSION
 
 
-def batches(n: int, seed: int, resolution: int, batch_size: int = 256, device=None, version: str = "1"):
+def batches(n: int, seed: int, resolution: int, batch_size: int = 256, device=None, version: str = VERSION):
     """Yield (images [b, 3, resolution, resolution] in [-1, 1], attributes) until n portraits are drawn.
 
     Batch i depends on (seed, i) alone; attributes stay on the CPU.

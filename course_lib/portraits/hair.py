@@ -3,11 +3,10 @@ shaded along strands that the noise field makes irregular."""
 
 import torch
 
-from .schema import BY_NAME
 from .sdf import coverage, ellipse, length, mix, over, smooth_union, smoothstep, wave
 
-# Per style: margins of the cap beside and above the skull; does hair hang loose; the opening's top (Y), its
-# half-width relative to the face, the flatness of its top, where the parting is, how ragged the ends are; afro, bun, ponytail.
+# Per style, in the order of the classes: margins of the cap beside and above the skull; does hair hang loose; the opening's top (Y),
+# its half-width relative to the face, the flatness of its top, where the parting is, how ragged the ends are; afro, bun, ponytail.
 STYLES = {
     #            side   top  loose  hairline width flat parting tuft afro bun tail
     "bald":     (0.000, 0.00, 0.0, -0.36, 0.98, 0.3, 0.00, 0.0, 0.0, 0.0, 0.0),
@@ -23,7 +22,7 @@ COLUMNS = ("side", "top", "loose", "hairline", "open", "flat", "parting", "tuft"
 
 def measures(rows):
     """The row of STYLES of each portrait, flattened under a hat."""
-    table = torch.tensor([STYLES[name] for name in BY_NAME["hairstyle"].values])[rows["hairstyle"]]
+    table = torch.tensor(list(STYLES.values()))[rows["hairstyle"]]
     numbers = {f"hair {name}": table[:, i] for i, name in enumerate(COLUMNS)}
     hat = (rows["hat"] > 0).float()
     numbers["hair top"] = numbers["hair top"] * (1 - 0.6 * hat)

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 
 from . import accessories, body, face, hair, palette, second
 from .sampling import NOISE_SHAPE, sample_noise
-from .schema import check, table
+from .schema import VERSION, check, table
 
 PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
 
 
 def render(attributes: dict[str, torch.Tensor], resolution: int, noise: torch.Tensor | None = None,
-           device=None, version: str = "1") -> torch.Tensor:
+           device=None, version: str = VERSION) -> torch.Tensor:
     """Images [n, 3, resolution, resolution], float32 in [-1, 1], of n portraits.
 
     resolution: a power of two from 4 to 1024; up to 32 px the image is the mean of the one at 64 px.
@@ -46,7 +46,7 @@ def render(attributes: dict[str, torch.Tensor], resolution: int, noise: torch.Te
 
 
 def noise_std(attributes: dict[str, torch.Tensor], resolution: int = 64, draws: int = 16, seed: int = 0, device=None,
-              version: str = "1") -> torch.Tensor:
+              version: str = VERSION) -> torch.Tensor:
     """What chance does to each portrait: the standard deviation of every pixel over noise, with its attributes fixed.
 
     draws: independent noise fields, from the seed on, at least 2. Returns [n, resolution, resolution], the mean of the three
@@ -83,7 +83,7 @@ def paint(scene: SimpleNamespace) -> torch.Tensor:
     return canvas
 
 
-def arrange(rows, noise, resolution, device, version="1") -> SimpleNamespace:
+def arrange(rows, noise, resolution, device, version=VERSION) -> SimpleNamespace:
     """Everything the layers share: numbers [n, 1, 1, 1] by attribute name, class indicators `is_`, colours,
     the pixel grid, and the pose. Small tensors are made on the CPU, then moved once."""
     s = SimpleNamespace(pixel=2 / resolution, rows=rows)

@@ -3,7 +3,7 @@ the first k of `sample_attributes(n, seed)` are `sample_attributes(k, seed)`."""
 
 import torch
 
-from .schema import IDENTITY, canonical, check, index, table
+from .schema import IDENTITY, VERSION, canonical, check, index, table
 
 NOISE_SHAPE = (4, 32, 32)
 
@@ -115,7 +115,7 @@ def _uniform(n, width, seed):
     return torch.rand(n, width, generator=torch.Generator().manual_seed(seed))
 
 
-def sample_attributes(n: int, seed: int, correlated: bool = True, version: str = "1") -> dict[str, torch.Tensor]:
+def sample_attributes(n: int, seed: int, correlated: bool = True, version: str = VERSION) -> dict[str, torch.Tensor]:
     """Attributes of n portraits: name → CPU tensor [n], float32 or (class indices) int64.
 
     With `correlated=False` every attribute is uniform and independent, but for what `canonical` hides.
@@ -130,14 +130,14 @@ def sample_noise(n: int, seed: int) -> torch.Tensor:
 
 
 def same_person(attributes: dict[str, torch.Tensor], seed: int, correlated: bool = True,
-                version: str = "1") -> dict[str, torch.Tensor]:
+                version: str = VERSION) -> dict[str, torch.Tensor]:
     """Other portraits of the same people: IDENTITY is kept, everything else is drawn again."""
     n = check(attributes, version)
     fixed = {name: attributes[name].cpu() for name in IDENTITY}
     return _draw(_uniform(n, len(table(version)), seed), correlated, fixed, version)
 
 
-def identity(attributes: dict[str, torch.Tensor], version: str = "1") -> torch.Tensor:
+def identity(attributes: dict[str, torch.Tensor], version: str = VERSION) -> torch.Tensor:
     """Identity vectors [n, k]: continuous attributes of IDENTITY scaled to [0, 1], discrete ones one-hot."""
     check(attributes, version)
     columns = []

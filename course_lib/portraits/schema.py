@@ -26,8 +26,10 @@ def _discrete(name, group, *values, default=None):
     return Attribute(name, group, "discrete", 0.0, float(len(values) - 1), values, default or values[0])
 
 
-# Also the order of drawing: an attribute's distribution may depend on those above it.
-ATTRIBUTES = (
+VERSION = "1"           # of the data set, where no other is asked for
+
+# Version 1. Also the order of drawing: an attribute's distribution may depend on those above it.
+_FIRST = (
     _discrete("presentation", "coarse", "woman", "man"),
     _continuous("yaw", "coarse", -30.0, 30.0, 0.0),             # degrees, positive: towards the right edge
     _continuous("pitch", "coarse", -15.0, 15.0, 0.0),           # degrees, positive: up
@@ -61,17 +63,17 @@ ATTRIBUTES = (
     _discrete("background", "fine", "cream", "peach", "rose", "lavender", "sky", "mint", "slate"),
     _continuous("light", "fine", -1.0, 1.0, -0.6),              # the key light: from the left to from the right
 )
-BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
 
 def _second():
     """The attributes of version 2. The mouth comes before eyes and brows, which follow it; how much is left to chance, though not
     where it lies, is the group "stochastic"."""
+    first = {spec.name: spec for spec in _FIRST}
     colors = ("red", "yellow", "green", "teal", "blue", "purple", "pink", "white", "black")
     changed = {spec.name: spec for spec in (
         _discrete("hat_color", "fine", *colors),
         _discrete("hair_strands", "stochastic", "neat", "messy"),
-        _discrete("beard_color", "fine", *BY_NAME["hair_color"].values, default="brown"),
+        _discrete("beard_color", "fine", *first["hair_color"].values, default="brown"),
         _discrete("glasses", "middle", "none", "round", "square", "sunglasses"),
         _discrete("clothing_color", "fine", *colors, default="teal"),
         _discrete("cloth", "stochastic", "plain", "flecked", "knitted", "sequins"),
@@ -80,13 +82,15 @@ def _second():
     order = """presentation yaw pitch roll face_width jaw skin hairstyle hair_length hat hat_color hair_texture hair_color
         hair_strands iris_color eye_spacing smile mouth_open eye_open gaze brow_thickness brow_angle brow_height nose beard
         beard_color glasses earrings freckles clothing clothing_color cloth background backdrop light"""
-    return tuple((BY_NAME | changed)[name] for name in order.split())
+    return [(first | changed)[name] for name in order.split()]
 
 
-TABLES = {"1": BY_NAME, "2": {spec.name: spec for spec in _second()}}
+TABLES = {version: {spec.name: spec for spec in specs} for version, specs in (("1", _FIRST), ("2", _second()))}
+BY_NAME = TABLES[VERSION]
+ATTRIBUTES = tuple(BY_NAME.values())
 
 
-def table(version: str = "1") -> dict[str, Attribute]:
+def table(version: str = VERSION) -> dict[str, Attribute]:
     """The attributes of a version of the data set by name, in the order in which they are drawn."""
     if version not in TABLES:
         raise ValueError(f"there is no version {version!r} of Portraits; the versions are {', '.join(map(repr, TABLES))}")
@@ -103,7 +107,7 @@ def _known(name, version):
         raise ValueError(f"there is no attribute {name!r}; the attributes are {', '.join(table(version))}")
 
 
-def index(name: str, value: str, version: str = "1") -> int:
+def index(name: str, value: str, version: str = VERSION) -> int:
     """The class index of `value` in the discrete attribute `name`."""
     _known(name, version)
     values = table(version)[name].values
@@ -112,7 +116,7 @@ def index(name: str, value: str, version: str = "1") -> int:
     return values.index(value)
 
 
-def check(attributes: dict[str, torch.Tensor], version: str = "1") -> int:
+def check(attributes: dict[str, torch.Tensor], version: str = VERSION) -> int:
     """The batch size of complete, valid attributes. Raises ValueError naming the first thing that is wrong."""
     for name in attributes:
         _known(name, version)
@@ -135,7 +139,7 @@ def check(attributes: dict[str, torch.Tensor], version: str = "1") -> int:
     return n
 
 
-def attributes(version: str = "1", **values) -> dict[str, torch.Tensor]:
+def attributes(version: str = VERSION, **values) -> dict[str, torch.Tensor]:
     """A batch of one from defaults and the given numbers or class names: attributes(smile=0.8, hair_color="red")."""
     for name in values:
         _known(name, version)
@@ -153,7 +157,7 @@ def attributes(version: str = "1", **values) -> dict[str, torch.Tensor]:
     return canonical(batch, version)
 
 
-def canonical(batch: dict[str, torch.Tensor], version: str = "1") -> dict[str, torch.Tensor]:
+def canonical(batch: dict[str, torch.Tensor], version: str = VERSION) -> dict[str, torch.Tensor]:
     """Set what cannot be seen to a fixed value, so that an image determines its attributes.
 
     bald: no hat, straight, brown, length 0 (the brows are then always brown) · hair that does not hang loose:

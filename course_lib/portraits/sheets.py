@@ -5,11 +5,11 @@ from PIL import Image, ImageDraw
 from ..images import grid, to_pil
 from .renderer import render
 from .sampling import sample_attributes, sample_noise
-from .schema import attributes, table
+from .schema import VERSION, attributes, table
 
 
 def contact_sheet(resolution: int = 128, rows: int = 5, columns: int = 8, seed: int = 1, correlated: bool = True,
-                  device=None, version: str = "1") -> Image.Image:
+                  device=None, version: str = VERSION) -> Image.Image:
     """rows × columns random portraits of a seed in one picture. correlated: of `sample_attributes`."""
     n = rows * columns
     images = render(sample_attributes(n, seed, correlated, version), resolution, sample_noise(n, seed), device, version)
@@ -29,7 +29,7 @@ def _setting(name):
     return {}
 
 
-def sweep(name: str, steps: int = 7, version: str = "1", **setting) -> dict[str, torch.Tensor]:
+def sweep(name: str, steps: int = 7, version: str = VERSION, **setting) -> dict[str, torch.Tensor]:
     """The attributes of portraits that differ in one, `name`: all its classes, or `steps` values over its range. setting: the other
     attributes. → {name: [N]}"""
     spec = table(version)[name]
@@ -38,7 +38,7 @@ def sweep(name: str, steps: int = 7, version: str = "1", **setting) -> dict[str,
     return {key: torch.cat([one[key] for one in each]) for key in table(version)}
 
 
-def sweep_sheet(resolution: int = 64, steps: int = 7, device=None, version: str = "1", **setting) -> Image.Image:
+def sweep_sheet(resolution: int = 64, steps: int = 7, device=None, version: str = VERSION, **setting) -> Image.Image:
     """A picture with a row of portraits for each attribute (`sweep`), in two columns, the attribute's name on the left."""
     specs = list(table(version).values())
     wide, label = max(8, *(len(spec.values) for spec in specs)) * resolution, 112
