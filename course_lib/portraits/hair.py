@@ -5,7 +5,7 @@ import torch
 
 from .sdf import coverage, ellipse, length, mix, over, smooth_union, smoothstep, wave
 
-# Per style, in the order of the classes: margins of the cap beside and above the skull; does hair hang loose; the opening's top (Y),
+# Per style, in the order of the classes: margins of the cap beside and above the skull; does hair hang loose; the opening's top, Y,
 # its half-width relative to the face, the flatness of its top, where the parting is, how ragged the ends are; afro, bun, ponytail.
 STYLES = {
     #            side   top  loose  hairline width flat parting tuft afro bun tail

@@ -40,6 +40,7 @@ def tone(s, depth):
 
 
 def streaked(s, color, strength=1.0):
+    """Messy hair: light and dark streaks over the colour."""
     streak = (1.5 - 0.6 * s.a["hair_texture:curly"]) * strength * s.a["hair_strands:messy"] * s.hair_streak
     color = mix(color, s.hair_colors[2], streak.clamp(0, 0.85))
     return mix(color, s.hair_colors[0], (-streak).clamp(0, 0.85))

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import torch
 
-from . import body, body2, face, face2, hair2, wear2
+from . import accessories, body, body2, face, face2, hair2, wear2
 
 HEAD = (-0.80, -0.90, 0.80, 0.80)       # windows: left, top, right, bottom
 FACE = (-0.75, -0.65, 0.75, 0.70)
@@ -39,7 +39,7 @@ def paint(scene: SimpleNamespace) -> torch.Tensor:
     layer(s, canvas, hair2.front, None, haired)
     layer(s, canvas, hair2.strays, None, has("hair_strands", 1))
     layer(s, canvas, face2.brows, FACE)
-    layer(s, canvas, wear2.earrings, HEAD, has("earrings", 1))
+    layer(s, canvas, accessories.earrings, HEAD, has("earrings", 1))
     layer(s, canvas, wear2.hat, None, s.rows["hat"] > 0)
     layer(s, canvas, wear2.glasses, FACE, s.rows["glasses"] > 0)
     return canvas

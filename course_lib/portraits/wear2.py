@@ -1,12 +1,10 @@
-"""Hats of their own colour, glasses and sunglasses, earrings: version 2."""
+"""Hats of their own colour, glasses and sunglasses: version 2."""
 
 import torch
 
 from . import accessories
 from .face import EYES, eye_spacing, paired, place
 from .sdf import box, coverage, length, mix, over, smoothstep
-
-earrings = accessories.earrings
 
 
 def hat(s, canvas):
