@@ -91,12 +91,12 @@ def skin(s, canvas):
     return over(canvas, color, coverage(s.face, s.pixel))
 
 
-def cells(s, x, y, columns, rows):
-    """The noise numbers [n, 4, h, w] of the cell that (x, y) in [0, 1) falls in."""
+def cells(s, x, y, columns, rows, first=0):
+    """The noise numbers [n, 4, h, w] of the cell that (x, y) in [0, 1) falls in. first: the number of the cell at the origin."""
     i = (x * columns).floor().clamp(0, columns - 1)
     j = (y * rows).floor().clamp(0, rows - 1)
     size = s.noise.shape[-1]
-    flat = (j * size + i).long().flatten(1)[:, None].expand(-1, s.noise.shape[1], -1)
+    flat = (j * size + i + first).long().flatten(1)[:, None].expand(-1, s.noise.shape[1], -1)
     return s.noise.flatten(2).gather(2, flat).unflatten(2, x.shape[-2:])
 
 

@@ -16,7 +16,7 @@ def freckles(s, canvas):
     u, v = (s.X - x0) / 0.70 + 0.5, (s.Y - y0) / 0.30 + 0.5
     row = (v * rows).floor()
     u = u + (row * 0.5 - (row * 0.5).floor() - 0.25) / columns  # odd rows are shifted, like bricks
-    cell = face.cells(s, u, v, columns, rows)
+    cell = face.cells(s, u, v, columns, rows, first=12 * CELLS + 12)        # numbers that nothing else shows
     du = u * columns - (u * columns).floor() - 0.5 - 0.55 * (cell[:, 0:1] - 0.5)
     dv = v * rows - row - 0.5 - 0.55 * (cell[:, 1:2] - 0.5)
     d = length(du * 0.0875, dv * 0.075) - 0.016 - 0.009 * cell[:, 2:3]
