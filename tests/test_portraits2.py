@@ -334,6 +334,7 @@ def test_texts_for_clip_say_only_what_captions_say(captioned, people):
         assert set(words_of(short)) <= set(words_of(caption)) and " and " not in short
         assert not re.search(r"\b(and|with|wearing|who|has|wears|dressed|a|an|of|in)$|,$|^who", short), short
         assert set(words_of(turned)) <= {*words_of(caption), "with", "wearing"}
+    assert max(len(words_of(text)) for text in captions) <= 40          # CLIP reads 47 words, and a template may have six
     training = prompts.training_texts(people, 4, "2")
     assert training == prompts.training_texts(people, 4, "2")
     known = {*captions2.words(), *(word for template in prompts.TEMPLATES for word in words_of(template.replace("{}", "")))}

@@ -34,6 +34,7 @@ MOOD_WORDS = {
 }
 NOUNS = {"woman": ("woman", "lady", "female"), "man": ("man", "guy", "gentleman", "fellow", "chap", "male")}
 YOUNG_NOUNS = {"woman": ("girl", "young woman", "young lady"), "man": ("boy", "young man", "lad")}
+LONG = 28                               # words, after which a caption says no more about the background
 ANYONE = ("person", "someone", "character", "human")
 OLD = ("old", "elderly", "older", "aged")
 
@@ -245,7 +246,7 @@ def _caption(rng, seen):
         manners.append(rng.choice(CONFETTI))
     if manners:
         text += ", " + rng.choice(manners)
-    if keep(0.25):
+    if keep(0.25) and len(text.split()) < LONG:
         backdrop = _pick(rng, BACKDROPS[seen["backdrop"]]) if keep(0.1 if seen["backdrop"] == "plain" else 0.6) else ""
         place = _pick(rng, BACKGROUNDS[seen["background"]])
         text += "," if features or worn or manners else ""
