@@ -73,8 +73,8 @@ KINDS = {"IntSlider": "slider", "FloatSlider": "slider", "Dropdown": "menu", "Te
 
 
 def described(control) -> dict:
-    """A control as JSON: its kind (slider, menu, line, box, or button, which counts its presses), its label, what it offers, and the
-    value that it begins with."""
+    """A control as JSON: its kind (slider, menu, line, box, or button, which counts its presses), its label, what it offers, and
+    the value that it begins with."""
     offered = {name: getattr(control, name) for name in ("min", "max", "step", "options", "value") if hasattr(control, name)}
     if "options" in offered:
         offered["options"] = list(offered["options"])
