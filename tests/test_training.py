@@ -452,6 +452,10 @@ def test_the_checkpoint_loads_as_a_generator_by_its_path(tmp_path, folder):
     run(tmp_path / "run", folder, 80)
     G = zoo.load(checkpoint.folders(tmp_path / "run")[-1] / "G_ema.safetensors")
     assert G(torch.randn(3, 8)).shape == (3, 3, 8, 8) and not G.training
+    run(tmp_path / "run", folder, 160, "--resume")
+    last = zoo.load(tmp_path / "run")                                       # as the run's folder does: its last checkpoint
+    assert torch.equal(last.w_avg, state(tmp_path / "run")["ema.mapping.w_avg"])
+    assert not torch.equal(last.w_avg, G.w_avg) and zoo.dataset_of(tmp_path / "run") is None
 
 
 def test_folders_without_images_and_broken_images_are_named(tmp_path):

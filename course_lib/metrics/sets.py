@@ -33,7 +33,8 @@ def open_source(source, device="cpu"):
     """A generator by name or file, as `zoo.load` takes it; anything else that `image_set` takes, as it is. Raises FileNotFoundError
     for what does not exist."""
     path = Path(source)
-    pictures = path.is_dir() and not zoo.is_shared(path) or path.is_file() and path.suffix.lower() == ".zip"
+    network = zoo.is_shared(path) or zoo.last_of_run(path)
+    pictures = path.is_dir() and not network or path.is_file() and path.suffix.lower() == ".zip"
     named = str(source) in zoo.cards() or str(source) in zoo.FULL
     return source if source == PORTRAITS or pictures and not named else zoo.load(source, device=device)
 

@@ -17,7 +17,7 @@ import torch
 from .. import commands, download, portraits
 from ..networks import classifiers, identity, image_features, pggan, stylegan, stylegan2
 from . import formats
-from .files import DATASET_VERSION, MODEL, is_safetensors, is_shared, metadata, read, save, shared_file, verify  # noqa: F401
+from .files import DATASET_VERSION, MODEL, is_safetensors, is_shared, last_of_run, metadata, read, save, shared_file, verify  # noqa: F401
 
 DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parents[2] / "data"))
 NVIDIA = "https://api.ngc.nvidia.com/v2/models/nvidia/research/stylegan2/versions/1/files"
@@ -56,8 +56,8 @@ def unknown(name):
 
 
 def load(name_or_path, part=None, device="cpu"):
-    """A network by the name of its card, a name of FULL, a file or a folder of `model_cards.write`, in eval mode, float32, without
-    gradients, on the device.
+    """A network by the name of its card, a name of FULL, a file, or a folder of `model_cards.write` or of a training run, in eval
+    mode, float32, without gradients, on the device.
 
     part: "G", "D", "8", … of those that its card or its file has; without one the generator, in the files of other code the
     averaged one, "G_ema". `network.dataset` is its `dataset_of`. Warns where a file lacks constant noise or the mean of W, which
@@ -76,7 +76,8 @@ def load(name_or_path, part=None, device="cpu"):
 
 def path_of(model, part=None):
     """The file of a network: of a name of the zoo (`file`), of one of FULL, which is downloaded first, of a folder with a card
-    (`files.shared_file`), or of a path, which it is itself. Raises FileNotFoundError for anything else."""
+    (`files.shared_file`), of the folder of a training run, whose last checkpoint it is, or of a path, which it is itself. Raises
+    FileNotFoundError for anything else."""
     name, path = str(model), Path(model)
     if name in cards():
         return file(name, part)
@@ -84,6 +85,7 @@ def path_of(model, part=None):
         return download.fetch(FULL[name], terms=LICENCE)
     if is_shared(path):
         return shared_file(path)
+    path = last_of_run(path) or path
     if not path.is_file():
         raise FileNotFoundError(unknown(name))
     return path
@@ -103,10 +105,9 @@ def dataset_of(model):
         version = cards()[name].get(DATASET_VERSION)
     elif is_shared(path):
         version = metadata(path / MODEL).get(DATASET_VERSION)
-    elif name not in FULL and path.is_file() and is_safetensors(path):
-        version = metadata(path).get(DATASET_VERSION)
     else:
-        version = None
+        path = last_of_run(path) or path
+        version = metadata(path).get(DATASET_VERSION) if name not in FULL and path.is_file() and is_safetensors(path) else None
     return "portraits" if version == portraits.VERSION else None
 
 

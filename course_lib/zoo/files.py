@@ -47,6 +47,12 @@ def shared_file(folder):
     return path
 
 
+def last_of_run(folder):
+    """The generator of a training run's last checkpoint, or None where the folder holds none."""
+    made = [path for path in Path(folder).glob("checkpoints/*/G_ema.safetensors") if path.parent.name.isdigit()]
+    return max(made, key=lambda path: int(path.parent.name), default=None)
+
+
 def read(path):
     """The tensors {name: tensor}, floats as float32, and the metadata {str: str} of a safetensors file. Raises ValueError for a
     damaged one."""
