@@ -25,6 +25,11 @@ from PIL import Image
 import build
 from course_lib import notebook_copies
 
+try:
+    from playwright.sync_api import Error, sync_playwright
+except ImportError:
+    sync_playwright = None
+
 LESSONS = sorted(build.HERE.glob("*.ipynb"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -99,24 +104,43 @@ def jupyter(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def page(request):
-    """JupyterLab in a browser, or None where there is no browser."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        sync_playwright = None
+def pages(request):
+    """A function that gives JupyterLab in a browser: the same page while that answers, then a fresh one. It gives None where there
+    is no browser."""
     if None in (sync_playwright, CHROMIUM):
-        yield
+        yield lambda: None
         return
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = chromium.new_page(viewport={"width": 1300, "height": 1000})
-        page.goto(request.getfixturevalue("jupyter").url)
-        page.set_default_timeout(90_000)
-        page.wait_for_function("window.jupyterapp")
-        page.evaluate("window.jupyterapp.restored.then(() => null)")
+        opened = []
+
+        def page():
+            if not opened or not answers(opened[-1]):
+                opened.append(fresh_page(playwright, request.getfixturevalue("jupyter").url))
+            return opened[-1]
+
         yield page
-        chromium.close()
+        for page in opened:
+            page.context.browser.close()
+
+
+def answers(page):
+    """Whether a page is there, has not crashed, and is not busy for ever."""
+    try:
+        page.wait_for_function("true", timeout=20_000)
+        return True
+    except Error:
+        return False
+
+
+def fresh_page(playwright, url):
+    """JupyterLab in a browser of its own."""
+    chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+    page.goto(url)
+    page.set_default_timeout(90_000)
+    page.wait_for_function("window.jupyterapp")
+    page.evaluate("window.jupyterapp.restored.then(() => null)")
+    return page
 
 
 def needs_browser(page):
@@ -125,9 +149,9 @@ def needs_browser(page):
 
 
 @pytest.fixture(scope="module", params=LESSONS, ids=lambda path: path.stem)
-def lesson(request, page, tmp_path_factory):
+def lesson(request, pages, tmp_path_factory):
     """A lesson that has run: its notebook as `stored` and as it `ran`, `ask(expression)` of its kernel, and its page, if any."""
-    path = request.param
+    path, page = request.param, pages()
     if page:
         run = in_jupyterlab(page, path.name, request.getfixturevalue("jupyter").runtime)
     else:
@@ -211,7 +235,8 @@ def test_every_control_of_a_lesson_shows_the_librarys_picture(lesson):
             view.screenshot(path=f"{screenshots}/{lesson.path.stem}-{number}.png")
 
 
-def test_errors_appear_in_the_widget_and_a_preview_can_be_stopped(page):
+def test_errors_appear_in_the_widget_and_a_preview_can_be_stopped(pages):
+    page = pages()
     needs_browser(page)
     with opened(page, "widgets.ipynb"):
         explorer, live = page.locator(f"{SHOWN} .explorer"), page.locator(f"{SHOWN} .live")
@@ -243,9 +268,14 @@ def opened(page, name):
             .filter(c => c.cell_type === 'code').map(c => [c.execution_count, c.outputs.map(o => o.output_type)])""")
         assert [count for count, _ in cells] == list(range(1, len(cells) + 1)), "a cell did not run"
         assert not [number for number, (_, outputs) in enumerate(cells) if "error" in outputs], "a cell raised"
+    except BaseException:
+        page.close()                        # whatever it shows now, the next notebook gets a fresh one
+        raise
+    try:
         yield
     finally:
-        page.evaluate(f"(async panel => {{ await panel?.sessionContext.shutdown(); panel?.dispose(); }})({PANEL})")
+        with contextlib.suppress(Error):    # of a page that crashed: this ends in the setup of the next lesson
+            page.evaluate(f"(async panel => {{ await panel?.sessionContext.shutdown(); panel?.dispose(); }})({PANEL})")
 
 
 def move(view, name, control, showing):
