@@ -273,7 +273,7 @@ def test_every_step_with_ada_can_be_recorded_as_well_as_without():
                 phase.step()
         found.append(recording)
     assert found[0].unrecordable() == found[1].unrecordable()
-    assert found[1].called["grid_sampler_2d"] == 4, "one in G, one in D, two in R1: forward, and as a gradient's gradient"
+    assert found[1].called["grid_sampler_2d"] == 4, "one in G, one in D; in R1 one forward, one as second derivative"
 
 
 def changes(**settings):
