@@ -51,6 +51,9 @@ def experiment(args, command_line):
     measured = {}
     for (name, seed), typed in runs.items():
         measured.setdefault(name, {})[str(seed)] = found = collected(Path(typed[-1]))
+        if not found["curve"]:
+            commands.show_table(f"{name}, seed {seed}: diverged before its first snapshot")
+            continue
         best, last = min(found["curve"], key=lambda line: line["frechet"]), found["curve"][-1]
         commands.show_table(f"{name}, seed {seed}: best frechet {best['frechet']:.2f} after {best['images']:,} images, recall "
                             f"{best['recall']:.3f}; last {last['frechet']:.2f}, D_gap {last['D_gap']:.2f}, "
