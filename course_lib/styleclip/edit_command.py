@@ -7,6 +7,7 @@ import torch
 
 from .. import clip as clips
 from .. import commands, download, files, images, inversion, latents, ops, project, results, sampling, zoo
+from ..metrics.generators import batch_size
 from .common import check_networks, fingerprint
 from .global_directions import channel_statistics, edit, global_direction, load_statistics
 from .mapper import LatentMapper, file_name, map_latents
@@ -76,31 +77,40 @@ def run(args):
     identity = _identity(args, G)
     portraits = _portraits(args, G)
     candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
-    if portraits.ws is None:
-        distance = project.default_distance(G, args.device)
-        best = inversion.project_best(G, portraits.pictures.to(args.device), distance, space="w+", steps=project.STEPS, seeds=[0],
-                                      noise="const", c=args.class_, progress=True)
-        portraits = portraits._replace(ws=best.ws)
+    size = max(1, batch_size(G) // 16)                  # portraits at a time
+    ws = (portraits.ws.split(size) if portraits.ws is not None else
+          [_projected(args, G, pictures) for pictures in portraits.pictures.split(size)])
     samples = embed_samples(G, clip, samples=args.samples, c=args.class_, progress=True)
     target = similarity_target(clip, samples, args.prompt, top_fraction=TOP_FRACTION[args.method])
-    with torch.no_grad():
-        before = images.in_colour(G.synthesis(portraits.ws, noise="const"))
-        if args.method == "optimization":
-            after, strengths = search(G, clip, args.prompt, portraits.ws, target, identity=identity, progress=True)
-        else:
-            functions, sizes = candidates
-            after, _, strengths = best_edit(clip, args.prompt, before, [f(portraits.ws) for f in functions], sizes, target,
-                                            identity=identity)
-        text = clip.encode_texts([args.prompt])[0]
-        near = [(clip.encode_images(x.to(text)) @ text).tolist() for x in (before, after)]
-    columns = [images.in_colour(x) for x in (portraits.pictures, before.cpu(), after) if x is not None]
+    parts = [_edited(args.prompt, G, clip, part, target, candidates, identity) for part in ws]
+    before, after, strengths, *near = map(torch.cat, zip(*parts))
+    columns = [images.in_colour(x) for x in (portraits.pictures, before, after) if x is not None]
     images.save_grid(args.out, _enlarged(torch.stack(columns, dim=1).flatten(0, 1)), len(columns))
     rows = [{"name": name, "before": a, "after": b, "reached": b >= target.item() - 1e-4, "strength": s}
-            for name, a, b, s in zip(portraits.names, *near, strengths.tolist())]
+            for name, a, b, s in zip(portraits.names, *(x.tolist() for x in (*near, strengths)))]
     result = results.rounded({"prompt": args.prompt, "method": args.method, "target": target.item(), "portraits": rows})
     commands.show_table(_table(result, args))
     commands.show_json(result)
     return result
+
+
+@torch.no_grad()
+def _edited(prompt, G, clip, ws, target, candidates, identity):
+    """Some portraits before and after the edit, the strength of each, and their similarities to the prompt, on the CPU."""
+    before = images.in_colour(G.synthesis(ws, noise="const"))
+    if candidates is None:
+        after, strengths = search(G, clip, prompt, ws, target, identity=identity, progress=True)
+    else:
+        functions, sizes = candidates
+        after, _, strengths = best_edit(clip, prompt, before, [f(ws) for f in functions], sizes, target, identity=identity)
+    text = clip.encode_texts([prompt])[0]
+    return before.cpu(), after, strengths, *((clip.encode_images(x.to(text)) @ text).cpu() for x in (before, after))
+
+
+def _projected(args, G, pictures):
+    """Latents in W+ for some pictures."""
+    return inversion.project_best(G, pictures.to(args.device), project.default_distance(G, args.device), space="w+", seeds=[0],
+                                  steps=project.STEPS, noise="const", c=args.class_, progress=True).ws
 
 
 def _portraits(args, G):
