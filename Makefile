@@ -3,6 +3,9 @@
 # make test        ruff and every test, the committed notebooks included, in two processes (WORKERS=4 for more)
 # make test-all    and the matrices that rarely fail, and the lessons once more by nbval
 # make notebooks   run the lessons and store their outputs (LESSONS="00 05" for some)
+# make site        the lessons as a static site in site/, whose explorers run in the browser (needs node)
+# make site-serve  the site at http://localhost:8000 (PORT=8001 for another)
+# make test-web    every test of the site, in at most five minutes (needs node and Chromium)
 # make test-gpu    what needs a CUDA device
 # make clean       remove the environment; your copies in learn/ stay
 #
@@ -14,12 +17,14 @@ RUN := $(VENV)/bin/python
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 WORKERS ?= 2
+PORT ?= 8000
+SITE_READY := web/node_modules/.package-lock.json
 # Files that start a browser, a notebook or several processes, or take more than 20 seconds: left out by make test-fast.
 SLOWER := lessons choice_of_models classifiers clip distributed edit_scores exercise_engine exercises growing notebooks publish \
-          style_analysis training zoo_formats
+          onnx style_analysis training web zoo_formats
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
-.PHONY: lab lint test-fast test test-all notebooks test-gpu install clean
+.PHONY: lab lint test-fast test test-all notebooks test-gpu test-web site site-serve install clean
 
 lab: $(READY)
 	$(RUN) notebooks/learn.py
@@ -36,11 +41,25 @@ test: lint
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-all: $(READY)
-	$(MAKE) test PYTEST_ARGS='-m "slow or not slow" $(PYTEST_ARGS)'
+	$(MAKE) test PYTEST_ARGS='-m "not web" $(PYTEST_ARGS)'
 	$(RUN) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 notebooks: $(READY)
 	$(RUN) notebooks/build.py $(LESSONS)
+
+site: $(READY) $(SITE_READY)
+	$(RUN) web/build.py
+
+site-serve: site
+	@echo "http://localhost:$(PORT)  (Ctrl-C ends it)"
+	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory site 2>/dev/null
+
+test-web: $(READY) $(SITE_READY)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/test_web.py -m "web or not web" $(PYTEST_ARGS)
+
+$(SITE_READY): web/package-lock.json
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 test-gpu: $(READY)
 	$(RUN) -m pytest tests/gpu $(PYTEST_ARGS)

@@ -17,7 +17,7 @@ from ...networks import pggan
 from .pickle_reader import FormatError
 
 WEIGHTS = "weights.safetensors"
-INLINE = 256                    # bytes up to which a tensor stays in the graph
+INLINE = 2                      # numbers up to which a tensor stays in the graph, and what is computed from it is folded
 TOLERANCE = 1e-3                # of images in [-1, 1], between PyTorch and what a graph computes
 DTYPES = {"F16": torch.float16, "F32": torch.float32}
 
@@ -134,7 +134,7 @@ def graph(module, inputs, outputs, weights=(), of_file=True, batch=True):
     nodes = []
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.dtype == "float32" and values.nbytes > INLINE:
+        if values.dtype == "float32" and values.size > INLINE:
             for turned in (False, True)[:values.ndim]:
                 if place := places.get((values.T if turned else values).tobytes()):
                     nodes += _point(onnx, tensor, turned, *place)

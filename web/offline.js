@@ -1,0 +1,24 @@
+// A service worker: what was read once is there without a connection, and newer pages come when there is one.
+const CACHE = "course-VERSION";
+
+self.addEventListener("install", event => event.waitUntil(self.skipWaiting()));
+self.addEventListener("activate", event => event.waitUntil((async () => {
+  for (const name of await caches.keys()) if (name !== CACHE) await caches.delete(name);
+  await self.clients.claim();
+})()));
+self.addEventListener("fetch", event => {
+  const { request } = event;
+  if (request.method !== "GET" || new URL(request.url).origin !== location.origin) return;
+  event.respondWith((async () => {
+    const cache = await caches.open(CACHE), kept = await cache.match(request);
+    if (kept && /\/(models|vendor|graphs|img|fonts)\//.test(request.url)) return kept;
+    try {
+      const answer = await fetch(request);
+      if (answer.ok) event.waitUntil(cache.put(request, answer.clone()).catch(() => {}));
+      return answer;
+    } catch (error) {
+      if (kept) return kept;
+      throw error;
+    }
+  })());
+});
