@@ -20,8 +20,8 @@ WORKERS ?= 2
 PORT ?= 8000
 SITE_READY := web/node_modules/.package-lock.json
 # Files that start a browser, a notebook or several processes, or take more than 20 seconds: left out by make test-fast.
-SLOWER := lessons choice_of_models classifiers clip distributed edit_scores exercise_engine exercises growing notebooks publish \
-          onnx style_analysis training web zoo_formats
+SLOWER := lessons choice_of_models classifiers clip distributed edit_scores exercise_engine exercises fused growing kills notebooks \
+          onnx publish style_analysis styleclip training training_reports web zoo_formats
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu,)
 
 .PHONY: lab lint test-fast test test-all notebooks test-gpu test-web site site-serve install clean

@@ -71,9 +71,9 @@ def test_who_someone_is_stays_with_pose_and_hair_and_changes_with_the_face():
     assert ((who * other).sum(dim=1) < 0.95).all()
 
 
-@pytest.fixture
-def small_zoo(tmp_path, monkeypatch):
-    """Untrained small networks under the names of the course, but for its judge and oracle."""
+@pytest.fixture(scope="module")
+def small_networks(tmp_path_factory):
+    """Untrained small networks under the names of the course, but for its judge and oracle, and the file of their statistics."""
     torch.manual_seed(0)
     words = clip.vocabulary(500)
     G = stylegan2.Generator(32, z_dim=8, w_dim=8, channel_base=128, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
@@ -82,11 +82,18 @@ def small_zoo(tmp_path, monkeypatch):
     known = {"stylegan2-portraits-64": G, "clip-portraits": clip_network, "identity-portraits-64": identity,
              "mapper-a-smiling-person": mapper} | {f"{kind}-portraits-64": zoo.load(f"{kind}-portraits-64")
                                                    for kind in ("oracle", "judge")}
-    statistics = tmp_path / "statistics-portraits-64.safetensors"
+    statistics = tmp_path_factory.mktemp("zoo") / "statistics-portraits-64.safetensors"
     styleclip.channel_statistics(G, clip_network, statistics, images=2)
+    return known, statistics
+
+
+@pytest.fixture
+def small_zoo(small_networks, tmp_path, monkeypatch):
+    """A zoo of `small_networks`."""
+    known, statistics = small_networks
     file = zoo.load
     monkeypatch.setattr(zoo, "load", lambda name, device="cpu": known[name] if name in known else file(name, device=device))
-    monkeypatch.setattr(clip, "load", lambda device="cpu": clip_network)
+    monkeypatch.setattr(clip, "load", lambda device="cpu": known["clip-portraits"])
     monkeypatch.setattr(zoo, "file", lambda name: statistics)
     monkeypatch.setattr(zoo, "names", lambda: list(known))
     monkeypatch.setattr(edit_scores, "standard_deviations", lambda: {spec.name: 1.0 for spec in portraits.ATTRIBUTES})

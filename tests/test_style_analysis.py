@@ -1,4 +1,5 @@
 """The measurements of StyleGAN's claims, on generators whose answer is known, and one comparison from end to end."""
+import functools
 import json
 import math
 import sys
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from course_lib import portraits, zoo
-from course_lib.metrics import style_analysis
+from course_lib.metrics import style_analysis, swd
 from course_lib.networks import stylegan
 
 DISCRETE = next(spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete")
@@ -135,6 +136,7 @@ def comparison(name, runs, tmp_path, monkeypatch, *options):
     import compare
     monkeypatch.setattr(compare, "COMPARISONS", {name: runs(compare)})
     monkeypatch.setattr(compare, "INVERSION", dict(images=2, steps=10))
+    monkeypatch.setattr(swd, "patches", functools.partial(swd.patches, count=16))
     compare.main([name, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / f"{name}.json"), "--seeds", "0", "--parallel",
                   "2", "--samples", "260", *options])
     result = json.loads((tmp_path / f"{name}.json").read_text())
