@@ -46,10 +46,7 @@ def main(arguments=None):
             numbers = generators.blur_curve(oracle, samples=args.samples, progress=True)
             return _write(args, arguments, {"reference": "portraits", "frechet": numbers},
                           [generators.REFERENCE_SEED, generators.CONTROL_SEED])
-        if mode == "report":
-            G = zoo.load(args.model, device=args.device)
-        else:
-            G, data = (source and sets.open_source(source, args.device) for source in (args.model, args.data))
+        G = zoo.load(args.model, device=args.device) if mode == "report" else sets.open_source(args.model, args.device)
         options = dict(samples=args.samples, seed=args.seed, psi=args.psi, c=args.class_, reference=args.reference, progress=True)
         judge = _classifier(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
         distance = lpips_distance(*files) if files else None
@@ -58,7 +55,7 @@ def main(arguments=None):
             commands.show_table(_tables(numbers))
         else:
             numbers = evaluation.evaluate(
-                G, oracle, args.metrics, data=data, features=args.features, judge=judge, distance=distance,
+                G, oracle, args.metrics, data=args.data, features=args.features, judge=judge, distance=distance,
                 inception=args.inception, resize=args.resize, resolution=args.resolution, epsilon=args.epsilon,
                 cache=None if args.no_cache else download.cache() / "features", **options)
             commands.show_table(evaluation.table(numbers))

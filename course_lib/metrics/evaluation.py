@@ -1,4 +1,6 @@
 """All metrics of a generator, or of any two sets of images, in one call, and their table."""
+import torch
+
 from .. import dataset
 from ..images import from_uint8, unchecked
 from ..networks.classifiers import AttributeClassifier
@@ -13,6 +15,7 @@ PATHS = {f"ppl_{space}_{sampling}": (space, sampling) for space in "zw" for samp
 OF_SETS = (*generators.METRICS, "fid", "swd")           # those that compare two sets of images
 METRICS = (*OF_SETS, "ppl", *PATHS, "separability")
 FEATURES = "oracle", "course", "inception"
+ABOUT = "images", "data_images", "resolution", "skipped", "features"        # what a result has beside numbers
 
 
 @unchecked()
@@ -37,7 +40,7 @@ def evaluate(
     """Some of METRICS of a generator, or of pictures: {name: number, or a dict for kid, swd, ppl and separability}, and under
     "features" which network saw the images for each metric.
 
-    source, data: a generator, "portraits", or the path of a folder, a zip or a packed set. As many images of both are compared:
+    source, data: a generator or its name, "portraits", or a folder, a zip or a packed set. As many images of both are compared:
     generators and portraits are drawn as often as there are pictures. fid is Inception's, and frechet the oracle's where `features`
     does not say otherwise; kid and precision_recall take the oracle where both sides are portraits, else Inception where its file
     is named, else the course's features. "ppl" stands for full and end paths in Z and, where there is one, W. A value depends on
@@ -46,8 +49,9 @@ def evaluate(
     see other images, and where a generator that was not trained on Portraits would be compared with them unasked;
     reference="portraits" allows both.
     """
+    device = next((device_of(network) for network in (source, oracle) if isinstance(network, torch.nn.Module)), "cpu")
+    source, data = (one if isinstance(one, torch.nn.Module | None) else sets.open_source(one, device) for one in (source, data))
     G = source if hasattr(source, "z_dim") else None
-    device = device_of(G if G is not None else oracle) if G is not None or oracle is not None else "cpu"
     options = dict(psi=psi, c=c, device=device)
     images = sets.image_set(source, seed=seed, portraits_seed=generators.CONTROL_SEED, **options)
     others = sets.image_set(sets.PORTRAITS if data is None else data, seed=seed + 1, **options)
@@ -87,7 +91,8 @@ def evaluate(
             classifier = judge_classifier(judge) if isinstance(judge, AttributeClassifier) else judge
             result["separability"] = separability(G, classifier, samples=samples, seed=seed, psi=psi, c=c, progress=progress)
     if set(OF_SETS).intersection(metrics):
-        result |= {"images": n, "resolution": resolution, "skipped": images.skipped | others.skipped, "features": seen}
+        result |= {"images": n - len(images.skipped), "data_images": n - len(others.skipped), "resolution": resolution,
+                   "skipped": sets.by_reason(images.skipped | others.skipped), "features": seen}
     return result
 
 
@@ -158,7 +163,7 @@ def table(result):
     what the values can be compared with."""
     rows, features = [], result.get("features", {})
     for name, value in result.items():
-        if name in ("features", "images", "resolution", "skipped"):
+        if name in ABOUT:
             continue
         if not isinstance(value, dict):
             rows.append((name, value, "", features[name]))
@@ -171,7 +176,7 @@ def table(result):
     lines = [("", "value", "95 % interval", "measured with"), *((n, f"{v:.5g}", i, w) for n, v, i, w in rows)]
     text = [f"{name:18s}{value:>10s}  {interval:22s}{network}".rstrip() for name, value, interval, network in lines]
     if result.get("images"):
-        text.append(f"{result['images']:,} images of either side")
+        text.append(f"{result['images']:,} images against {result['data_images']:,}")
     if result.get("skipped"):
         text.append(f"left out: {dataset.described(result['skipped'])}")
     return "\n".join(text + [extractors.SAYS[name] for name in dict.fromkeys(features.values())])

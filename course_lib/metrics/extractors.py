@@ -14,9 +14,11 @@ from ..sampling import device_of
 from ..styleclip.common import fingerprint
 from . import generators
 from . import inception as inceptions
+from .sets import by_reason
 
 COURSE = "course-features-64"
 RESIZES = "clean", "legacy"
+VERSION = 1             # of how pictures become features; another one leaves features that were kept aside
 SAYS = {
     "oracle": "The oracle knows only portraits: its values compare generators of Portraits with each other.",
     "course": "The course's features compare sets with each other, at one number of images and one resolution. Their scale is\n"
@@ -79,7 +81,7 @@ def features_of(extractor, image_set, n, resolution=None, cache=None, progress=F
     """
     path = None
     if cache and image_set.content:
-        key = f"1 {image_set.content(n)} {n} {resolution} {extractor.key}"
+        key = f"{VERSION} {image_set.content(n)} {n} {resolution} {extractor.key}"
         path = Path(cache) / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
         with contextlib.suppress(ValueError, OSError):          # damaged, or not there: computed anew
             tensors, metadata = zoo.read(path)
@@ -88,7 +90,8 @@ def features_of(extractor, image_set, n, resolution=None, cache=None, progress=F
     batches = generators.with_progress(image_set.batches(n, resolution), image_set.name, n, progress)
     found = [extractor.features(batch) for batch in batches]
     if not found:
-        raise ValueError(f"none of the {n:,} pictures in {image_set.name} can be read: {dataset.described(image_set.skipped)}")
+        raise ValueError(f"none of the {n:,} pictures in {image_set.name} can be read: "
+                         f"{dataset.described(by_reason(image_set.skipped))}")
     found = torch.cat(found)
     if path:
         try:

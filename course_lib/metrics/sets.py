@@ -26,7 +26,7 @@ class ImageSet(NamedTuple):
     count: int | None = None            # how many there are; None: as many as are asked for
     is_portraits: bool = False          # whether a network that knows only Portraits may judge them
     content: Callable | None = None     # n → a hash of the first n images; None: they are made anew every time
-    skipped: dict = {}                  # {reason: names} of pictures that could not be read, once batches were drawn
+    skipped: dict = {}                  # {name: reason} of pictures that could not be read, once batches were drawn
 
 
 def open_source(source, device="cpu"):
@@ -77,7 +77,9 @@ def _of_portraits(seed, device):
 def _of_pictures(source, c):
     packed = dataset.open_set(source) if dataset.is_set(source) else None
     found = Pictures(range(packed.about["count"]), {}, packed.about["names"]) if packed else dataset.find(source)
-    files, names, skipped = found.files, found.names, {}
+    draw = lambda i: hashlib.sha256(found.names[i].encode(errors="surrogateescape")).digest()
+    order, skipped = sorted(range(len(found.names)), key=draw), {}          # so that the first n are a fair sample
+    files, names = ([values[i] for i in order] for values in (found.files, found.names))
     if isinstance(c, int) and (classes := list(dataset.classes(names) or [])):
         if c >= len(classes):
             raise ValueError(f"{source} has no class {c}; its classes are 0 to {len(classes) - 1}: {', '.join(classes)}")
@@ -101,7 +103,7 @@ def _of_pictures(source, c):
             try:
                 waiting.append(torch.from_numpy(image(file, resolution).copy()))
             except ValueError as error:
-                skipped.setdefault(str(error).removeprefix(f"{file} cannot be read: "), []).append(name)
+                skipped[name] = str(error).removeprefix(f"{file} cannot be read: ")
             if len(waiting) == (64 if resolution else 1):
                 yield torch.stack(waiting)
                 waiting = []
@@ -114,6 +116,11 @@ def _of_pictures(source, c):
         return _hash(file.open("rb").read() if hasattr(file, "root") else Path(file).read_bytes() for file in files[:n])
 
     return ImageSet(str(source), batches, packed and packed.about["resolution"], len(files), content=content, skipped=skipped)
+
+
+def by_reason(skipped):
+    """{reason: names} of what an ImageSet skipped."""
+    return {reason: sorted(name for name in skipped if skipped[name] == reason) for reason in dict.fromkeys(skipped.values())}
 
 
 def _hash(parts):
