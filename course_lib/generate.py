@@ -81,8 +81,8 @@ def loop(points, frames, path=torch.lerp):
     path: (a, b, t) → what lies between; in W straight lines, in Z `ops.slerp`. → [frames, …]. ValueError for fewer than two."""
     if len(points) < 2:
         raise ValueError("a film goes from one latent to the next, and needs two or more")
-    at = torch.arange(frames, device=points.device, dtype=torch.float64) * len(points) / frames
-    before, share = at.long(), (at % 1).to(points.dtype).view(-1, *[1] * (points.ndim - 1))
+    at = torch.arange(frames, dtype=torch.float64) * len(points) / frames
+    before, share = at.long().to(points.device), (at % 1).float().to(points).view(-1, *[1] * (points.ndim - 1))
     return path(points[before], points[(before + 1) % len(points)], share)
 
 
@@ -153,8 +153,7 @@ def mix(G, path, rows, columns, layers, **options):
 
 
 def video(G, path, latents, fps=30.0, **options):
-    """Write the images of latents, one frame each (`loop`), as a film (`film.write`). options: of `images`. → the
-    path"""
+    """Write the images of latents, one frame each (`loop`), as a film (`film.write`). options: of `images`. → the path"""
     commands.try_output(path)
     return film.write(path, images(G, latents, **options), len(latents), fps)
 
@@ -204,7 +203,7 @@ def parser_of():
     add("--fps", metavar="X", type=commands.number(1, 100), default=30.0, help="frames of --video a second")
     add("--scale", metavar="N", type=commands.whole(1, 64), default=1, help="make each pixel N × N pixels")
     add("--noise", choices=("const", "random", "none"), default="const", help="const: the generator's own, "
-        "the same in every picture")
+        "the same in every picture; random: another in every picture and run")
     add("--batch", metavar="N", type=commands.whole(1), help="images at a time; fewer need less memory (by default as many as have "
         "the pixels of 256 images of 64 px)")
     add("--dtype", choices=("float32", "bfloat16"), default="float32", help="what convolutions compute in")
