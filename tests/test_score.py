@@ -313,3 +313,22 @@ def test_a_window_is_cut_from_the_image_without_resampling():
     steps = shown.diff(dim=3) * 64
     assert shown.shape == (2, 3, 48, 48) and torch.allclose(steps, steps[..., :1].expand_as(steps), atol=1e-3)
     assert ((0.59 < steps.abs()) & (steps.abs() < 1.41)).all() and shown.diff(dim=2).abs().max() < 1e-6
+
+
+def test_the_stored_scale_rises_with_blur_noise_and_strangers_on_portraits_and_on_photographs():
+    from_where = {"blur, σ in px": ("0.5", "0.75"), "noise, σ of 255": ("8",), "share of the other kind": ("0.25", "0.5")}
+    kinds = json.loads((zoo.DATA / "results" / "features-scale.json").read_text())["networks"]["course"]
+    assert kinds.keys() == {"portraits", "photographs"}
+    for kind, changes in kinds.items():
+        for what, row in changes.items():
+            means = [kid["mean"] for kid in row.values()]
+            assert means == sorted(means) and row["0"]["low"] < 0 < row["0"]["high"], f"{kind}, {what}"
+            seen = [amount for amount, kid in row.items() if kid["low"] > 0]
+            assert seen[0] in from_where[what], f"{kind}, {what}"
+
+
+def test_the_features_that_come_with_the_course_see_a_slight_blur_of_few_portraits():
+    extractor = extractors.of_network(zoo.load("course-features-64"), "course")
+    a, b = (torch.cat(list(metrics.rendered(60, seed))) for seed in (1, 2))
+    kid = lambda other: metrics.kid_interval(*(extractor.features(images.to_uint8(one)) for one in (a, other)))
+    assert kid(b)["low"] < 0.03 and kid(metrics.blur(b, 0.75))["low"] > 0.1
