@@ -114,7 +114,7 @@ def best_edit(
 def search(
     G, clip, prompt, ws, target, *,
     rates=(0.45, 0.9, 1.8),     # learning rates of the searches, of which the lowest that suffices is taken
-    steps=100,                  # of each search; the published code takes 300, of one
+    steps=60,                   # of each search; the published code takes 300
     space="s",                  # as for `optimize`, like all that follows
     l2=1.2e-4,
     views=4,
