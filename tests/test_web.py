@@ -117,7 +117,7 @@ def browser():
 @pytest.fixture
 def page(browser, address):
     """A new page; at its end nothing was asked of another server, and no script had failed."""
-    context, asked, failed = browser.new_context(), [], []
+    context, asked, failed = browser.new_context(service_workers="block"), [], []
     opened = context.new_page()
     opened.on("request", lambda request: asked.append(request.url))
     opened.on("pageerror", lambda error: failed.append(str(error)))
@@ -267,9 +267,9 @@ def searched(values, step):
 @pytest.mark.parametrize("scene", EXPLORERS)
 def test_every_live_control_moves_its_picture(page, address, scene):
     explorer = opened(page, address, scene)
-    explorer.evaluate("e => e.draw()")
-    assert settled(explorer) == "done"
-    for control in explorer.evaluate("e => e.spec.controls"):
+    controls = explorer.evaluate("e => e.spec.controls")
+    for control in controls:
+        drawn(explorer, {control["name"]: control["value"] for control in controls})
         pictures = {explorer.evaluate(PICTURE)}
         for _ in range(2):
             move(explorer, control)
@@ -383,13 +383,13 @@ def test_every_lesson_can_be_read_by_everybody(page, address, path):
 
 @web
 def test_a_page_weighs_little_before_a_touch_and_as_much_as_it_says_after(browser, address):
-    context, weight = browser.new_context(viewport={"width": 1280, "height": 800}), {}
+    context, weight = browser.new_context(service_workers="block", viewport={"width": 1280, "height": 800}), {}
     page = context.new_page()
     page.on("response", lambda answer: weight.update({answer.url: len(answer.body())}) if answer.ok else None)
     for scene, most in (("00 sample", 14e6), ("08 editing", 24e6)):
         weight.clear()
         explorer = opened(page, address, scene)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(1500)
         assert sum(weight.values()) < 2e6, weight
         hint = float(re.search(r"About (\d+) MB", explorer.locator(".status").inner_text())[1]) * 1e6
         explorer.evaluate("e => e.draw()")
@@ -413,6 +413,24 @@ def test_without_scripts_every_picture_and_a_sentence_that_says_why_nothing_move
         assert page.locator("course-explorer .still").inner_text().startswith("This picture does not move here")
         assert not page.locator("course-explorer input").count()
         context.close()
+
+
+@web
+def test_a_lesson_and_its_model_that_were_seen_once_are_there_without_a_connection(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}/index.html")
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    explorer = opened(page, address, "00 sample")
+    explorer.evaluate("e => e.draw()")
+    assert settled(explorer) == "done"
+    context.set_offline(True)
+    explorer = opened(page, address, "00 sample")
+    explorer.evaluate("e => e.draw()")
+    assert settled(explorer) == "done"
+    page.goto(f"{address}/05_demodulation.html")
+    assert page.locator("h1").inner_text().startswith("05")
+    context.close()
 
 
 @web

@@ -108,7 +108,7 @@ class Page:
             return f'<figure>{image}<figcaption class="python">{needs}</figcaption></figure>'
         doing = "Press Go on" if "first" in spec else "Move a control"
         hint = f"{doing}: the course’s own network draws in your browser. About {self.live[scene]:.0f} MB come, once."
-        return (f'<course-explorer data-scene="{scene}" data-hint="{hint}" data-spec="{html.escape(json.dumps(spec))}">{image}'
+        return (f'<course-explorer id="{spec["function"]}" data-scene="{scene}" data-hint="{hint}" data-spec="{html.escape(json.dumps(spec))}">{image}'
                 f'<p class="still">{STILL}</p></course-explorer>')
 
 
@@ -136,11 +136,9 @@ def build(site=SITE):
     files = {f"{page.name}.html": page_html(page, pages) for page in pages} | {"index.html": front_html(pages)}
     place = re.compile(r"<!--formula (\d+)-->")
     files = {name: place.sub(lambda match: made["formulas"][int(match[1])], text) for name, text in files.items()}
-    files["search.json"] = json.dumps({"options": SEARCH, "index": json.dumps(made["index"])})
+    files["search.json"] = json.dumps({"options": SEARCH, "index": made["index"]})
     files |= {name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "explorers.js", "worker.js", "engine.js",
                                                                           "search.js", "scenes.json")}
-    version = hashlib.sha256(json.dumps([files, index]).encode()).hexdigest()[:12]
-    files["offline.js"] = (HERE / "offline.js").read_text(encoding="utf-8").replace("VERSION", version)
     contents = {name: text.encode() for name, text in files.items()}
     contents |= {name: content for page in pages for name, content in page.pictures.items()}
     contents |= {f"models/{name}": content for name, content in parts.items()}
@@ -148,6 +146,9 @@ def build(site=SITE):
     contents |= {f"vendor/{name}": (NODE / path).read_bytes() for name, path in VENDOR.items()}
     contents |= {f"vendor/fonts/{path.name}": path.read_bytes() for path in (NODE / "katex/dist/fonts").glob("*.woff2")}
     contents["vendor/ort.wasm.gz"] = runtime
+    version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents.values())).hexdigest()[:12]
+    offline = (HERE / "offline.js").read_text(encoding="utf-8").replace("VERSION", version)
+    contents["offline.js"] = offline.replace("[]", json.dumps([*files, "vendor/katex.min.css", "vendor/minisearch.js"])).encode()
     write(site, contents)
     print(f"{site}: {len(pages)} lessons, {len(formulas)} formulas, {sum(map(len, contents.values())) / 1e6:.0f} MB")
 

@@ -187,3 +187,4 @@ class CourseExplorer extends HTMLElement {
 }
 
 customElements.define("course-explorer", CourseExplorer);
+if (location.protocol.startsWith("http")) navigator.serviceWorker?.register("offline.js").catch(() => {});      // a page works without
