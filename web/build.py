@@ -108,7 +108,8 @@ class Page:
             return f'<figure>{image}<figcaption class="python">{needs}</figcaption></figure>'
         doing = "Press Go on" if "first" in spec else "Move a control"
         hint = f"{doing}: the course’s own network draws in your browser. About {self.live[scene]:.0f} MB come, once."
-        return (f'<course-explorer id="{spec["function"]}" data-scene="{scene}" data-hint="{hint}" data-spec="{html.escape(json.dumps(spec))}">{image}'
+        return (f'<course-explorer id="{spec["function"]}" data-scene="{scene}" data-hint="{hint}" '
+                f'data-spec="{html.escape(json.dumps(spec))}">{image}'
                 f'<p class="still">{STILL}</p></course-explorer>')
 
 

@@ -115,10 +115,12 @@ class CourseExplorer extends HTMLElement {
   hear(message) {
     if (message.number !== this.number) return;
     if (message.came !== undefined) {
-      this.progress.hidden = message.came === message.all;
+      this.progress.hidden = message.came >= message.all;
       this.progress.max = message.all || 1;
       this.progress.value = message.came;
-      this.tell(`The model is coming: ${(message.came / 1e6).toFixed(1)} MB${message.all > message.came ? ` of ${(message.all / 1e6).toFixed(1)}` : ""}`);
+      const mega = bytes => (bytes / 1e6).toFixed(1);
+      this.tell(message.came < message.all ? `The model is coming: ${mega(message.came)} of ${mega(message.all)} MB`
+        : "The model has come and is made ready.");
     }
     if (message.columns) this.lay(message);
     if (message.pixels) this.paint(message);

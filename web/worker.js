@@ -187,12 +187,12 @@ async function* path({ first, second }) {
   const half = normalize(a.map((value, i) => value * Math.cos(angle) + across[i] * Math.sin(angle)));
   const [start, through, end] = rows(await G.mapping(joined([a, half, b])), G.size);
   const middle = start.map((value, i) => value + 0.5 * (end[i] - value));
-  const drawn = [];
-  for (const styles of await G.styles(G.everywhere(joined([start, through, end, middle])))) {
-    drawn.push(await G.image(styles));
-    await breath();
+  const drawn = Array(4).fill(new Float32Array(3 * 64 * 64).fill(1)), of = () => [[0, 1, 2], [0, 3, 2]].map(row => row.map(i => drawn[i]));
+  for (const [i, styles] of (await G.styles(G.everywhere(joined([start, through, end, middle])))).entries()) {
+    drawn[i] = await G.image(styles);
+    for (const [row, strip] of of().entries()) yield tile(row, underBars(strip, [0, 0, 0], 1), 192, 88);
   }
-  const strips = [[drawn[0], drawn[1], drawn[2]], [drawn[0], drawn[3], drawn[2]]];
+  const strips = of();
   const shape = [2, 3, 64, 64];
   const speeds = await Promise.all(strips.map(async ([x, y, z]) => {
     const { distance } = await run("oracle-distance", { a: [joined([y, z]), shape], b: [joined([x, y]), shape] });
@@ -228,7 +228,7 @@ async function* editing({ prompt, portrait, space, lr, l2, identity_weight, pres
   const [text] = await embedTexts([prompt], "clip-portraits");
   yield layout;
   const source = (await latents(G, 4, 21, 0.7))[portrait], styles = (await stylesOf(G, 4, 21, 0.7))[portrait];
-  yield tile(0, await images(G, 4, 21, 0.7)(portrait));
+  for (const i of [0, 1]) yield tile(i, await images(G, 4, 21, 0.7)(portrait));
   const goal = target ? await similarityTarget(text) : 2;
   const noise = joined(await G.noise()), random = new Random(0), convolutions = await ofConvolutions();
   const step = (now, views, features, vector) => run("descend", {
