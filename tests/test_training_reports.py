@@ -198,7 +198,20 @@ def test_a_scorer_gives_what_evaluate_gives_and_leaves_random_states_alone(monke
     assert torch.equal(torch.get_rng_state(), before) and first == again
     unseen = torch.cat(list(metrics.rendered(8, 910_000, 8)))
     assert first.pop("D_gap") == pytest.approx((run.D(images.from_uint8(reals)).mean() - run.D(unseen).mean()).item(), abs=1e-6)
-    assert first == metrics.evaluate(G, oracle, ["frechet", "precision_recall"], samples=40, reference="portraits")
+    expected = metrics.evaluate(G, oracle, ["frechet", "precision_recall"], samples=40, reference="portraits")
+    assert first == {name: expected[name] for name in ("frechet", "precision", "recall")}
+
+
+def test_a_run_on_own_pictures_is_measured_against_them_in_the_courses_features(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, image in enumerate(data.load("portraits", 8, 60, 0, "cpu")):
+        images.to_pil(image).save(folder / f"{i}.png")
+    run(tmp_path / "run", 80, "--data", str(folder), "--data-size", "60", "--metrics", "kid", "--metric-samples", "64")
+    scored, = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    G = zoo.load(tmp_path / "run")
+    assert scored == {"images": 80, "kid": metrics.evaluate(G, None, ["kid"], data=str(folder), samples=64)["kid"]["mean"]}
 
 
 def test_the_gap_is_that_of_ds_mean_logits():
@@ -209,7 +222,7 @@ def test_the_gap_is_that_of_ds_mean_logits():
 
 @pytest.mark.parametrize("wrong, said", [
     (["--metrics", "frechet", "--metric-samples", "20"], "20 samples are too few for frechet"),
-    (["--metrics", "frechet", "--data", "FOLDER"], "compares a generator with Portraits, and this run learns .*; leave it out"),
+    (["--metrics", "frechet", "--data", "FOLDER"], "frechet compares what the oracle sees, .*; take kid or precision_recall"),
     (["--tensorboard"], "--tensorboard needs a package of its own: pip install tensorboard")])
 def test_what_cannot_be_reported_is_refused_before_anything_is_made(wrong, said, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()

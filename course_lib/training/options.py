@@ -24,10 +24,10 @@ def gan_options(parser, model):
         add("--" + (no + setting.name).replace("_", "-"), dest=setting.name,
             **{"default": setting.default} | setting.metadata)
     add("--metrics", type=scores.metrics, default=None,
-        help=f"measure snapshots of a run on Portraits, such as frechet,kid,precision_recall (of {', '.join(scores.METRICS)}): "
-        "the one whose first metric is the lowest is kept as best.safetensors; also D_gap, by how much D prefers portraits that "
-        "it was trained on to others")
-    add("--metric-samples", type=whole(2), default="5k", help="generated images, and as many portraits, for --metrics")
+        help="measure snapshots, such as frechet,kid,precision_recall, or on your own pictures kid,precision_recall: the one whose "
+        "first metric is the lowest is kept as best.safetensors; on Portraits also D_gap, by how much D prefers portraits that it "
+        "was trained on to others")
+    add("--metric-samples", type=whole(2), default="5k", help="generated images, and as many real ones or all, for --metrics")
     add("--tensorboard", action="store_true", help="also write TensorBoard's events, into OUT/tensorboard")
     add("--eager", action="store_true", help="on a GPU, do not record the steps in CUDA graphs")
     add("--device", type=device, default=default_device(), help="cpu, cuda, cuda:N, or mps in float32")

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 
-from .. import commands, zoo
+from .. import commands, download, zoo
 from ..images import from_uint8, unchecked
+from . import data
 from .report import entries
 
 METRICS = "frechet", "kid", "precision_recall"
 UNSEEN = 1000                   # portraits that D is asked about, and as many of its own
+SCORES = "frechet", "kid", "precision", "recall"
 ORACLE = "oracle-portraits-64"
 
 
@@ -29,21 +31,30 @@ def metrics(text):
 
 
 def check(names, samples, settings, device):
-    """Raise ValueError, before any training, for a run on other pictures, and for too few samples."""
-    from ..metrics import generators  # here, for it takes a second
-    if settings.data != "portraits":
-        raise ValueError(f"--metrics compares a generator with Portraits, and this run learns {settings.data}; leave it out")
+    """Raise ValueError, before any training, for frechet on other pictures than portraits, and for too few samples."""
+    from ..metrics import extractors, generators  # here, for it takes a second
+    if settings.data != "portraits" and "frechet" in names:
+        raise ValueError(f"frechet compares what the oracle sees, which knows only portraits, and this run learns {settings.data}; "
+                         "take kid or precision_recall")
     commands.no_mps(device, "--metrics computes in float64")
-    size = generators.size_of(zoo.load(ORACLE, device=device))
+    size = generators.size_of(zoo.load(ORACLE if settings.data == "portraits" else extractors.COURSE, device=device))
+    if settings.data != "portraits":
+        samples = min(samples, data.select(settings.data, settings.data_size, settings.seed).used)
     for name in names:
         generators.check_samples(name, samples, size)
 
 
 def scorer(names, samples, settings, reals, device):
-    """A function run → {name: number} that measures some of METRICS of its averaged generator against as many Portraits, as
-    `metrics.evaluate` does; and "D_gap" of StyleGAN2 (`gap`). Random states stay as they are, so that a run goes on as without it.
-    reals: data.Resident."""
-    from ..metrics import generators
+    """A function run → {name: number} that measures some of METRICS of its averaged generator, as `metrics.evaluate` does: against
+    as many Portraits, and then "D_gap" of StyleGAN2, too (`gap`); or against the run's own pictures, in the course's features.
+    Random states stay as they are, so that a run goes on as without it. reals: data.Resident, of Portraits."""
+    from ..metrics import evaluate, generators
+    if settings.data != "portraits":
+        def compared(run):
+            found = evaluate(run.ema, None, names, data=settings.data, samples=samples, features="course",
+                             cache=download.cache() / "features")
+            return {name: found[name]["mean"] if name == "kid" else found[name] for name in SCORES if name in found}
+        return compared
     oracle = zoo.load(ORACLE, device=device)
     rendered = lambda count: generators.rendered(count, generators.REFERENCE_SEED, settings.resolution, device)
     portraits = cache(lambda: generators.features(oracle, rendered(samples)))
