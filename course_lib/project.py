@@ -12,6 +12,7 @@ the distances. Faces are not looked for and not aligned: crop and turn a photogr
 --pti then trains the generator until it draws the pictures at their latents (pivotal tuning, Roich et al. 2021), and writes it as
 tuned.safetensors, with latents-tuned.safetensors. After Ctrl-C the pictures that are done are kept, and the same command goes on.
 """
+import contextlib
 import json
 import shlex
 import sys
@@ -22,7 +23,7 @@ import torch
 from . import commands, dataset, download, film, images, inversion, latents, pivotal_tuning, portraits, results, zoo
 from .metrics import generators
 from .metrics.perceptual import lpips_distance, name_of, oracle_distance, pyramid_distance
-from .styleclip.common import check_networks, fingerprint
+from .styleclip.common import fingerprint
 
 MAKER = "python -m course_lib.project"
 STEPS = 200                 # of each search
@@ -78,7 +79,9 @@ def project(args):
         commands.try_output(args.video)
         film.check(args.video)
     G = zoo.load(args.model, device=args.device)
-    check_networks(G)
+    if not (hasattr(G, "mapping") and hasattr(G, "synthesis")):
+        raise ValueError(f"{args.model} holds no generator with a mapping network, so there is no W to project into; take a "
+                         "StyleGAN or StyleGAN2")
     distance = chosen_distance(args, G)
     commands.try_folder(args.out)
     names, targets, skipped = read(args.pictures, G, args.fit)
@@ -249,7 +252,9 @@ def table(result, out):
 def what_is_kept(out):
     """What to say after Ctrl-C."""
     file = out / "latents.safetensors"
-    done = len(json.loads(zoo.metadata(file).get("names", "[]"))) if file.is_file() else 0
+    done = 0
+    with contextlib.suppress(OSError, ValueError):      # none yet, or something else's
+        done = len(json.loads(zoo.metadata(file).get("names", "[]")))
     return f"stopped; {done} pictures are kept in {file}, and the same command goes on" if done else "stopped; nothing is kept"
 
 

@@ -149,8 +149,8 @@ def test_a_stopped_projection_keeps_what_is_done_and_goes_on(model, pictures, tm
     (("text.png", "--video", "film.avi"), '".avi" is no format of films'),
     (("text.png", "--distance", "lpips"), "go together"), (("text.png", "--distance", "oracle"), "knows only portraits"),
     (("text.png", "--class", "0"), "knows no classes"), (("text.png", "--out", "text.png/below"), "is not a folder"),
-    (("text.png", "--model", "pggan"), "no mapping network, so there is no W"),
-    (("text.png", "--model", "judge-portraits-64"), "is no generator")])
+    (("text.png", "--model", "pggan"), "pggan holds no generator with a mapping network, so there is no W"),
+    (("text.png", "--model", "judge-portraits-64"), "holds no generator with a mapping network")])
 def test_input_that_cannot_work_is_one_sentence_and_leaves_nothing(words, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
