@@ -146,7 +146,7 @@ def build(site=SITE):
     contents |= {f"graphs/{path.name}": path.read_bytes() for path in (HERE / "graphs").iterdir()}
     contents |= {f"vendor/{name}": (NODE / path).read_bytes() for name, path in VENDOR.items()}
     contents |= {f"vendor/fonts/{path.name}": path.read_bytes() for path in (NODE / "katex/dist/fonts").glob("*.woff2")}
-    contents["vendor/ort.wasm.gz"] = runtime
+    contents["vendor/ort.wasm.packed"] = runtime
     version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents.values())).hexdigest()[:12]
     offline = (HERE / "offline.js").read_text(encoding="utf-8").replace("VERSION", version)
     contents["offline.js"] = offline.replace("[]", json.dumps([*files, "vendor/katex.min.css", "vendor/minisearch.js"])).encode()

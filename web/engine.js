@@ -71,7 +71,7 @@ function halfToFloat(bits) {
 const runtime = once(async () => {
   const ort = await import(new URL("vendor/ort.mjs", BASE));
   ort.env.wasm.numThreads = 1;
-  const packed = new Blob([await bytes("vendor/ort.wasm.gz")]).stream();
+  const packed = new Blob([await bytes("vendor/ort.wasm.packed")]).stream();
   ort.env.wasm.wasmBinary = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   return ort;
 });

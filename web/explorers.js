@@ -175,15 +175,15 @@ class CourseExplorer extends HTMLElement {
     return canvas;
   }
 
-  async paint({ tile, width, height, pixels }) {
+  paint({ tile, width, height, pixels }) {
     const { columns, scale, left, top, cell } = this.layout, context = this.canvas.getContext("2d");
     const part = new OffscreenCanvas(width, height);
     part.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
     context.imageSmoothingEnabled = false;
     context.drawImage(part, left + tile % columns * cell[0], top + Math.floor(tile / columns) * cell[1], cell[0] - GAP, cell[1] - GAP);
-    this.milliseconds ??= performance.now() - this.began;
-    if (tile === 0 || this.first !== this.number) {
-      [this.first, this.answered] = [this.number, performance.now() - this.began];
+    if (this.painted !== this.number) {
+      this.painted = this.number;
+      performance.measure("first tile", { start: this.began });
     }
   }
 }
