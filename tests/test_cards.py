@@ -73,8 +73,8 @@ def test_a_checkpoint_names_the_command_and_the_images_of_its_run(file, tmp_path
     place = tmp_path / "run" / "checkpoints" / "0000012000"
     place.mkdir(parents=True)
     shutil.copy(file, place / "G_ema.safetensors")
-    (tmp_path / "run" / "run.json").write_text(json.dumps({"command": "python -m course_lib.train stylegan2 --data /pictures/cats"}))
-    (tmp_path / "run" / "settings.json").write_text(json.dumps({"data": "/pictures/cats"}))
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"command": "python -m course_lib.train stylegan2 --data /data/cats"}))
+    (tmp_path / "run" / "settings.json").write_text(json.dumps({"data": "/data/cats"}))
     card = model_cards.describe(place / "G_ema.safetensors")
     assert card["images"] == 12_000 and card["data_set"] == "cats" and card["command"].endswith("cats")
 

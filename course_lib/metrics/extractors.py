@@ -21,8 +21,9 @@ RESIZES = "clean", "legacy"
 VERSION = 1             # of how pictures become features; another one leaves features that were kept aside
 SAYS = {
     "oracle": "The oracle knows only portraits: its values compare generators of Portraits with each other.",
-    "course": "The course's features compare sets with each other, at one number of images and one resolution. Their scale is\n"
-              "their own: never compare these values with an FID or a KID of Inception, in papers or elsewhere.",
+    "course": "The course's features see colour, texture, sharpness and noise, and hardly whether a shape is well made. They\n"
+              "compare sets with each other, at one number of images and one resolution. Their scale is their own: never compare\n"
+              "these values with an FID or a KID of Inception, in papers or elsewhere.",
     "inception, clean": "Inception with the clean resize: compare with values of clean-fid at the same number of images.",
     "inception, legacy": "Inception with its own resize, without antialiasing: compare with values of torch-fidelity and of\n"
                          "StyleGAN's code at the same number of images.",
