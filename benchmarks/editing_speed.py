@@ -56,7 +56,7 @@ def measure(args, command):
         """Images of ws, one prompt each, and how many searches each took."""
         target = styleclip.similarity_target(model, samples, prompts, top_fraction=TOP_FRACTION)
         if form == "search":
-            return styleclip.search(G, model, prompts, ws, target, identity=identity, **SETTINGS, **chosen)[0]
+            return styleclip.search(G, model, prompts, ws, target, identity=identity, **chosen)[0]
         one = lambda rows, rate: styleclip.optimize(G, model, [prompts[row] for row in rows], ws[rows], lr=rate, steps=STEPS,
                                                     identity=identity, similarity_target=target[rows], **SETTINGS)
         return styleclip.best_edit(model, prompts, G.synthesis(ws, noise="const"), [one], RATES, target, identity=identity)[0]

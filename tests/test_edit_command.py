@@ -7,7 +7,7 @@ from PIL import Image
 from course_lib import clip, download, latents, styleclip, train, zoo
 from course_lib.networks import pggan
 from course_lib.styleclip import __main__ as command
-from course_lib.styleclip import edit_command, words
+from course_lib.styleclip import common, edit_command, global_directions, words
 from test_styleclip import TINY, colors, generator
 
 PROMPT = "a smiling person with red hair"
@@ -52,17 +52,19 @@ def test_searches_in_one_batch_end_where_one_after_the_other_would(G, network, i
     ws = G.mapping(torch.randn(3, 8, generator=torch.Generator().manual_seed(4)))
     before, rates = G.synthesis(ws, noise="const"), (0.05, 0.3, 0.9)
     target = (network.encode_images(before) @ network.encode_texts([PROMPT])[0]) + torch.tensor([-0.1, 0.02, 0.9])
-    options = dict(space="s", steps=6, l2=1e-4, views=2)
+    options = dict(steps=6, views=2)
+    sigma = global_directions.style_deviations(G, torch.Generator().manual_seed(0), samples=2000)
+    scale = torch.cat([s for s, moves in zip(sigma, common.of_convolutions(G)) if moves]).square().mean().sqrt().item()
     if identity:
         options |= {"identity": identity, "id_weight": 0.05}
     threshold = {"identity_threshold": 0.9} if identity else {}
 
     def alone(rows, rate):
-        return styleclip.optimize(G, network, PROMPT, ws[rows], lr=rate, preserve_weight=0.15, similarity_target=target[rows],
-                                  **options)
+        return styleclip.optimize(G, network, PROMPT, ws[rows], space="s", lr=rate * scale, l2=1e-4 / scale ** 2,
+                                  preserve_weight=0.15, similarity_target=target[rows], **options)
 
     expected, _, strengths = styleclip.best_edit(network, PROMPT, before, [alone], rates, target, identity=identity, **threshold)
-    images, chosen = styleclip.search(G, network, PROMPT, ws, target, rates=rates, **options, **threshold)
+    images, chosen = styleclip.search(G, network, PROMPT, ws, target, rates=rates, l2=1e-4, **options, **threshold)
     assert torch.equal(chosen, strengths) and chosen[0] == 0 and torch.allclose(images, expected, atol=1e-4)
 
 

@@ -5,7 +5,8 @@ from tqdm import tqdm
 
 from .. import sampling
 from ..images import in_colour, unchecked
-from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, same_device
+from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, of_convolutions, same_device
+from .global_directions import style_deviations
 from .optimization import optimize
 
 
@@ -113,18 +114,17 @@ def best_edit(
 @torch.no_grad()
 def search(
     G, clip, prompt, ws, target, *,
-    rates=(0.45, 0.9, 1.8),     # learning rates of the searches, of which the lowest that suffices is taken
+    rates=(0.28, 0.56, 1.12),   # learning rates of the searches, of which the lowest that suffices is taken
     steps=60,                   # of each search; the published code takes 300
-    space="s",                  # as for `optimize`, like all that follows
-    l2=1.2e-4,
-    views=4,
+    l2=3.1e-4,                  # λ_L2; both in standard deviations of a style channel, whose scale is each generator's own
+    views=4,                    # as for `optimize`, like what follows
     preserve_weight=0.15,
     identity=None,              # network that tells persons
     id_weight=0.05,             # weight of its loss, where there is such a network
     noise="const",
     **options,                  # others of `optimize` and, for identity_threshold, of `best_edit`
 ):
-    """Latent optimization of N portraits from several learning rates, all in one batch, and of each the best (`best_edit`).
+    """Latent optimization of N portraits in S at several learning rates, all in one batch, and of each the best (`best_edit`).
     → (images [N, 3, H, W] on the CPU, the rate of each [N], 0 where the portrait stays as it was)
 
     prompt, ws and target: as for `optimize` and `best_edit`. No rate suits every portrait; images do not influence each other,
@@ -134,10 +134,12 @@ def search(
     threshold = {key: options.pop(key) for key in ("identity_threshold",) if key in options}
     prompts = [prompt] * n if isinstance(prompt, str) else list(prompt)
     goal = checked_target(target, n, ws.device).expand(n)
+    deviations = zip(style_deviations(G, torch.Generator().manual_seed(0), samples=2000), of_convolutions(G))
+    scale = torch.cat([layer for layer, moves in deviations if moves]).square().mean().sqrt().item()
     if identity is not None:
         options |= {"identity": identity, "id_weight": id_weight}
-    found = optimize(G, clip, prompts * len(rates), ws.repeat(len(rates), 1, 1), space=space, steps=steps, l2=l2, views=views,
-                     lr=torch.tensor(rates).repeat_interleave(n), preserve_weight=preserve_weight,
+    found = optimize(G, clip, prompts * len(rates), ws.repeat(len(rates), 1, 1), space="s", steps=steps, l2=l2 / scale ** 2,
+                     lr=torch.tensor(rates).repeat_interleave(n) * scale, views=views, preserve_weight=preserve_weight,
                      similarity_target=goal.repeat(len(rates)), noise=noise, **options).images.unflatten(0, (len(rates), n))
     candidate = lambda rows, rate: Edit(None, found[list(rates).index(rate), rows], [], {})
     before = in_colour(G.synthesis(ws, noise=noise))
