@@ -8,7 +8,7 @@ import torch
 from .. import clip as clips
 from .. import commands, download, files, images, inversion, latents, ops, project, results, sampling, zoo
 from ..metrics.generators import batch_size
-from .common import check_networks, fingerprint
+from .common import check_networks, fingerprint, of_convolutions
 from .global_directions import channel_statistics, edit, global_direction, load_statistics
 from .mapper import LatentMapper, file_name, map_latents
 from .selection import best_edit, embed_samples, search, similarity_target
@@ -99,7 +99,8 @@ def _edited(prompt, G, clip, ws, target, candidates, identity):
     """Some portraits before and after the edit, the strength of each, and their similarities to the prompt, on the CPU."""
     before = images.in_colour(G.synthesis(ws, noise="const"))
     if candidates is None:
-        after, strengths = search(G, clip, prompt, ws, target, identity=identity, progress=True)
+        space = "w+" if all(of_convolutions(G)) else "s"
+        after, strengths = search(G, clip, prompt, ws, target, space=space, identity=identity, progress=True)
     else:
         functions, sizes = candidates
         after, _, strengths = best_edit(clip, prompt, before, [f(ws) for f in functions], sizes, target, identity=identity)

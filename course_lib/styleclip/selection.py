@@ -116,15 +116,16 @@ def search(
     G, clip, prompt, ws, target, *,
     rates=(0.28, 0.56, 1.12),   # learning rates of the searches, of which the lowest that suffices is taken
     steps=60,                   # of each search; the published code takes 300
-    l2=3.1e-4,                  # λ_L2; both in standard deviations of a style channel, whose scale is each generator's own
-    views=4,                    # as for `optimize`, like what follows
+    l2=3.1e-4,                  # λ_L2; both in standard deviations of an entry of the space, whose scale is each generator's own
+    space="s",                  # as for `optimize`, like what follows; of StyleGAN, whose styles hold colours too, take "w+"
+    views=4,
     preserve_weight=0.15,
     identity=None,              # network that tells persons
     id_weight=0.05,             # weight of its loss, where there is such a network
     noise="const",
     **options,                  # others of `optimize` and, for identity_threshold, of `best_edit`
 ):
-    """Latent optimization of N portraits in S at several learning rates, all in one batch, and of each the best (`best_edit`).
+    """Latent optimization of N portraits at several learning rates, all in one batch, and of each the best (`best_edit`).
     → (images [N, 3, H, W] on the CPU, the rate of each [N], 0 where the portrait stays as it was)
 
     prompt, ws and target: as for `optimize` and `best_edit`. No rate suits every portrait; images do not influence each other,
@@ -134,11 +135,16 @@ def search(
     threshold = {key: options.pop(key) for key in ("identity_threshold",) if key in options}
     prompts = [prompt] * n if isinstance(prompt, str) else list(prompt)
     goal = checked_target(target, n, ws.device).expand(n)
-    deviations = zip(style_deviations(G, torch.Generator().manual_seed(0), samples=2000), of_convolutions(G))
-    scale = torch.cat([layer for layer, moves in deviations if moves]).square().mean().sqrt().item()
+    rng = torch.Generator().manual_seed(0)
+    if space == "s":
+        moving = zip(style_deviations(G, rng, samples=2000), of_convolutions(G))
+        deviations = torch.cat([layer for layer, moves in moving if moves])
+    else:
+        deviations = torch.cat([G.mapping(z, **given) for z, given in sampling.draws(G, 2000, rng)]).std(dim=0)
+    scale = deviations.square().mean().sqrt().item()
     if identity is not None:
         options |= {"identity": identity, "id_weight": id_weight}
-    found = optimize(G, clip, prompts * len(rates), ws.repeat(len(rates), 1, 1), space="s", steps=steps, l2=l2 / scale ** 2,
+    found = optimize(G, clip, prompts * len(rates), ws.repeat(len(rates), 1, 1), space=space, steps=steps, l2=l2 / scale ** 2,
                      lr=torch.tensor(rates).repeat_interleave(n) * scale, views=views, preserve_weight=preserve_weight,
                      similarity_target=goal.repeat(len(rates)), noise=noise, **options).images.unflatten(0, (len(rates), n))
     candidate = lambda rows, rate: Edit(None, found[list(rates).index(rate), rows], [], {})
