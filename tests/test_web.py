@@ -242,20 +242,20 @@ def test_the_search_descends_as_the_librarys_does(page, address, options, step):
 def searched(values, step):
     """Lesson 08's search in the library. → the total loss after so many steps, the target, and the first gradient of the styles,
     of all terms but L2"""
-    G, reader, identity = zoo.load("stylegan2-portraits-64"), clip.load("clip-portraits"), zoo.load("identity-portraits-64")
+    G, clip_model, identity = zoo.load("stylegan2-portraits-64"), clip.load("clip-portraits"), zoo.load("identity-portraits-64")
     losses, prompt = styleclip.losses, values["prompt"]
     z = torch.randn(4, G.z_dim, generator=torch.Generator().manual_seed(21))
     w = G.w_avg + 0.7 * (G.mapping(z)[[values["portrait"]]] - G.w_avg)
-    samples = styleclip.embed_samples(G, reader, samples=200)
-    target = styleclip.similarity_target(reader, samples, prompt, top_fraction=0.01) if values["target"] else None
-    for now in styleclip.optimize_steps(G, reader, prompt, w, space=values["space"], lr=values["lr"], l2=values["l2"] / 1000,
+    samples = styleclip.embed_samples(G, clip_model, samples=200)
+    target = styleclip.similarity_target(clip_model, samples, prompt, top_fraction=0.01) if values["target"] else None
+    for now in styleclip.optimize_steps(G, clip_model, prompt, w, space=values["space"], lr=values["lr"], l2=values["l2"] / 1000,
                                         identity=identity, id_weight=values["identity_weight"], preserve_weight=values["preserve"],
                                         similarity_target=target):
         if now.step == step:
             break
     styles = [style.requires_grad_() for style in G.styles(w)]
-    images, text = G.synthesis(styles=styles, noise="const"), reader.encode_texts([prompt])
-    seen, features = embed_views(reader, images, draw_views(4, 64, torch.Generator().manual_seed(0)), itself=True)
+    images, text = G.synthesis(styles=styles, noise="const"), clip_model.encode_texts([prompt])
+    seen, features = embed_views(clip_model, images, draw_views(4, 64, torch.Generator().manual_seed(0)), itself=True)
     loss = losses.hinge(losses.clip_distance(seen, text).mean(dim=0), target)
     loss = loss + values["identity_weight"] * losses.identity_loss(identity(images), identity(images).detach())
     loss = loss + values["preserve"] * losses.preservation_loss(features, features.detach(), text)
@@ -279,7 +279,7 @@ def test_every_live_control_moves_its_picture(page, address, scene):
 
 
 def move(explorer, control):
-    """Take one control to another value, as a reader does."""
+    """Take one control to another value with the keyboard or the mouse."""
     if control["kind"] == "button":
         return explorer.get_by_role("button", name=control["label"]).click()
     field = explorer.get_by_label(control["label"], exact=True)

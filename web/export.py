@@ -105,7 +105,7 @@ def descents():
     """A step of latent optimization: the image of one portrait's styles, its losses, and the gradient of their sum but for L2. And
     the way of a gradient from the styles back to ws."""
     names = "stylegan2-portraits-64", "clip-portraits", "identity-portraits-64"
-    G, reader, identity = zoo.load(names[0]), clip.load(names[1]), zoo.load(names[2])
+    G, clip_model, identity = zoo.load(names[0]), clip.load(names[1]), zoo.load(names[2])
     synthesis = onnx.Synthesis(G)
     side, channels, pixels = G.resolution, sum(synthesis.channels), sum(s * s for s in synthesis.sides)
 
@@ -119,7 +119,7 @@ def descents():
             seen = images.clamp(-1, 1)
             between = seen.flatten(2)[0].gather(1, corners.flatten()[None].expand(3, -1)).view(3, len(grain), -1, 4)
             views = (between * shares).sum(dim=-1).transpose(0, 1).unflatten(2, (side, side)) + grain
-            features, vector = reader.encode_images(torch.cat([views, seen])), identity(images)
+            features, vector = clip_model.encode_images(torch.cat([views, seen])), identity(images)
             terms = [clip_distance(features[:-1], text).mean(dim=0, keepdim=True), identity_loss(vector, person),
                      preservation_loss(features[-1:], source, text)]
             total = hinge(terms[0], target) + weights[0] * terms[1] + weights[1] * terms[2]
@@ -131,8 +131,8 @@ def descents():
               "person": unit(128), "corners": torch.randint(side ** 2, (VIEWS, side ** 2, 4)),
               "shares": torch.rand(VIEWS, side ** 2, 4), "grain": torch.randn(VIEWS, 3, side, side), "target": torch.ones(1),
               "weights": torch.ones(2)}
-    reader.train().model.eval()                                         # so that it does not look at the images' values
-    identity.train()                                                    # likewise; neither has layers that differ in training
+    clip_model.train().model.eval()                     # so that neither network looks at the values of its images
+    identity.train()
     for network in identity.layers, identity.dense:
         network.eval()
     with mock.patch.object(torch.compiler, "is_compiling", lambda: True), sdpa_kernel(SDPBackend.MATH):
@@ -175,8 +175,8 @@ PARTS = {"generators": lambda: style_based("stylegan2-portraits-64") | style_bas
 
 def samples():
     """CLIP's embeddings of 200 portraits of the generator, from which lesson 08 takes its similarity target."""
-    G, reader = zoo.load("stylegan2-portraits-64"), clip.load("clip-portraits")
-    return styleclip.embed_samples(G, reader, samples=200).numpy().tobytes()
+    G, clip_model = zoo.load("stylegan2-portraits-64"), clip.load("clip-portraits")
+    return styleclip.embed_samples(G, clip_model, samples=200).numpy().tobytes()
 
 
 def sha256(path):
