@@ -438,7 +438,7 @@ def test_the_search_finds_a_lesson(page, address):
     page.goto(f"{address}/index.html")
     page.get_by_role("searchbox").fill("demodul")
     page.locator("search a").first.wait_for()
-    assert "05" in page.locator("search li").first.inner_text()
+    assert "lesson 05" in page.locator("search li").first.inner_text()
     page.locator("search a").first.click()
     page.wait_for_url(re.compile("05_demodulation"))
 

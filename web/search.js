@@ -10,7 +10,7 @@ async function find() {
   list.replaceChildren(...found.map(({ id, title, lesson }) => {
     const link = Object.assign(document.createElement("a"), { href: id, textContent: title });
     const item = document.createElement("li");
-    item.append(link, ` · ${lesson}`);
+    item.append(link, ` · lesson ${lesson.slice(0, 2)}`);
     return item;
   }));
   said.textContent = field.value.trim() ? (found.length ? `${found.length} places` : "Nothing was found.") : "";
