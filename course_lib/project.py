@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from . import commands, dataset, download, film, images, inversion, latents, pivotal_tuning, portraits, results, zoo
+from . import commands, dataset, film, images, inversion, latents, pivotal_tuning, portraits, results, zoo
 from .metrics import generators
 from .metrics.perceptual import lpips_distance, name_of, oracle_distance, pyramid_distance
 from .styleclip.common import fingerprint
@@ -231,8 +231,7 @@ def tune(args, G, distance, settings, found, targets):
 
 def save_like(path, G, model):
     """Write a generator as the same kind of file as `model`, of whose tensors it has others."""
-    source = zoo.file(model) if model in zoo.cards() else download.fetch(zoo.FULL[model]) if model in zoo.FULL else model
-    kind, _, config, about, *_ = zoo.contents(source).read()
+    kind, _, config, about, *_ = zoo.contents(zoo.path_of(model)).read()
     version = portraits.VERSION if zoo.dataset_of(model) == "portraits" else None
     zoo.save(path, G.state_dict(), kind, replace=True, config=config, dataset_version=version,
              **{key: about[key] for key in ("classes",) if key in about})

@@ -117,6 +117,7 @@ def test_a_text_is_its_words_in_order_and_an_end_with_the_highest_number(words, 
 
 @pytest.mark.parametrize("text, message", [
     ("a smilling man", '"smilling" .near: smiling, .*is not among the .* words .*open_clip.*takes any word'),
+    ("a sad girl with sunglasses", '"sad" .near: unhappy, frowning., "girl" .near: woman, lady., "sunglasses" .near: glasses'),
     ("a man with a mohawk and a tattoo", '"mohawk", "tattoo" are not among .* afro '), (None, "one is of type NoneType"),
     ("...", "'...' holds no words"), ("", "text 0 is empty"), ("   ", "text 0 is empty"),
     ("a " * 48, "48 words; this model reads up to 47")])

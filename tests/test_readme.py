@@ -9,9 +9,12 @@ import pytest
 import torch
 
 import course_lib.dataset
+import course_lib.generate
 import course_lib.metrics.__main__
+import course_lib.project
 import course_lib.styleclip.__main__
 import course_lib.train
+import course_lib.training.report
 import course_lib.zoo.__main__
 from course_lib import exercises, zoo
 
@@ -20,7 +23,8 @@ README = (ROOT / "README.md").read_text()
 LESSONS = {path.stem: path.read_text() for path in sorted((ROOT / "notebooks" / "py").glob("*.py"))}
 MAINS = {"train": course_lib.train.main, "metrics": course_lib.metrics.__main__.main,
          "styleclip": course_lib.styleclip.__main__.main,
-         "zoo": course_lib.zoo.__main__.main, "dataset": course_lib.dataset.main}
+         "zoo": course_lib.zoo.__main__.main, "dataset": course_lib.dataset.main, "generate": course_lib.generate.main,
+         "project": course_lib.project.main, "training.report": course_lib.training.report.main}
 SHORTER = {"samples=200": "samples=6", "steps=60": "steps=1", "progress=True": "progress=False"}
 
 
@@ -46,9 +50,10 @@ class Parsed(Exception):
 @pytest.mark.parametrize("name, options", commands().values(), ids=commands().keys())
 def test_every_command_that_a_text_names_is_understood(name, options, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for word in filter(re.compile("my_pictures/|packed/|runs/.*safetensors").match, options):    # files that a reader has by then
+    there = re.compile("my_pictures/|packed/|pictures/|photo|runs/.*safetensors|runs/mine$")      # what a reader has by then
+    for word in filter(there.match, options):
         Path(word).parent.mkdir(parents=True, exist_ok=True)
-        Path(word).mkdir() if word.endswith("/") else Path(word).symlink_to(zoo.file("clip-portraits"))
+        Path(word).mkdir() if word.endswith(("/", "mine")) else Path(word).symlink_to(zoo.file("clip-portraits"))
     parse = argparse.ArgumentParser.parse_args
 
     def parsed(parser, *arguments, **more):

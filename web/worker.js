@@ -340,8 +340,8 @@ function resized(map, spread) {
 
 const spans = { coarse: [0, 4], medium: [4, 8], fine: [8, 10] };
 
-async function* mapped({ wish, strength, levels }) {
-  const G = stylegan2, file = `mapper-${wish.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}`;
+async function* mapped({ prompt, strength, levels }) {
+  const G = stylegan2, file = `mapper-${prompt.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")}`;
   yield { columns: 4, count: 8, scale: 2, labels: ["before", "after"] };
   for (const i of [0, 1, 2, 3]) yield tile(i, await images(G, 4, 7, 0.7)(i));
   const { entries } = await safetensors(file), own = Object.keys(spans).filter(level => `${level}.0.weight` in entries);

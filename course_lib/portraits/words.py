@@ -20,7 +20,7 @@ sad unhappy gloomy upset sorrowful frowning depressed miserable crying tearful h
 frowning scowling frown turned-down frowny pouting sulking pout scowl unsmiling displeased
 angry mad furious cross grumpy annoyed stern rage enraged irate livid outraged irritated evil mean hostile aggressive strict
 worried anxious nervous concerned afraid scared frightened fearful tense uneasy stressed terrified troubled distressed
-surprised shocked astonished amazed startled gasping surprise stunned astounded wow speechless screaming shouting yelling singing
+surprised shocked astonished amazed startled gasping surprise stunned wow screaming shouting singing wide-open open raised
 calm serious neutral expressionless relaxed bored plain peaceful thoughtful emotionless quiet blank deadpan
 sleepy tired drowsy exhausted sleeping asleep yawning weary half-closed
 red scarlet crimson maroon burgundy ruby cherry vermilion

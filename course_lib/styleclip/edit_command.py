@@ -12,7 +12,6 @@ from .common import check_networks, fingerprint, of_convolutions
 from .global_directions import channel_statistics, edit, global_direction, load_statistics
 from .mapper import LatentMapper, file_name, map_latents
 from .selection import best_edit, embed_samples, search, similarity_target
-from .words import check_words
 
 METHODS = "direction", "mapper", "optimization"
 # As chosen on portraits by experiments/scoreboard.py: the top fraction of the target, and the strengths to choose from.
@@ -72,8 +71,7 @@ def run(args):
     G, clip = zoo.load(args.generator, device=args.device), clips.load(args.clip, args.device)
     check_networks(G, clip)
     zoo.check_belongs(clip, G, "--clip")
-    check_words(clip, [args.prompt, args.neutral])
-    clip.encode_texts([args.prompt])
+    clip.encode_texts([args.prompt, args.neutral])
     identity = _identity(args, G)
     portraits = _portraits(args, G)
     candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
