@@ -83,7 +83,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
         out.write(content[:len(content) // 2] if self.cut and self.cut in self.path else content)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder of a site built now."""
     if not shutil.which("node") or not (WEB / "node_modules/katex").is_dir():
@@ -95,7 +95,7 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address(site):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -103,7 +103,7 @@ def address(site):
     server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")             # its event loop must not outlive this file
 def browser():
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
