@@ -20,8 +20,8 @@ from tqdm import tqdm
 from . import commands, film, ops, sampling, zoo
 from .images import grid as laid_out
 from .images import in_colour, to_pil, to_uint8
+from .latents import check_generator
 from .sampling import device_of
-from .styleclip.common import fingerprint
 
 PSI = 0.7
 MOST = 100_000              # numbers of one range
@@ -63,9 +63,8 @@ def read_latents(path, G):
     fingerprint of its own as "generator", and for a damaged file."""
     drawn(G, [0])
     (tensors, about), style_based = zoo.read(path), hasattr(G, "mapping")
-    if about.get("generator") not in (None, fingerprint(G)):
-        raise ValueError(f"{path} holds latents of another generator{f', {model[:200]}' if (model := about.get('model')) else ''}; "
-                         "take that one")
+    if "generator" in about:
+        check_generator(path, about, G)
     wanted = {"ws": (G.num_ws, len(G.w_avg)), "w": (len(G.w_avg),)} if style_based else {"z": (G.z_dim,)}
     for name, shape in wanted.items():
         if name in tensors and tensors[name].shape[1:] == shape and len(tensors[name]):

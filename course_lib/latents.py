@@ -47,9 +47,14 @@ def load(path, G):
     if metadata.get("kind") != KIND or "ws" not in tensors:
         raise ValueError(f'{path} holds no latents but "{metadata.get("kind", "something unknown")[:80]}"; python -m '
                          "course_lib.project makes a file of them")
-    if metadata.get("generator") != fingerprint(G):
-        raise ValueError(f"{path} holds latents of another generator, {metadata.get('model', 'which it does not name')[:200]}; "
-                         "take that one")
+    check_generator(path, metadata, G)
     names, distances = (json.loads(metadata.get(key, "[]")) for key in ("names", "distances"))
     return Latents(checked_ws(G, tensors["ws"]), names, distances,
                    {key: value for key, value in metadata.items() if key not in ("kind", "names", "distances")})
+
+
+def check_generator(path, metadata, G):
+    """Raise ValueError where a file of latents, by its metadata, is not the generator's."""
+    if metadata.get("generator") != fingerprint(G):
+        raise ValueError(f"{path} holds latents of another generator, {metadata.get('model', 'which it does not name')[:200]}; "
+                         "take that one")

@@ -8,7 +8,6 @@ complete is not trained again. Each measures its own snapshots. What they found 
 recall, how much D prefers its own images to unseen ones (D_gap), and p over time. Without a GPU, --laptop shrinks the runs to
 16 px and 120 thousand images.
 """
-import argparse
 import sys
 from pathlib import Path
 
@@ -29,12 +28,7 @@ def main(arguments=None):
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="how many Portraits a run learns from")
     parser.add_argument("--runs", type=Path, default=Path("runs/ada"), help="folder for the training runs")
     parser.add_argument("--out", type=Path, default=Path("runs/results/ada.json"), help="JSON file")
-    parser.add_argument("--seeds", type=commands.seed, nargs="+", default=[0, 1], help="a run of each")
-    parser.add_argument("--parallel", type=commands.whole(1, 64), default=6, help="runs at a time")
-    parser.add_argument("--samples", type=commands.whole(257), default="5k", help="images per measurement")
-    parser.add_argument("--laptop", action="store_true", help="16 px and few images, for a machine without a GPU")
-    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[],
-                        help="further options of course_lib.train, for a quick try")
+    compare.add_options(parser, parallel=6)
     args = parser.parse_args(arguments)
     with commands.sentences("python experiments/ada.py", "stopped; the same command goes on from the last checkpoints"):
         experiment(args, ["python experiments/ada.py", *(sys.argv[1:] if arguments is None else arguments)])

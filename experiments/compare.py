@@ -53,15 +53,20 @@ def main(arguments=None):
     parser.add_argument("comparison", choices=COMPARISONS)
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"), help="folder for the training runs")
     parser.add_argument("--out", type=Path, help="JSON file; by default runs/results/NAME.json")
+    add_options(parser, parallel=4)
+    args = parser.parse_args(arguments)
+    with commands.sentences("python experiments/compare.py", "stopped; the same command goes on from the last checkpoints"):
+        compare(args, ["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+def add_options(parser, parallel):
+    """What experiments of several trainings share."""
     parser.add_argument("--seeds", type=commands.seed, nargs="+", default=[0, 1], help="a run of each")
-    parser.add_argument("--parallel", type=commands.whole(1, 64), default=4, help="runs at a time")
+    parser.add_argument("--parallel", type=commands.whole(1, 64), default=parallel, help="runs at a time")
     parser.add_argument("--samples", type=commands.whole(257), default="5k", help="images per measurement")
     parser.add_argument("--laptop", action="store_true", help="16 px and few images, for a machine without a GPU")
     parser.add_argument("--train", nargs=argparse.REMAINDER, default=[],
                         help="further options of course_lib.train, for a quick try")
-    args = parser.parse_args(arguments)
-    with commands.sentences("python experiments/compare.py", "stopped; the same command goes on from the last checkpoints"):
-        compare(args, ["python experiments/compare.py", *(sys.argv[1:] if arguments is None else arguments)])
 
 
 def compare(args, command_line):
