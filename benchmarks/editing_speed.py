@@ -5,7 +5,8 @@
 Lesson 08: up to three searches of 300 steps, one after the other, until one reaches its target with the same person. `search`:
 three in one batch, of fewer steps at higher rates. Both edit the same portraits, those of the scoreboard, with the same weights.
 Seconds are of one edit of one portrait; those of the CPU are added up over its threads and, unlike the others, depend little on
-what else the machine does. A sheet of the first portrait of each prompt, before | lesson 08 | search, lies beside the result.
+what else the machine does. Milliseconds are of one more step of one image: of a search, a projection, and the training of a
+mapper. A sheet of the first portrait of each prompt, before | lesson 08 | search, lies beside the result.
 """
 import shlex
 import sys
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import torch
 
-from course_lib import clip, commands, images, ops, results, styleclip, zoo
-from course_lib.metrics import edit_scores
+from course_lib import clip, commands, images, inversion, ops, results, styleclip, zoo
+from course_lib.metrics import edit_scores, oracle_distance
 from course_lib.networks import classifiers
 from course_lib.perception.edit_targets import EDIT_TARGETS
 
 SETTINGS = dict(space="s", l2=1.2e-4, id_weight=0.05, views=4, preserve_weight=0.15)
 RATES, STEPS, TOP_FRACTION, PSI = (0.2, 0.45, 0.9), 300, 0.01, 0.7
+SHORT, MORE = 10, {"cpu": 10, "cuda": 300}      # steps; what the further ones take has nothing of what comes before the first
 
 
 def main(arguments=None):
@@ -78,11 +80,30 @@ def measure(args, command):
             if times:
                 row["seconds"], row["cpu_seconds"] = (sum(values) / len(times) for values in zip(*times))
             print(f"{form}: " + ", ".join(f"{key} {value:.3g}" for key, value in row.items()), flush=True)
+    each = each_step(G, model, identity, load("oracle-portraits-64"), args) if args.timed else {}
     commands.write_json(args.out, results.rounded({**results.header(command, [args.seed]), "device": results.machine(args.device),
-                                                   "portraits": args.portraits, "search": chosen or "defaults", "forms": forms}))
+                                                   "portraits": args.portraits, "search": chosen or "defaults", "forms": forms,
+                                                   "ms_per_step": each}))
     if prompts:
         rows = torch.stack(shown, dim=1)[::args.portraits].flatten(0, 1)
         images.save_grid(args.out.with_suffix(".png"), rows.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3), len(shown))
+
+
+def each_step(G, model, identity, oracle, args):
+    """Milliseconds of one more step of each method, one image a step."""
+    z = torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(args.seed)).to(args.device)
+    ws, prompt, distance = G.mapping(z), args.prompts[0], oracle_distance(oracle)
+    target, shared = G.synthesis(ws, noise="const"), dict(identity=identity, id_weight=0.05)
+    methods = {"search": lambda steps: styleclip.optimize(G, model, prompt, ws, steps=steps, **shared | SETTINGS),
+               "projection": lambda steps: inversion.project(G, target, distance, steps=steps),
+               "mapper": lambda steps: styleclip.fit(G, model, prompt, steps=steps, batch=1, **shared)}
+    found, more = {}, MORE[torch.device(args.device).type]
+    for name, method in methods.items():
+        method(SHORT)
+        short, long = (min(timed(lambda: method(steps))[0] for _ in range(2)) for steps in (SHORT, SHORT + more))
+        found[name] = 1000 * (long - short) / more
+        print(f"{name}: {found[name]:.3g} ms for each step", flush=True)
+    return found
 
 
 def lacking(G, judge, prompt, count, seed):
@@ -102,7 +123,7 @@ def scores(prompts, before, after, judge, identity, sigma):
 def timed(function):
     """Seconds that a call takes, and those of the CPU."""
     began = time.perf_counter(), time.process_time()
-    function()
+    function()                                              # its result lies on the CPU, so all is done
     return time.perf_counter() - began[0], time.process_time() - began[1]
 
 

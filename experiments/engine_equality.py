@@ -4,16 +4,19 @@ side.
     python experiments/engine_equality.py --out data/results/engine_equality.json
 
 The fast runs are those of course_lib.train on a GPU: bfloat16, fused kernels, recorded steps. The plain ones take the equations of
-`ops` and PyTorch's own gradients, float32 without TF32, step by step. All run at once, a process each. The two engines draw other
-random numbers, so each loss, averaged over a window of images, is compared as the seeds' mean: the relative difference of the two,
-in standard errors from the seeds' spread, pooled over windows and engines. Above four of them, it fails.
+`ops` and PyTorch's own gradients, float32 without TF32, step by step. Both regularize path lengths every 16 steps, for PyTorch's
+derivative of a grouped convolution's derivative takes seconds. All run at once, a process each; one that is complete is not
+trained again. The two engines draw other random numbers, so each loss, averaged over a window of images, is compared as the seeds'
+mean: the relative difference of the two, in standard errors from the seeds' spread, pooled over windows and engines. Above four
+of them, it fails.
 """
 import argparse
 import json
+import os
 import shlex
+import shutil
 import subprocess
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +34,7 @@ def main(arguments=None):
     parser = commands.Parser(description=__doc__)
     add = parser.add_argument
     add("--images", type=commands.whole(), default="20k", help="real images that each run is shown")
+    add("--runs", type=Path, default=Path("runs/engine_equality"), help="folder for the training runs")
     add("--out", type=Path, default=Path("runs/results/engine_equality.json"), help="JSON file")
     add("--run", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -40,9 +44,7 @@ def main(arguments=None):
         if not torch.cuda.is_available():
             raise ValueError("the fast engine runs on a CUDA device, and PyTorch finds none on this machine")
         commands.try_output(args.out)
-        with tempfile.TemporaryDirectory() as folder:
-            logs = logged(args.images, Path(folder))
-        found = compared(logs)
+        found = compared(logged(args.images, args.runs))
         shown = ["python", "experiments/engine_equality.py", *([] if args.images == 20_000 else ["--images", str(args.images)])]
         commands.write_json(args.out, results.rounded({
             "command": shlex.join(shown), "world": portraits.VERSION, "device": torch.cuda.get_device_name(),
@@ -55,21 +57,26 @@ def main(arguments=None):
 def logged(images, folder):
     """{engine: [lines of the log of each seed]}"""
     places = {(engine, seed): folder / f"{engine}-{seed}" for engine in ENGINES for seed in SEEDS}
-    runs = [subprocess.Popen([sys.executable, __file__, "--images", str(images), "--run", engine, str(seed), str(place)],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            for (engine, seed), place in places.items()]
-    for (engine, seed), run in zip(places, runs):
+    lines = lambda place: [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
+    waiting, runs = [at for at, place in places.items() if not (place / "log.jsonl").exists() or len(lines(place)) < WINDOWS], {}
+    for card, (engine, seed) in enumerate(waiting):
+        shutil.rmtree(places[engine, seed], ignore_errors=True)
+        device = {"CUDA_VISIBLE_DEVICES": str(card % torch.cuda.device_count())}
+        line = [sys.executable, __file__, "--images", str(images), "--run", engine, str(seed), str(places[engine, seed])]
+        runs[engine, seed] = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                              env=os.environ | device)
+    for (engine, seed), run in runs.items():
         said = run.communicate()[1]
         if run.returncode:
             raise ValueError(f"the {engine} run of seed {seed} failed: {said.strip().splitlines()[-1]}")
-    lines = {at: [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()] for at, place in places.items()}
-    return {engine: [lines[engine, seed] for seed in SEEDS] for engine in ENGINES}
+    return {engine: [lines(places[engine, seed]) for seed in SEEDS] for engine in ENGINES}
 
 
 def trained(images, engine, seed, out):
     """Train one run into the folder `out`, with a line of its log for every window."""
     options = ["--resolution", "64", "--images", str(images), "--log-every", str(images // WINDOWS),
-               "--checkpoint-every", str(images), "--data-size", "20k", "--seed", seed, "--device", "cuda", "--out", out]
+               "--checkpoint-every", str(images), "--pl-interval", "16", "--data-size", "20k", "--seed", seed, "--device", "cuda",
+               "--out", out]
     if engine == "plain":
         fused.fuses, build = lambda x: False, stylegan2.build
 

@@ -1,4 +1,5 @@
 """What needs a GPU: parity on CUDA, bfloat16, captured steps against eager ones, resume. Run by `make test-gpu`."""
+import dataclasses
 import functools
 import json
 import subprocess
@@ -128,7 +129,7 @@ def test_fused_networks_and_their_regularizers_are_the_plain_ones():
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(tmp_path):
     s = settings(images=48 * 8, log_every=10 ** 6, checkpoint_every=24 * 8)
     whole = trained(tmp_path / "whole", False, s)
-    trained(tmp_path / "half", False, s | {"images": 24 * 8})
+    trained(tmp_path / "half", False, dataclasses.replace(s, images=24 * 8))
     run, phases = start(s)
     torch.manual_seed(99)
     checkpoint.load(checkpoint.folders(tmp_path / "half")[-1], run)
@@ -178,6 +179,10 @@ def grow(out, model, captured, images):
                       images=images, log_every=160, checkpoint_every=10 ** 6, **w)
     torch.manual_seed(0)
     run = growing.build(s, "cuda")
+    with torch.no_grad():                   # as at the start, StyleGAN would normalise constant maps: one bit decides the run
+        for p in (*run.G.parameters(), *run.D.parameters()):
+            p += 0.1 * torch.randn_like(p)
+    run.ema.load_state_dict(run.G.state_dict())
     reals = data.Resident(torch.randint(0, 256, [64, 3, 16, 16], dtype=torch.uint8, device="cuda"))
     loop.train(out, run, growing.plan(run, reals, s, "cuda", out), s, "cuda", captured=captured, progress=False)
     return run
@@ -185,11 +190,13 @@ def grow(out, model, captured, images):
 
 @pytest.mark.parametrize("model", ["pggan", "stylegan"])
 def test_captured_growth_trains_like_eager_growth(model, tmp_path):
-    """Through a fade: the recorded step must see α move."""
-    eager, again = (grow(tmp_path / name, model, False, 400) for name in ("a", "b"))
-    captured = grow(tmp_path / "c", model, True, 400)
-    assert distance(captured, eager) <= 10 * distance(again, eager) + 1e-4
-    line = json.loads((tmp_path / "c" / "log.jsonl").read_text().splitlines()[-1])
+    """Through a fade: the recorded step must see α move. Images are compared, for some biases are normalised away: weights moved
+    by a bit change them by 1e-5, an α that stays in the fade by 2e-3."""
+    z, runs = torch.randn(32, 32, device="cuda"), [grow(tmp_path / how, model, how == "captured", 400)
+                                                   for how in ("eager", "again", "captured")]
+    eager, again, captured = (run.ema(z, noise="const", resolution=8, alpha=1.0) for run in runs)
+    assert (captured - eager).norm() <= 10 * (again - eager).norm() + 2e-4 * eager.norm()
+    line = json.loads((tmp_path / "captured" / "log.jsonl").read_text().splitlines()[-1])
     assert line["resolution"] == 8 and line["alpha"] == 1
 
 
@@ -205,19 +212,22 @@ def test_fused_growing_networks_and_their_penalties_are_those_of_the_reference(m
     for p in (*G.parameters(), *D.parameters()):
         p.data += 0.1 * torch.randn_like(p)
     z, reals, found = torch.randn(8, 40, device="cuda"), torch.randn(8, 3, 64, 64, device="cuda"), []
-    for impl in ("reference", "fused"):
-        images, x = G(z, noise="const", impl=impl, alpha=alpha), reals.clone().requires_grad_()
+    for impl, dtype in (("reference", torch.float64), ("reference", torch.float32), ("fused", torch.float32)):
+        G, D = G.to(dtype), D.to(dtype)
+        images, x = G(z.to(dtype), noise="const", impl=impl, alpha=alpha), reals.to(dtype).requires_grad_()
         critic = functools.partial(D, alpha=alpha, impl=impl)
         loss = losses.generator_loss(critic(images)).mean()
+        mix = torch.full([8], 0.4, device="cuda", dtype=dtype)
         with convolution.inputs_only():
             r1 = losses.r1_penalty(critic(x), x).mean()
-            gp = losses.gradient_penalty(critic, reals, images.detach(), mix=torch.full([8], 0.4, device="cuda")).mean()
+            gp = losses.gradient_penalty(critic, x.detach(), images.detach(), mix=mix).mean()
         gradients = [torch.autograd.grad(value, [*G.parameters(), *D.parameters()], allow_unused=True, retain_graph=True)
                      for value in (r1, gp, loss)]
         found.append([images, r1, gp, loss, *sum(gradients, ())])
-    for exact, fused in zip(*found):
-        exact, fused = (torch.zeros([], device="cuda") if t is None else t for t in (exact, fused))
-        assert (exact - fused).norm() <= 1e-3 * exact.norm() + 1e-6
+    for exact, plain, fused in zip(*found):
+        exact, plain, fused = (torch.zeros([], device="cuda") if t is None else t for t in (exact, plain, fused))
+        own = (exact - plain).norm()                            # float32's error where large numbers cancel
+        assert (exact - fused).norm() <= 1e-3 * exact.norm() + 4 * own + 1e-7
 
 
 def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
