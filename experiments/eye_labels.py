@@ -9,20 +9,18 @@ not say which method made a pair. A rater answers with a JSON file, {"1": {"show
 `collect` writes runs/results/eye-labels.json, or --out: the vote of the majority, and how often each rater agrees with the others.
 """
 import itertools
-import json
 import random
 import shlex
-from pathlib import Path
 from statistics import mean
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from course_lib import commands, plots, results, zoo
+import rating
+from course_lib import commands, results, zoo
 from course_lib.perception.edit_targets import EDIT_TARGETS
 
 METHODS, PROMPTS, PORTRAITS = ("optimization", "mapper", "global direction"), tuple(EDIT_TARGETS), 3
-MAKER, SEED, PAIRS_A_SHEET = "python experiments/eye_labels.py", 11, 8
-TILE, SCALE = 64, 4
+MAKER, SEED = "python experiments/eye_labels.py", 11
 QUESTIONS = {
     "shows": "Does the right picture show what the sentence says? A trace does not count: a person must be able to name it without "
              "the sentence.",
@@ -46,23 +44,18 @@ other files, and do not talk to other raters.
 
 
 def main(arguments=None):
-    parser = commands.Parser(description=__doc__)
-    tasks = parser.add_subparsers(dest="task", required=True)
-    sheets = tasks.add_parser("sheets", help="draw the sheets for the raters")
-    sheets.add_argument("--out", type=Path, required=True, help="folder of the sheets, which does not exist yet")
-    collect = tasks.add_parser("collect", help="count the raters' answers")
-    collect.add_argument("answers", type=commands.input_file, nargs="+", help="a JSON file of each rater")
-    collect.add_argument("--out", type=Path, default=Path("runs/results/eye-labels.json"), help="JSON file")
+    parser, _, _ = rating.parsers(__doc__, "eye-labels.json")
     args = parser.parse_args(arguments)
     with commands.sentences(MAKER):
         if args.task == "sheets":
-            draw(args.out)
+            rating.try_places(args.out)
+            items = [(f"{number}   {pair[1]}", pictures(*pair)) for number, pair in enumerate(order(), 1)]
+            rating.write_sheets(args.out, PROTOCOL, items, columns=2, rows=4)
         else:
-            commands.own_json(args.out, MAKER)
-            result = count([json.loads(path.read_text()) for path in args.answers])
+            earlier = commands.own_json(args.out, rating.EYE_LABELS)
+            result = count([*map(rating.read, args.answers)])
             words = f"{MAKER} collect {shlex.join(path.name for path in args.answers)}"
-            result |= results.header(words, [SEED])
-            commands.write_json(args.out, result, replace=True)
+            commands.write_json(args.out, earlier | result | results.header(words, [SEED]), replace=True)
 
 
 def order():
@@ -77,44 +70,22 @@ def pictures(method, prompt, portrait):
     """Before and after, cut out of the scoreboard's picture of the method: a row for each prompt, three before and three after."""
     name = "mapper" if method == "unedited" else method.replace(" ", "-")
     sheet = Image.open(zoo.DATA / "results" / f"scoreboard-{name}.webp").convert("RGB")
-    row = PROMPTS.index(prompt) * TILE
-    cut = lambda column: sheet.crop((column * TILE, row, column * TILE + TILE, row + TILE))
+    row = PROMPTS.index(prompt) * rating.TILE
+    cut = lambda column: sheet.crop((column * rating.TILE, row, column * rating.TILE + rating.TILE, row + rating.TILE))
     return cut(portrait), cut(portrait + (0 if method == "unedited" else PORTRAITS))
-
-
-def draw(folder):
-    """PROTOCOL.md, and sheet-01.png and so on with eight pairs each, four times as large."""
-    commands.write_text(folder / "PROTOCOL.md", PROTOCOL)
-    size, head, gap = TILE * SCALE, 40, 24
-    pairs = list(enumerate(order(), 1))
-    for start in range(0, len(pairs), PAIRS_A_SHEET):
-        sheet = Image.new("RGB", (2 * (2 * size + gap) + gap, PAIRS_A_SHEET // 2 * (size + head) + gap), "white")
-        pen = ImageDraw.Draw(sheet)
-        for place, (number, pair) in enumerate(pairs[start:start + PAIRS_A_SHEET]):
-            x, y = gap + place % 2 * (2 * size + gap), gap // 2 + place // 2 * (size + head)
-            pen.text((x, y + head / 2), f"{number}   {pair[1]}", fill="black", font=plots.font(), anchor="lm")
-            for i, picture in enumerate(pictures(*pair)):
-                sheet.paste(picture.resize((size, size), Image.LANCZOS), (x + i * (size + 4), y + head))
-        commands.write_image(folder / f"sheet-{start // PAIRS_A_SHEET + 1:02d}.png", sheet)
 
 
 def count(answers):
     """The result of the raters' answers, {"1": {"shows": ..., "clean": ..., "same": ...}, ...} of each.
 
     For every method and prompt the votes on its portraits, for every method the shares; for every question the share of pairs in
-    which a rater agrees with each of the others. Raises ValueError for missing answers and for an even number of raters.
+    which a rater agrees with each of the others. Raises ValueError for wrong answers and for an even number of raters.
     """
-    if len(answers) % 2 == 0:
-        raise ValueError(f"{len(answers)} raters can be of two minds; ask an odd number")
     pairs = order()
-    for rater, given in enumerate(answers, 1):
-        wrong = [number for number in range(1, len(pairs) + 1)
-                 if any(type(given.get(str(number), {}).get(question)) is not bool for question in QUESTIONS)]
-        if wrong:
-            raise ValueError(f"rater {rater} has no true or false to every question for the pairs {wrong}")
+    rating.check(answers, len(pairs), dict.fromkeys(QUESTIONS, (True, False)))
     numbers = [str(number) for number in range(1, len(pairs) + 1)]
     given = {score: [[rater[number][question] for number in numbers] for rater in answers] for question, score in SCORES.items()}
-    votes = {score: [sum(one) * 2 > len(answers) for one in zip(*rows)] for score, rows in given.items()}
+    votes = {score: rating.majority(rows) for score, rows in given.items()}
     methods = {method: {"prompts": {}} for method in (*METHODS, "unedited")}
     for number, (method, prompt, _) in sorted(enumerate(pairs), key=lambda item: item[1][2]):
         row = methods[method]["prompts"].setdefault(prompt, {score: [] for score in votes})
@@ -124,10 +95,8 @@ def count(answers):
         rows = found["prompts"].values()
         found |= {score: round(mean(vote for row in rows for vote in row[score]), 4) for score in votes}
         found["all three"] = round(mean(all(three) for row in rows for three in zip(*row.values())), 4)
-    same = lambda a, b: mean(x == y for x, y in zip(a, b))
-    agreement = {score: [round(mean(same(mine, other) for j, other in enumerate(rows) if j != i), 4) if len(rows) > 1 else 1.0
-                         for i, mine in enumerate(rows)] for score, rows in given.items()}
-    return {"protocol": PROTOCOL, "raters": len(answers), "methods": methods, "agreement": agreement,
+    return {"protocol": PROTOCOL, "raters": len(answers), "methods": methods,
+            "agreement": {score: rating.agreement(rows) for score, rows in given.items()},
             "answers": {score: ["".join("01"[one] for one in row) for row in rows] for score, rows in given.items()}}
 
 

@@ -390,7 +390,7 @@ def test_mouth_sheets_hide_the_truth_and_raters_are_counted(script, tmp_path):
     result = json.loads((tmp_path / "labels.json").read_text())
     assert result["right"]["both"] == [1, 0.9167] and result["wrong"] == [[], ["3"]]
     del wrong["5"]
-    with pytest.raises(ValueError, match="rater 1 has no answer to both questions for the portraits 5"):
+    with pytest.raises(ValueError, match=r"rater 1 gives no valid answer \(mouth, open\) for 5"):
         mouth_labels.count(truth, [wrong])
 
 

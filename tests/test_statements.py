@@ -140,10 +140,10 @@ def test_the_vote_is_the_majoritys_and_missing_answers_are_named(eye_labels):
     assert agreed["agreement"] == dict.fromkeys(eye_labels.SCORES.values(), [1, 1, 1])
     assert agreed["methods"]["mapper"]["all three"] == 1
     del answers[1]["7"]["same"]
-    with pytest.raises(ValueError, match=r"rater 2 .* pairs \[7\]"):
+    with pytest.raises(ValueError, match=r"rater 2 gives no valid answer \(shows, clean, same\) for 7"):
         eye_labels.count(answers)
     with pytest.raises(ValueError, match="odd number"):
-        eye_labels.count(answers[:2])
+        eye_labels.count(answers[::2])
 
 
 def test_what_is_stored_of_the_raters_follows_from_their_answers(eye_labels):
