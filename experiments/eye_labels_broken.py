@@ -37,8 +37,8 @@ Look at each by itself for a second or two, and answer: **is it broken?**
 rings, clothes or background, if you see it without searching:
 
 - smears, and holes in what should be closed,
-- parts that are doubled, half-drawn, or melted into each other: half a pair of glasses or half an ear ring, the faint trace of
-  glasses or of a bun, a hat that dissolves into hair,
+- parts that are doubled, half-drawn, or melted into each other: half a pair of glasses, half an ear ring, a bun of which only a
+  trace is left, a hat that dissolves into hair,
 - torn edges, where an outline breaks off or frays into the background,
 - patches of a colour that belongs to nothing: hair, clothes or a background that change their colour without a pattern,
 - parts of the face that are missing, misplaced, or of shapes so unlike each other that no turn of the head explains it.

@@ -77,6 +77,48 @@ def test_a_film_of_large_sheets_is_made_smaller(tmp_path):
     assert Image.open(report.film(tmp_path)).size == (1024, 512)
 
 
+def test_a_small_film_of_a_network_that_grows_shows_the_same_latents_throughout(tmp_path):
+    out, film = tmp_path / "run", tmp_path / "small.webp"
+    train.main(["pggan", "--resolution", "8", "--stable", "16", "--fade", "16", "--channel-base", "64", "--channel-max", "8",
+                "--z-dim", "8", "--batch", "8", "--device", "cpu", "--dtype", "float32", "--data-size", "8",
+                "--checkpoint-every", "16", "--out", str(out), "--images", "64"])
+    report.small_film(out, film)
+    z = torch.randn(8, 16, 8, generator=torch.Generator().manual_seed(0))[:4, :4].flatten(0, 1)
+    sheets, snapshots = report.sample_sheets(out), sorted((out / "snapshots").glob("*.safetensors"))
+    made = [images.to_pil(images.grid(zoo.load(snapshot)(z), 4)) for snapshot in snapshots]
+    assert [picture.width // 4 for picture in made] == [4, 4, 8, 8]
+    difference = lambda a, b: np.abs(np.asarray(a, int) - np.asarray(b.resize((256, 256), Image.Resampling.NEAREST), int))
+    for sheet, picture in zip(sheets, made, strict=True):
+        assert difference(report.frame(sheet, (256, 256), 4), picture).max() <= 1           # snapshots are float16
+    with Image.open(film) as shown:
+        for i, own, other in ((0, made[0], made[-1]), (shown.n_frames - 1, made[-1], made[0])):
+            shown.seek(i)
+            assert 3 * difference(shown.convert("RGB"), own).mean() < difference(shown.convert("RGB"), other).mean()
+
+
+def test_a_small_film_keeps_to_its_frames_and_bytes_and_overwrites_nothing(logged, tmp_path, capsys):
+    for i in range(1, 12):
+        Image.effect_noise((128, 64), 10 * i).save(logged / "samples" / f"{i:010d}.png")
+    film, rougher = tmp_path / "small.webp", tmp_path / "rougher.webp"
+    report.small_film(logged, film, frames=3)
+    report.small_film(logged, rougher, frames=3, most=film.stat().st_size - 1)
+    assert rougher.stat().st_size < film.stat().st_size
+    with Image.open(film) as shown:
+        seen = []
+        for i in range(shown.n_frames):
+            shown.seek(i)
+            seen.append(np.asarray(shown.convert("L"), float).std())
+    sheets = report.sample_sheets(logged)
+    expected = [np.asarray(report.frame(sheets[i], (256, 256), 4).convert("L"), float).std() for i in (0, 6, 13)]
+    assert len(sheets) == 14 and np.allclose(seen, expected, rtol=0.2)
+    for words, sentence in (((film,), "small.webp exists already"), ((tmp_path / "small.gif",), "small.gif: name a .webp"),
+                            ((tmp_path / "new.webp", "--kb", 1, "--frames", 2), "a film of 2 frames has .* kB at quality 40; take fewer frames")):
+        with pytest.raises(SystemExit, match=sentence):
+            report.main([str(logged), "--small", *map(str, words)])
+    report.main([str(logged), "--small", str(tmp_path / "new.webp"), "--frames", "2"])
+    assert json.loads(capsys.readouterr().out)["small"] == str(tmp_path / "new.webp")
+
+
 def test_a_folder_without_a_run_is_refused_in_a_sentence_and_a_line_that_was_cut_off_is_left_out(tmp_path):
     with pytest.raises(SystemExit, match="holds no run, or one without a line of log.jsonl yet; pass the --out of a training"):
         report.main([str(tmp_path)])

@@ -192,7 +192,7 @@ def move_average(ema, G, decay):
 
 
 @torch.no_grad()
-def save_samples(path, G, rows=8, columns=16, seed=0, c=None):
+def save_samples(path, G, rows=8, columns=report.COLUMNS, seed=0, c=None):
     """A grid of the first latents of a seed, unselected, with constant noise. c: `sampling.labels`, by default a class a row."""
     if c is None and getattr(G, "c_dim", 0):
         c = torch.eye(G.c_dim)[torch.arange(rows) % G.c_dim].repeat_interleave(columns, dim=0)

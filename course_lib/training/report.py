@@ -1,11 +1,14 @@
 """How a run went, in pictures: python -m course_lib.training.report RUN
 
     python -m course_lib.training.report runs/mine
+    python -m course_lib.training.report runs/mine --small training.webp
 
 Writes into the folder of the run curves.png, the numbers of log.jsonl and metrics.jsonl over the images shown, which training
-draws, too; and samples.webp, a film of the sample sheets. Both are drawn anew when it is called again.
+draws, too; and samples.webp, a film of the sample sheets, which show the same latents throughout. Both are drawn anew when it is
+called again. --small also writes a film for a web page: 4 × 4 portraits of each sheet.
 """
 import importlib.util
+import io
 import json
 import sys
 from contextlib import suppress
@@ -18,6 +21,9 @@ from .. import commands
 
 DRAW_EVERY = 20         # seconds between two pictures of the curves while a run trains
 WIDE = 1024             # pixels of the longer side of a film, at most
+COLUMNS = 16            # of a sample sheet
+SMALL, SIDE = 4, 64     # rows and columns of a small film, and pixels of their portraits
+QUALITIES = range(90, 30, -10)
 PANELS = {"losses": ("G_loss", "D_loss"), "logits of D": ("D_real", "D_fake"),
           "penalties": ("r1_penalty", "path_length_penalty", "penalty"), "augmentation": ("augment_p", "r_t"),
           "growing": ("alpha",), "precision and recall": ("precision", "recall"), "images a second": ("img_per_s",)}
@@ -28,9 +34,13 @@ def main(arguments=None):
     parser = commands.Parser(prog="python -m course_lib.training.report", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=commands.input_folder, help="folder of a run of course_lib.train")
     parser.add_argument("--frame-ms", type=commands.whole(10, 10_000), default=200, help="milliseconds for each sheet of the film")
+    parser.add_argument("--small", metavar="FILE", type=Path, help="a small film, .webp; one that exists is not overwritten")
+    parser.add_argument("--frames", type=commands.whole(2, 1000), default=60, help="of --small, at most")
+    parser.add_argument("--kb", type=commands.whole(1), default=700, help="thousand bytes of --small, at most")
     args = parser.parse_args(arguments)
     with commands.sentences(parser.prog):
-        commands.show_json(write(args.run, args.frame_ms))
+        small = {"small": small_film(args.run, args.small, args.frame_ms, args.frames, 1000 * args.kb)} if args.small else {}
+        commands.show_json(write(args.run, args.frame_ms) | small)
 
 
 def forecast(left, total, seconds):
@@ -126,19 +136,56 @@ def _columns(path):
 def film(run, frame_ms=200):
     """Put the sample sheets of a run one after the other into samples.webp, the last for ten times as long; its path, or None
     without sheets. All have the size of the last: those of a run that grows are enlarged by repeating pixels."""
-    sheets = sorted((Path(run) / "samples").glob("[0-9]*.png"))
+    sheets, path = sample_sheets(run), Path(run) / "samples.webp"
     if not sheets:
         return None
-
-    def frame(path):
-        with Image.open(path) as sheet:
-            return sheet.convert("RGB").resize(size, Image.Resampling.NEAREST if sheet.width < size[0] else Image.Resampling.BOX)
     with Image.open(sheets[-1]) as last:
         size = tuple(side // -(-max(last.size) // WIDE) for side in last.size)
-    path = Path(run) / "samples.webp"
-    commands.write_image(path, frame(sheets[0]), replace=True, save_all=True, append_images=map(frame, sheets[1:]), quality=90,
-                         duration=[frame_ms] * (len(sheets) - 1) + [10 * frame_ms], loop=0)
+    with commands.writing(path, replace=True) as partial:
+        save_frames(partial, (frame(sheet, size) for sheet in sheets), len(sheets), frame_ms)
     return str(path)
+
+
+def small_film(run, path, frame_ms=200, frames=60, most=700_000):
+    """Write the first SMALL × SMALL portraits of a run's sample sheets, SIDE pixels each, as an animated .webp of at most `most`
+    bytes, in the highest of QUALITIES that fits; its path. Of more sheets than `frames` it takes the first, the last, and those at
+    equal distances between. Raises ValueError for a run without sheets and a film that does not fit, OSError for a file at `path`.
+    """
+    commands.try_output(path)
+    sheets, path = sample_sheets(run), Path(path)
+    if not sheets or path.suffix.lower() != ".webp":
+        raise ValueError(f"{path}: name a .webp" if sheets else f"{run} has no sample sheets yet, of which a film could be made")
+    if len(sheets) > frames:
+        sheets = [sheets[round(i * (len(sheets) - 1) / (frames - 1))] for i in range(frames)]
+    shown = [frame(sheet, (SMALL * SIDE, SMALL * SIDE), SMALL) for sheet in sheets]
+    for quality in QUALITIES:
+        save_frames(written := io.BytesIO(), iter(shown), len(shown), frame_ms, quality, method=6)
+        if written.tell() <= most:
+            with commands.writing(path) as partial:
+                partial.write_bytes(written.getvalue())
+            return str(path)
+    raise ValueError(f"a film of {len(shown)} frames has {written.tell() / 1000:,.0f} kB at quality {quality}; take fewer frames, "
+                     "or allow more bytes")
+
+
+def sample_sheets(run):
+    """The paths of a run's sample sheets, oldest first."""
+    return sorted((Path(run) / "samples").glob("[0-9]*.png"))
+
+
+def frame(path, size, portraits=None):
+    """A sample sheet, or only so many of its first rows and columns, as an RGB image of a size: pixels are repeated or averaged."""
+    with Image.open(path) as sheet:
+        image = sheet.convert("RGB")
+    if portraits:
+        image = image.crop((0, 0, *[portraits * image.width // COLUMNS] * 2))
+    return image.resize(size, Image.Resampling.NEAREST if image.width < size[0] else Image.Resampling.BOX)
+
+
+def save_frames(file, frames, count, frame_ms, quality=90, **options):
+    """Write `count` frames, an iterator of PIL images, as a .webp that loops and shows the last ten times as long."""
+    next(frames).save(file, format="webp", save_all=True, append_images=frames, quality=quality, loop=0,
+                      duration=[frame_ms] * (count - 1) + [10 * frame_ms], **options)
 
 
 def need_tensorboard():
