@@ -28,7 +28,7 @@ MAINS = {"train": ("course_lib.train", []), "metrics": ("course_lib.metrics.__ma
          "styleclip": ("course_lib.styleclip.__main__", []), "portraits": ("course_lib.portraits.__main__", []),
          "dataset": ("course_lib.dataset", []), "training report": ("course_lib.training.report", [])}
 MAINS |= {path.stem: (path.stem, []) for folder in ("experiments", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
-          if path.stem not in ("measuring", "train_speed")} | {"train_speed": ("train_speed", None)}
+          if path.stem not in ("measuring", "rating", "train_speed")} | {"train_speed": ("train_speed", None)}
 
 
 class Found(BaseException):
