@@ -1,15 +1,28 @@
 """The fused kernels of a GPU, interpreted on a CPU: values, first and second derivatives, against the equations they stand for."""
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 pytest.importorskip("triton", reason="this build of PyTorch comes without Triton")
 
+from triton.runtime.interpreter import interpreter_builder  # noqa: E402
+
 from course_lib import fused, losses, ops  # noqa: E402
 from course_lib.fused import autograd, convolution, dense_layers, rgb, stddev, weights
 from course_lib.networks import pggan, stylegan, stylegan2  # noqa: E402
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="tests/gpu runs the kernels themselves")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_overflow_checks():
+    """Triton's interpreter computes for each operation on integers whether it overflows, and drops the answer unless it debugs:
+    more than half of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter_builder, "options", dataclasses.replace(interpreter_builder.options, sanitize_overflow=False))
+        yield
 
 
 def draw(*shape, seed=0, dtype=torch.float32):
