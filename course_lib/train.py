@@ -28,11 +28,12 @@ from .training.settings import from_options
 # one unit beyond anything that training shows. So weights are drawn from seeds that nobody samples with.
 WEIGHTS_SEED = 1_000_000_000
 TINY = 16                       # px: on a CPU threads only wait for each other there, on a busy machine for a hundred times as long
-CLASSIFIERS = "oracle", "judge"
+CLASSIFIERS, IDENTITY_NETWORKS = ("oracle", "judge"), ("identity", "verifier")
 GANS = {"stylegan2": "generator and discriminator of StyleGAN2", "stylegan": "StyleGAN: AdaIN and noise, growing from 8 px",
         "pggan": "PGGAN, growing from 4 px"}
-TRAINERS = dict.fromkeys(CLASSIFIERS, ".perception.train_classifier") | {
-    "clip": ".perception.train_clip", "identity": ".perception.train_identity", "features": ".perception.train_features",
+TRAINERS = dict.fromkeys(CLASSIFIERS, ".perception.train_classifier") | dict.fromkeys(
+    IDENTITY_NETWORKS, ".perception.train_identity") | {
+    "clip": ".perception.train_clip", "features": ".perception.train_features",
     "mapper": ".styleclip.mapper_command"}
 # Options that do not define a run.
 PLACES = "out", "resume", "preset", "metrics", "metric_samples", "tensorboard", "eager", "device", "dry_run"
@@ -48,7 +49,9 @@ def main(arguments=None):
     for kind in CLASSIFIERS:
         options.classifier_options(command(kind, f"the {kind}, which predicts a portrait's attributes"), kind)
     options.clip_options(command("clip", "a small CLIP: portraits and their captions as vectors of one space"))
-    options.identity_options(command("identity", "the network that tells whether two portraits show one person"))
+    options.identity_options(command("identity", "the network that tells whether two portraits show one person"), "identity")
+    options.identity_options(command("verifier", "another such network, which is held out: no edit is optimised or chosen by it"),
+                             "verifier")
     options.features_options(command("features", "features that compare sets of images, learnt from procedural images"))
     options.mapper_options(command("mapper", "a StyleCLIP mapper, which learns the edit that one sentence describes"))
     args, command = parser.parse_args(arguments), shlex.join(["python", "-m", "course_lib.train", *arguments])
@@ -208,7 +211,7 @@ def train_network(args):
     """Train anything but a generator, by the module of its own, which is imported now: open_clip alone takes seconds."""
     options = {name: value for name, value in vars(args).items() if name not in ("model", "preset", "dry_run")}
     module = importlib.import_module(TRAINERS[args.model], __package__)
-    module.train(**options | ({"kind": args.model} if args.model in CLASSIFIERS else {}))
+    module.train(**options | ({"kind": args.model} if args.model in CLASSIFIERS + IDENTITY_NETWORKS else {}))
 
 
 def _millions(network):

@@ -83,7 +83,7 @@ def test_oracle_and_judge_share_no_architecture_and_stay_small():
         assert sum(parameter.numel() for parameter in network.parameters()) < 1.4e6
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "identity", "verifier"])
 def test_augmentation_keeps_shape_and_changes_little(kind):
     torch.manual_seed(0)
     images = torch.full([64, 3, 64, 64], 0.2)

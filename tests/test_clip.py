@@ -478,3 +478,13 @@ def test_a_short_training_tells_people_apart_better_than_chance(tmp_path):
     assert network.threshold == result["threshold"]
     again = train_identity.identity_scores(network, 32, "cpu")
     assert again["roc_area"] == pytest.approx(result["roc_area"], abs=0.01)
+
+
+def test_the_verifier_is_another_network_than_the_identity_network_and_its_file_says_so(tmp_path):
+    train.main(["verifier", "--steps", "2", "--batch", "4", "--data-size", "8", "--held-out", "8", "--device", "cpu", "--out",
+                str(tmp_path)])
+    assert json.loads((tmp_path / "results" / "verifier.json").read_text())["held_out"] == 8
+    verifier, identity = zoo.load(tmp_path / "verifier-portraits-64.safetensors"), IdentityNetwork()
+    kinds = [{type(layer) for layer in network.layers.modules()} for network in (verifier, identity)]
+    assert torch.nn.BatchNorm2d in kinds[0] - kinds[1] and torch.nn.GroupNorm in kinds[1] - kinds[0]
+    assert verifier(torch.zeros(1, 3, 64, 64)).shape == (1, 192) and identity(torch.zeros(1, 3, 64, 64)).shape == (1, 128)

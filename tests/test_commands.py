@@ -74,7 +74,7 @@ def test_every_device_is_checked_and_no_command_writes_to_the_published_folder_u
     devices = [(name, action.type) for name, _, action in options_of(parsers) if action.dest == "device"]
     assert len(devices) > 12 and not [name for name, kind in devices if kind is not commands.device]
     outs = {name: action.default for name, _, action in options_of(parsers) if action.dest in ("out", "runs") and action.default}
-    assert {"train oracle", "train judge", "train clip", "train identity", "train mapper"} <= outs.keys()
+    assert {"train oracle", "train judge", "train clip", "train identity", "train verifier", "train mapper"} <= outs.keys()
     assert not {name: out for name, out in outs.items() if Path(out).absolute().is_relative_to(ROOT / "data")}
 
 

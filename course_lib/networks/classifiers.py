@@ -56,15 +56,18 @@ LAYERS = {"oracle": residual_layers, "judge": pooled_layers}
 class AttributeClassifier(nn.Module):
     """Predicts all attributes of portraits [N, 3, H, W] in [-1, 1], which are resized to 64 px. kind: "oracle" or "judge".
 
-    Raw outputs come from a call, attributes in their own units from `predict`. Raises ValueError for images as `images.check` does.
+    Raw outputs come from a call, attributes in their own units from `predict`. unreadable: whether it has an output more, the logit
+    of a picture's being so damaged that its attributes mean nothing, from which `unreadable` gives the probability. Raises
+    ValueError for images as `images.check` does.
     """
 
-    def __init__(self, kind):
+    def __init__(self, kind, unreadable=False):
         super().__init__()
         self.kind = kind
         self.layers = LAYERS[kind]()
         self.dense = nn.Linear(128 * 16, 256)
         self.heads = nn.Linear(256, sum(_widths()))
+        self.unreadable = nn.Linear(256, 1) if unreadable else None
 
     def features(self, images):
         """The activations of the penultimate layer. [N, 3, H, W] → [N, 256]"""
@@ -80,7 +83,11 @@ class AttributeClassifier(nn.Module):
 
     def forward(self, images):
         """[N, 3, H, W] → {name: [N] for a continuous attribute, in [-1, 1], or logits [N, classes] for a discrete one}"""
-        out = self.heads(self.features(images)).split(_widths(), dim=1)
+        return self.attributes(self.features(images))
+
+    def attributes(self, features):
+        """The same of `features` [N, 256]."""
+        out = self.heads(features).split(_widths(), dim=1)
         return {spec.name: o[:, 0] if spec.kind == "continuous" else o for spec, o in zip(portraits.ATTRIBUTES, out)}
 
 
@@ -97,6 +104,16 @@ def predict(network: AttributeClassifier, images: torch.Tensor, batch_size: int 
         predicted[spec.name] = out.argmax(dim=1) if spec.kind == "discrete" else (
             spec.low + (spec.high - spec.low) * (out.clamp(-1, 1) + 1) / 2)
     return predicted
+
+
+@torch.no_grad()
+def unreadable(network: AttributeClassifier, images: torch.Tensor, batch_size: int = 256) -> torch.Tensor:
+    """The probabilities [N], on the CPU, that images [N, 3, H, W] in [-1, 1] are so damaged that what `predict` finds in them means
+    nothing; 0 of a network that has not learnt to tell. Raises ValueError for images as `images.check` does."""
+    device, parts = next(network.parameters()).device, check(images, (1, 3)).split(batch_size)
+    if network.unreadable is None:
+        return torch.zeros(len(images))
+    return torch.cat([network.unreadable(network.features(part.to(device).float()))[:, 0].sigmoid().cpu() for part in parts])
 
 
 def identity_vector(attributes: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -124,7 +141,7 @@ def scores(predicted: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -
 
 def from_tensors(tensors, kind):
     """A classifier from the tensors of its safetensors file."""
-    network = AttributeClassifier(kind)
+    network = AttributeClassifier(kind, unreadable="unreadable.weight" in tensors)
     network.load_state_dict(tensors)
     return network
 

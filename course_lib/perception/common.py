@@ -94,21 +94,23 @@ def generate_portraits(generator, count, seed, device, batch=256, classifier="or
 
 
 def augment(images, kind):
-    """Images [N, 3, 64, 64] in [-1, 1], each shifted by up to 2 pixels; then blur, noise and contrast for the "oracle" (and for
-    identity networks), or an erased square of 8 pixels in three of ten images and another brightness for the "judge".
-    → [N, 3, 64, 64]"""
+    """Images [N, 3, 64, 64] in [-1, 1], each shifted by up to 2 pixels; then blur, noise and contrast for the "oracle" and the
+    "identity" network; or another brightness of each colour for the "judge" and the "verifier", and for that an erased square of 8
+    pixels in three of ten images. → [N, 3, 64, 64]"""
     n, device = len(images), images.device
     shift = (torch.rand(n, 2, device=device) - 0.5) * (4 / 32)
     theta = torch.eye(2, 3, device=device).repeat(n, 1, 1)
     theta[:, :, 2] = shift
     x = F.grid_sample(images, F.affine_grid(theta, images.shape, align_corners=False), padding_mode="border", align_corners=False)
     amount = torch.rand(n, 1, 1, 1, device=device)
-    if kind == "oracle":
+    if kind in ("oracle", "identity"):
         x = torch.lerp(x, F.avg_pool2d(F.pad(x, [1, 1, 1, 1], mode="replicate"), 3, 1), (amount - 0.5).clamp(min=0))
         x = x + torch.randn_like(x) * 0.08 * torch.rand(n, 1, 1, 1, device=device)
         return x * (0.95 + 0.1 * torch.rand(n, 1, 1, 1, device=device))
+    x = x + 0.06 * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
+    if kind == "judge":             # which is to say of a picture with a square erased that it is damaged
+        return x
     corner = torch.rand(n, 2, 1, 1, device=device) * 64
     line = torch.arange(64, device=device)
     inside = ((line[:, None] - corner[:, 0]).abs() < 4) & ((line - corner[:, 1]).abs() < 4)
-    x = torch.where(inside[:, None] & (amount < 0.3), x.mean(dim=(2, 3), keepdim=True), x)
-    return x + 0.06 * (torch.rand(n, 3, 1, 1, device=device) - 0.5)
+    return torch.where(inside[:, None] & (amount < 0.3), x.mean(dim=(2, 3), keepdim=True), x)

@@ -1,54 +1,79 @@
-"""Training of the attribute classifiers, the oracle and the judge: supervised, on portraits drawn on the device."""
+"""Training of the attribute classifiers, the oracle and the judge: supervised, on portraits drawn on the device. The judge also
+learns which pictures are unreadable, on portraits that are damaged."""
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 
 from .. import commands, portraits, results, zoo
-from ..images import from_uint8
+from ..images import from_uint8, to_uint8
 from ..networks import classifiers
 from ..training import data, outputs
-from . import common
+from . import common, damage
 
 LR = 2e-3
+DAMAGED, MILD = 1 / 3, 1 / 4    # of each batch of the judge, and of the portraits of which it predicts attributes
+HELD_OUT_NETWORK = "course-features-64"             # whose gradients only test the judge
 CONTINUOUS = [spec for spec in portraits.ATTRIBUTES if spec.kind == "continuous"]
 DISCRETE = [spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete"]
 
 
-def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_000, held_out=20_000, command=""):
+def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_000, held_out=20_000,
+          against=(), command=""):
     """Train the "oracle" or the "judge" on `data_size` portraits, write `out/<kind>-portraits-64.safetensors`, and score that file
     on `held_out` unseen portraits in `out/results/<kind>.json`, which is returned.
 
-    command: stored in the result. Files that exist are refused with OSError; Ctrl-C keeps the weights so far
-    (`outputs.save_trained`).
+    The judge also learns to say that a picture is unreadable: a third of each batch are portraits with the damage of
+    `damage.TRAINED`, or that the gradients of the networks `against` do, names of the zoo or files. Its result also says which
+    share of each kind of damage, trained and held out, it accepts. command: stored in the result. Files that exist are refused with
+    OSError; Ctrl-C keeps the weights so far (`outputs.save_trained`).
     """
     if kind not in classifiers.LAYERS:
         raise ValueError(f'there is no classifier "{kind}"; choose from {", ".join(classifiers.LAYERS)}')
     file, result_file = outputs.output_files(out, f"{kind}-portraits-64", kind)
     torch.manual_seed(seed)
     device = torch.device(device)
-    data.check_size(data_size, classifiers.RESOLUTION, device)
+    judge, kinds, damaged = kind == "judge", {}, []
+    data.check_size(data_size, classifiers.RESOLUTION, device, each=1.5 if judge else 1)
     images, truth = common.draw_portraits(data_size, seed + (1000 if kind == "oracle" else 2000), device)
+    if judge:
+        kinds = damage.TRAINED | damage.against({Path(name).stem: _adversary(name, device) for name in against})
+        damaged = torch.cat([damage.draw_damaged(one, -(-data_size // (2 * len(kinds))), seed + 8000 + i, device)
+                             for i, one in enumerate(kinds.values())])
+        _damage_mildly(kinds, images[:int(MILD * data_size)], seed)
     numbers = torch.stack([classifiers.scaled(spec, truth[spec.name]) for spec in CONTINUOUS], dim=1)
     classes = torch.stack([truth[spec.name] for spec in DISCRETE], dim=1)
-    network = classifiers.AttributeClassifier(kind).to(device, memory_format=torch.channels_last)
+    network = classifiers.AttributeClassifier(kind, unreadable=judge).to(device, memory_format=torch.channels_last)
 
     def batch_loss(step):
-        rows = torch.randint(len(images), [batch], device=device)
-        x = common.augment(from_uint8(images[rows]), kind)
+        rows = torch.randint(len(images), [batch - int(DAMAGED * batch) * judge], device=device)
+        x = images[rows]
+        if judge:
+            x = torch.cat([x, damaged[torch.randint(len(damaged), [batch - len(rows)], device=device)]])
+        x = common.augment(from_uint8(x), kind)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            predicted = network(x.contiguous(memory_format=torch.channels_last))
-        return attribute_loss(predicted, numbers[rows], classes[rows])
+            features = network.features(x.contiguous(memory_format=torch.channels_last))
+            predicted = network.attributes(features[:len(rows)])
+            logits = network.unreadable(features)[:, 0] if judge else None
+        loss = attribute_loss(predicted, numbers[rows], classes[rows])
+        return loss + readability_loss(logits, len(rows)) if judge else loss
 
     trained = common.train(network, batch_loss, name=kind, steps=steps, lr=LR, weight_decay=0.02, cycle_momentum=True)
     outputs.save_trained(file, trained, kind, config={"kind": kind})
     with outputs.scoring(file):
         images, truth = common.draw_portraits(held_out, common.HELD_OUT_SEED, device)
-        predicted = classifiers.predict(zoo.load(file, device=device), from_uint8(images))
+        network = zoo.load(file, device=device)
+        predicted = classifiers.predict(network, from_uint8(images))
+        readability = {"readability": readability_scores(network, images, kinds, device)} if judge else {}
     result = {**results.header(command, [seed]), "images": steps * batch, "held_out": held_out,
-              "scores": classifiers.scores(predicted, {name: value.cpu() for name, value in truth.items()})}
+              "scores": classifiers.scores(predicted, {name: value.cpu() for name, value in truth.items()}),
+              **readability}
     commands.write_json(result_file, result)
     measure = {"continuous": "R²", "discrete": "accuracy"}
     commands.show_table("\n".join(f"{spec.name:16s} {measure[spec.kind]:9s} {result['scores'][spec.name]:.3f}"
                                   for spec in portraits.ATTRIBUTES))
+    if judge:
+        commands.show_json(result["readability"])
     return result
 
 
@@ -64,3 +89,49 @@ def attribute_loss(predicted, numbers, classes):
     for spec, labels in zip(DISCRETE, classes.unbind(dim=1)):
         loss = loss + F.cross_entropy(predicted[spec.name].float(), labels)
     return loss
+
+
+def readability_loss(logits, readable):
+    """The binary cross-entropy of "unreadable", weighted like a continuous attribute. logits [N], of which the first `readable`
+    belong to good portraits, and the others to damaged ones. → []"""
+    unreadable = (torch.arange(len(logits), device=logits.device) >= readable).float()
+    return 4 * F.binary_cross_entropy_with_logits(logits.float(), unreadable)
+
+
+def readability_scores(network, images, kinds, device):
+    """How often a judge calls good portraits unreadable, and accepts damaged ones: {"portraits_refused", "mild_refused",
+    "accepted": {kind: share}, "accepted_held_out": {kind: share}}
+
+    images: unseen portraits, uint8 [N, 3, 64, 64]; of each kind of damage a tenth as many are drawn. kinds: {name: Kind} of those
+    trained on.
+    """
+    refused = lambda images: (classifiers.unreadable(network, from_uint8(images)) > 0.5).float().mean().item()
+    held_out = damage.HELD_OUT | damage.against({HELD_OUT_NETWORK: zoo.load(HELD_OUT_NETWORK, device=device)})
+    count = max(len(images) // 10, 8)
+
+    def accepted(kinds, seed):
+        drawn = (damage.draw_damaged(kind, count, seed + i, device) for i, kind in enumerate(kinds.values()))
+        return {name: 1 - refused(images) for name, images in zip(kinds, drawn)}
+
+    result = {"portraits_refused": refused(images), "accepted": accepted(kinds, common.HELD_OUT_SEED + 100),
+              "accepted_held_out": accepted(held_out, common.HELD_OUT_SEED + 200)}
+    _damage_mildly(kinds, images, common.HELD_OUT_SEED)
+    return result | {"mild_refused": refused(images)}
+
+
+def _adversary(name, device):
+    """A network of the zoo or a file. Raises ValueError where it cannot be read and is of another version of Portraits."""
+    try:
+        return zoo.load(name, device=device)
+    except ValueError:
+        if zoo.dataset_of(name) == "portraits":
+            raise
+        raise ValueError(f"{name} was not trained on version {portraits.VERSION} of Portraits; train it anew with python -m "
+                         "course_lib.train, and name its file with --against") from None
+
+
+def _damage_mildly(kinds, images, seed):
+    """Damage uint8 images [N, 3, 64, 64] in place, so little that they remain good portraits."""
+    rng = torch.Generator().manual_seed(seed)
+    for part in images.split(damage.BATCH):
+        part.copy_(to_uint8(damage.mildly_damaged(kinds, from_uint8(part), rng)))

@@ -54,6 +54,10 @@ def classifier_options(parser, name):
     learner_options(parser, name, "6k", 512)
     parser.add_argument("--data-size", type=whole(2, 10 ** 9), default="200k", help="how many portraits to draw from")
     parser.add_argument("--held-out", type=HELD_OUT, default="20k", help="unseen portraits for the scores")
+    if name == "judge":
+        parser.add_argument("--against", nargs="*", type=network, metavar="NETWORK",
+            default=["oracle-portraits-64", "identity-portraits-64", "clip-portraits"],
+            help="models of the course or files, whose gradients do a part of the damage from which the judge learns")
 
 
 def learner_options(parser, name, steps, batch, least=2):
@@ -85,8 +89,9 @@ def clip_options(parser):
     add("--init", type=network, default="", help="start from the weights of this CLIP of the course, by name or file")
 
 
-def identity_options(parser):
-    learner_options(parser, "identity", "4k", 512)
+def identity_options(parser, name):
+    """Of the identity network and the verifier."""
+    learner_options(parser, name, "4k", 512)
     add = parser.add_argument
     add("--lr", type=number(above=0), default=2e-3, help="AdamW's highest learning rate")
     add("--data-size", type=whole(2, 10 ** 9), default="50k", help="how many people to draw from, each in four portraits")

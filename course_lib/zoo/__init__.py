@@ -187,7 +187,7 @@ BUILDERS = {"stylegan2-G": stylegan2.generator_from, "stylegan2-D": stylegan2.di
             "stylegan-G": stylegan.generator_from, "stylegan-D": stylegan.discriminator_from,
             "pggan-G": pggan.generator_from, "pggan-D": pggan.discriminator_from,
             "oracle": classifiers.from_tensors, "judge": classifiers.from_tensors, "identity": identity.from_tensors,
-            "features": image_features.from_tensors, "clip": _imported("course_lib.clip"),
+            "verifier": identity.from_tensors, "features": image_features.from_tensors, "clip": _imported("course_lib.clip"),
             "mapper": _imported("course_lib.styleclip.mapper")}
 
 # The kinds of generators and discriminators, and a tensor that each has in its smallest block.

@@ -14,7 +14,7 @@ from .files import CARD, DATASET_VERSION, MODEL, metadata
 from .formats import one_line
 
 FORMAT = "course_lib model card 1"
-BY_KIND = "oracle", "judge", "clip", "identity", "features"        # whose results are called by their kind
+BY_KIND = "oracle", "judge", "clip", "identity", "verifier", "features"        # whose results are called by their kind
 UNKNOWN = "not stated; ask whoever made the file"
 # The rows of a card: its keys, and what people read.
 ROWS = {"kind": "kind", "sizes": "sizes", "parameters": "numbers", "bytes": "bytes", "data_set": "data set",
