@@ -11,6 +11,7 @@ from .. import portraits
 from ..images import check
 
 RESOLUTION = 64
+UNREADABLE = 0.5                # the probability above which a picture counts as unreadable
 
 
 class ResidualBlock(nn.Module):

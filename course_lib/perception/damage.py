@@ -42,6 +42,13 @@ def noise(images, others, strength, rng):
     return images + strength * added * torch.where(everywhere, 1.0, spot)
 
 
+def blur(images, others, strength, rng):
+    """Gaussian blur of standard deviation `strength` in pixels."""
+    line = torch.arange(RESOLUTION, device=images.device).float()
+    weights = (-((line - line[:, None]) / strength.clamp(min=0.01)).square() / 2).softmax(dim=3)
+    return weights @ images @ weights.mT
+
+
 def smear(images, others, strength, rng):
     """A large spot smeared over `strength` pixels along a direction."""
     n, angle = len(images), uniform(len(images), 0, 2 * math.pi, rng).to(images)
@@ -56,13 +63,20 @@ def blend(images, others, strength, rng):
 
 def half_drawn(images, others, strength, rng):
     """On one side of a ragged line through what differs, the other picture. strength: how ragged, in pixels."""
-    n, line = len(images), torch.arange(RESOLUTION, device=images.device).float()
-    weight = (images - others).abs().mean(dim=1) + 1e-6
-    weight = weight / weight.sum(dim=(1, 2), keepdim=True)
-    x, y = (weight.sum(dim=1) @ line).view(n, 1, 1, 1), (weight.sum(dim=2) @ line).view(n, 1, 1, 1)
+    n, line, weight = len(images), torch.arange(RESOLUTION, device=images.device).float(), _difference(images, others)
+    x, y = (weight.sum(dim=2) @ line).view(n, 1, 1, 1), (weight.sum(dim=3) @ line).view(n, 1, 1, 1)
     angle = uniform(n, 0, 2 * math.pi, rng).to(images)
     distance = (line - x) * angle.cos() + (line[:, None] - y) * angle.sin()
     return torch.where(distance + strength * field(n, 12, rng).to(images) > 0, images, others)
+
+
+def patchy(images, others, strength, rng):
+    """The other picture in soft patches, which take half of what differs; `strength` is how opaque they are."""
+    n, weight = len(images), _difference(images, others)
+    x = torch.where(uniform(n, 0, 1, rng) < 0.5, field(n, 5, rng), field(n, 9, rng)).to(images)
+    mean = lambda x: (weight * x).sum(dim=(2, 3), keepdim=True)
+    x = (x - mean(x)) / (mean(x.square()) - mean(x) ** 2).clamp(min=1e-4).sqrt()
+    return torch.lerp(images, others, strength * (1.5 * x + 0.5).clamp(0, 1))
 
 
 def patch(images, others, strength, rng):
@@ -152,17 +166,36 @@ def two_halves(images, others, strength, rng):
     return torch.where(right, shifted(others, torch.zeros_like(strength), strength * sign), images)
 
 
+CHANGES = "glasses", "hat", "beard", "hairstyle", "hair_color"
 TRAINED = {
-    "noise": Kind(noise, 0.3, 0.7, mild=0.07), "smear": Kind(smear, 9, 22, mild=2), "blend": Kind(blend, 0.3, 0.5, mild=0.05),
-    "half drawn": Kind(half_drawn, 0, 5, redrawn=("glasses", "hat", "beard", "hairstyle", "hair_color")),
+    "noise": Kind(noise, 0.3, 0.7, mild=0.07),
+    "blur": Kind(blur, 2, 4, mild=0.7),
+    "smear": Kind(smear, 9, 22, mild=2),
+    "blend": Kind(blend, 0.3, 0.5, mild=0.05),
+    "mixture": Kind(patchy, 0.5, 1),
+    "patch": Kind(patch, 8, 14),
     "see-through": Kind(blend, 0.4, 0.6, redrawn=("hat", "hairstyle")),
-    "patch": Kind(patch, 8, 14), "warp": Kind(warp, 2.5, 5, mild=0.4), "doubled": Kind(doubled, 6, 12, mild=0.7),
-    "stain": Kind(stain, 0.65, 1, mild=0.05), "hole": Kind(hole, 6, 11),
+    "half faded": Kind(patchy, 0.9, 1, redrawn=CHANGES),
+    "half drawn": Kind(half_drawn, 0, 5, redrawn=CHANGES),
+    "warp": Kind(warp, 2, 5, mild=0.4),
+    "doubled": Kind(doubled, 6, 12, mild=0.7),
+    "stain": Kind(stain, 0.65, 1, mild=0.05),
+    "hole": Kind(hole, 6, 11),
 }
 HELD_OUT = {
-    "shuffle": Kind(shuffle, 0.3, 1), "channel shift": Kind(channel_shift, 3, 8), "quantization": Kind(quantization, 1.2, 2),
-    "low rank": Kind(low_rank, 5, 3), "torn": Kind(torn, 3, 8), "two halves": Kind(two_halves, 0, 6),
+    "shuffle": Kind(shuffle, 0.3, 1),
+    "channel shift": Kind(channel_shift, 3, 8),
+    "quantization": Kind(quantization, 1.2, 2),
+    "low rank": Kind(low_rank, 5, 3),
+    "torn": Kind(torn, 3, 8),
+    "two halves": Kind(two_halves, 0, 6),
 }
+
+
+def _difference(images, others):
+    """Where two pictures differ: weights [N, 1, 64, 64] whose sum is 1."""
+    weight = (images - others).abs().mean(dim=1, keepdim=True) + 1e-6
+    return weight / weight.sum(dim=(2, 3), keepdim=True)
 
 
 def field(n, nodes, rng):

@@ -12,7 +12,7 @@ from ..training import data, outputs
 from . import common, damage
 
 LR = 2e-3
-DAMAGED, MILD = 1 / 3, 1 / 4    # of each batch of the judge, and of the portraits of which it predicts attributes
+DAMAGED, MILD = 1 / 3, 1 / 3    # of each batch of the judge, and of the portraits of which it predicts attributes
 HELD_OUT_NETWORK = "course-features-64"             # whose gradients only test the judge
 CONTINUOUS = [spec for spec in portraits.ATTRIBUTES if spec.kind == "continuous"]
 DISCRETE = [spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete"]
@@ -105,7 +105,7 @@ def readability_scores(network, images, kinds, device):
     images: unseen portraits, uint8 [N, 3, 64, 64]; of each kind of damage a tenth as many are drawn. kinds: {name: Kind} of those
     trained on.
     """
-    refused = lambda images: (classifiers.unreadable(network, from_uint8(images)) > 0.5).float().mean().item()
+    refused = lambda images: (classifiers.unreadable(network, from_uint8(images)) > classifiers.UNREADABLE).double().mean().item()
     held_out = damage.HELD_OUT | damage.against({HELD_OUT_NETWORK: zoo.load(HELD_OUT_NETWORK, device=device)})
     count = max(len(images) // 10, 8)
 
