@@ -18,8 +18,7 @@ CONTINUOUS = [spec for spec in portraits.ATTRIBUTES if spec.kind == "continuous"
 DISCRETE = [spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete"]
 
 
-def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_000, held_out=20_000,
-          against=(), command=""):
+def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_000, held_out=20_000, against=(), command=""):
     """Train the "oracle" or the "judge" on `data_size` portraits, write `out/<kind>-portraits-64.safetensors`, and score that file
     on `held_out` unseen portraits in `out/results/<kind>.json`, which is returned.
 
@@ -133,5 +132,6 @@ def _adversary(name, device):
 def _damage_mildly(kinds, images, seed):
     """Damage uint8 images [N, 3, 64, 64] in place, so little that they remain good portraits."""
     rng = torch.Generator().manual_seed(seed)
-    for part in images.split(damage.BATCH):
+    for start in range(0, len(images), damage.BATCH):
+        part = images[start:start + damage.BATCH]
         part.copy_(to_uint8(damage.mildly_damaged(kinds, from_uint8(part), rng)))
