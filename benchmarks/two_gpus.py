@@ -2,9 +2,9 @@
 
     python benchmarks/two_gpus.py --out data/results/two_gpus.json
 
-Prints the images per second that the runs log once every step is recorded, over whole cycles of 16 steps, and how many times as fast two GPUs are: with as many
-images a GPU ("scaled up"), and for the pocket model with as many in all ("shared"). The runs of one GPU go beside each other, each
-on a card of its own; those of two have the machine to themselves.
+Prints the images per second that the runs log once every step is recorded, over whole cycles of 16 steps, and how many times as
+fast two GPUs are: with as many images a GPU, and for the pocket model with as many in all. The runs of one GPU go beside each
+other, each on a card of its own; those of two have the machine to themselves.
 """
 import json
 import os
@@ -29,7 +29,8 @@ ALONE = {"pocket 64 px (64)": [*POCKET, "--batch", "64"],
 PAIRS = {"pocket 64 px, 64 a GPU": ("pocket 64 px (64)", [*POCKET, "--batch", "128"]),
          "pocket 64 px, 64 in all": ("pocket 64 px (64)", [*POCKET, "--batch", "64"]),
          "256 px, 64 a GPU": ("256 px, 16384/512 (64)", [*AT_256, "--batch", "128", "--images", "10240", "--log-every", "2048"]),
-         "1024 px, 32 a GPU": ("1024 px, config F (32 by 8)", [*AT_1024, "--batch", "64", "--images", "3072", "--log-every", "1024"])}
+         "1024 px, 32 a GPU": ("1024 px, config F (32 by 8)", [*AT_1024, "--batch", "64", "--images", "3072",
+                                                               "--log-every", "1024"])}
 
 
 def main(arguments=None):
