@@ -1,10 +1,9 @@
-"""What a second GPU adds to the training of StyleGAN2: `torchrun` with one process and with two, beside each other.
+"""What a second GPU adds to the training of StyleGAN2: course_lib.train with one process and with two.
 
     python benchmarks/two_gpus.py --out data/results/two_gpus.json
 
 Prints the images per second that the runs log once every step is recorded, over whole cycles of 16 steps, and how many times as
-fast two GPUs are: with as many images a GPU, and for the pocket model with as many in all. The runs of one GPU go beside each
-other, each on a card of its own; those of two have the machine to themselves.
+fast two GPUs are: with as many images a GPU, and for the pocket model with as many in all.
 """
 import json
 import os
@@ -13,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -20,17 +20,17 @@ import torch
 from course_lib import commands
 
 LARGE = ["--channel-max", "512", "--z-dim", "512", "--w-dim", "512"]
-POCKET = ["--resolution", "64", "--data-size", "4k", "--images", "98304", "--log-every", "8192"]
+LINES = 5                       # of a run's log, of which the last three count; nothing is saved
+POCKET = ["--resolution", "64", "--data-size", "4k", "--log-every", "16384"]
 AT_256 = ["--resolution", "256", *LARGE, "--channel-base", "16384", "--data-size", "1k"]
 AT_1024 = ["--resolution", "1024", *LARGE, "--channel-base", "32768", "--batch-gpu", "8", "--data-size", "256"]
 ALONE = {"pocket 64 px (64)": [*POCKET, "--batch", "64"],
-         "256 px, 16384/512 (64)": [*AT_256, "--batch", "64", "--images", "8192", "--log-every", "1024"],
-         "1024 px, config F (32 by 8)": [*AT_1024, "--batch", "32", "--images", "2048", "--log-every", "512"]}
+         "1024 px, config F (32 by 8)": [*AT_1024, "--batch", "32", "--log-every", "512"],
+         "256 px, 16384/512 (64)": [*AT_256, "--batch", "64", "--log-every", "1024"]}
 PAIRS = {"pocket 64 px, 64 a GPU": ("pocket 64 px (64)", [*POCKET, "--batch", "128"]),
          "pocket 64 px, 64 in all": ("pocket 64 px (64)", [*POCKET, "--batch", "64"]),
-         "256 px, 64 a GPU": ("256 px, 16384/512 (64)", [*AT_256, "--batch", "128", "--images", "10240", "--log-every", "2048"]),
-         "1024 px, 32 a GPU": ("1024 px, config F (32 by 8)", [*AT_1024, "--batch", "64", "--images", "3072",
-                                                               "--log-every", "1024"])}
+         "256 px, 64 a GPU": ("256 px, 16384/512 (64)", [*AT_256, "--batch", "128", "--log-every", "2048"]),
+         "1024 px, 32 a GPU": ("1024 px, config F (32 by 8)", [*AT_1024, "--batch", "64", "--log-every", "1024"])}
 
 
 def main(arguments=None):
@@ -52,43 +52,42 @@ def main(arguments=None):
 
 def compared(folder):
     """{"one GPU": {name: img/s}, "two GPUs": {name: {"img_per_s", "ratio"}}}"""
-    names = list(ALONE)
-    lanes = [[names[0], names[1]], [names[2]]]                          # one after the other on each card
-    alone, waiting = {}, [iter(lane) for lane in lanes]
-    running = {card: started(next(lane), ALONE, folder, 1, card) for card, lane in enumerate(waiting)}
-    while running:
-        for card, (name, out, process) in list(running.items()):
-            alone[name] = speed(out, process)
-            following = next(waiting[card], None)
-            running.pop(card)
-            if following:
-                running[card] = started(following, ALONE, folder, 1, card)
+    alone = {name: speed(*started(options, folder / str(i), [0])) for i, (name, options) in enumerate(ALONE.items())}
     found = {}
     for name, (base, options) in PAIRS.items():
-        _, out, process = started(name, {name: options}, folder, 2)
-        found[name] = {"img_per_s": speed(out, process)}
-        found[name]["ratio"] = round(found[name]["img_per_s"] / alone[base], 2)
-        print(f"{name:30s} {alone[base]:8.0f} img/s on one, {found[name]['img_per_s']:8.0f} on two, "
-              f"{found[name]['ratio']} times", flush=True)
+        both = speed(*started(options, folder / str(len(alone) + len(found)), [0, 1]))
+        found[name] = {"img_per_s": both, "ratio": round(both / alone[base], 2)}
+        print(f"{name:25s} {alone[base]:8.0f} img/s on one, {both:8.0f} on two, {found[name]['ratio']} times", flush=True)
     return {"one GPU": alone, "two GPUs": found}
 
 
-def started(name, options, folder, processes, card=None):
-    out = folder / f"{processes}-{''.join(c if c.isalnum() else '-' for c in name)}"
-    line = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port",
-            str(29500 + (card or 0)), "-m", "course_lib.train", "stylegan2", *options[name], "--checkpoint-every", "100m",
-            "--device", "cuda", "--out", str(out)]
-    seen = {} if card is None else {"CUDA_VISIBLE_DEVICES": str(card)}
-    with open(f"{out}.txt", "w") as said:
-        return name, out, subprocess.Popen(line, stdout=said, stderr=said, env=os.environ | seen)
+def started(options, out, cards):
+    """The folder of a run and its processes, one for each card, which find each other as those of torchrun do."""
+    line = [sys.executable, "-m", "course_lib.train", "stylegan2", *options, "--images", "100m", "--checkpoint-every", "100m",
+            "--out", str(out)]
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "WORLD_SIZE": str(len(cards))} if len(cards) > 1 else {}
+    processes = []
+    for rank, card in enumerate(cards):
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank)} if together else {"CUDA_VISIBLE_DEVICES": str(card)}
+        with open(f"{out}-{rank}.txt", "w") as said:
+            processes.append(subprocess.Popen(line, stdout=said, stderr=said, env=os.environ | together | own))
+    return out, processes
 
 
-def speed(out, process):
-    """The median of the speeds that a run logs in its second half."""
-    if process.wait():
-        raise ValueError(f"a training failed: {Path(f'{out}.txt').read_text().strip().splitlines()[-1]}")
-    speeds = [json.loads(line)["img_per_s"] for line in (out / "log.jsonl").read_text().splitlines()]
-    return statistics.median(speeds[len(speeds) // 2:])
+def speed(out, processes):
+    """The median of the speeds in the last lines of a run's log; then the run is ended, before it would save anything."""
+    log, lines = out / "log.jsonl", []
+    try:
+        while len(lines) < LINES:
+            for rank, process in enumerate(processes):
+                if process.poll() is not None:
+                    raise ValueError(f"a training ended early: {Path(f'{out}-{rank}.txt').read_text().strip().splitlines()[-1]}")
+            time.sleep(0.2)
+            lines = log.read_text().splitlines() if log.exists() else []
+    finally:
+        for process in processes:
+            process.kill()
+    return statistics.median(json.loads(line)["img_per_s"] for line in lines[-3:])
 
 
 if __name__ == "__main__":

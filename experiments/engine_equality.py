@@ -1,5 +1,5 @@
-"""Does the fast engine train as plain float32 does? StyleGAN2 at 64 px on the course's portraits, three seeds each, losses side by
-side.
+"""Does the fast engine train as plain float32 does? StyleGAN2 at 64 px on the course's portraits, several seeds each, losses side
+by side.
 
     python experiments/engine_equality.py --out data/results/engine_equality.json
 
@@ -22,10 +22,10 @@ from pathlib import Path
 
 import torch
 
-from course_lib import commands, fused, portraits, results, train
+from course_lib import commands, fused, results, train
 from course_lib.training import stylegan2
 
-ENGINES, SEEDS, WINDOWS = ("plain", "fast"), (0, 1, 2), 5
+ENGINES, WINDOWS = ("plain", "fast"), 5
 LOSSES = "G_loss", "D_loss", "r1_penalty", "path_length_penalty", "path_length"
 MOST = 4.0              # standard errors; of 25 comparisons one exceeds it in 2 % of the cases by chance
 
@@ -34,6 +34,7 @@ def main(arguments=None):
     parser = commands.Parser(description=__doc__)
     add = parser.add_argument
     add("--images", type=commands.whole(), default="20k", help="real images that each run is shown")
+    add("--seeds", type=commands.seed, nargs="+", default=[0, 1, 2], help="a run of each and of either engine; two or more")
     add("--runs", type=Path, default=Path("runs/engine_equality"), help="folder for the training runs")
     add("--out", type=Path, default=Path("runs/results/engine_equality.json"), help="JSON file")
     add("--run", nargs=3, help=argparse.SUPPRESS)
@@ -44,19 +45,21 @@ def main(arguments=None):
         if not torch.cuda.is_available():
             raise ValueError("the fast engine runs on a CUDA device, and PyTorch finds none on this machine")
         commands.try_output(args.out)
-        found = compared(logged(args.images, args.runs))
-        shown = ["python", "experiments/engine_equality.py", *([] if args.images == 20_000 else ["--images", str(args.images)])]
+        if len(args.seeds) < 2:
+            raise ValueError("the spread of one seed is unknown; give --seeds two or more")
+        found = compared(logged(args.images, args.seeds, args.runs))
+        shown = shlex.join(["python", "experiments/engine_equality.py", *(sys.argv[1:] if arguments is None else arguments)])
         commands.write_json(args.out, results.rounded({
-            "command": shlex.join(shown), "world": portraits.VERSION, "device": torch.cuda.get_device_name(),
-            "torch": torch.__version__, "seeds": SEEDS, "images": args.images, "windows": WINDOWS, **found}))
+            **results.header(shown, args.seeds), "device": torch.cuda.get_device_name(), "torch": torch.__version__,
+            "images": args.images, "windows": WINDOWS, **found}))
         if found["largest_difference"] > MOST:
             raise ValueError(f"the engines differ by {found['largest_difference']:.1f} standard errors; "
                              f"at most {MOST} are expected")
 
 
-def logged(images, folder):
+def logged(images, seeds, folder):
     """{engine: [lines of the log of each seed]}"""
-    places = {(engine, seed): folder / f"{engine}-{seed}" for engine in ENGINES for seed in SEEDS}
+    places = {(engine, seed): folder / f"{engine}-{seed}" for engine in ENGINES for seed in seeds}
     lines = lambda place: [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
     waiting, runs = [at for at, place in places.items() if not (place / "log.jsonl").exists() or len(lines(place)) < WINDOWS], {}
     for card, (engine, seed) in enumerate(waiting):
@@ -69,7 +72,7 @@ def logged(images, folder):
         said = run.communicate()[1]
         if run.returncode:
             raise ValueError(f"the {engine} run of seed {seed} failed: {said.strip().splitlines()[-1]}")
-    return {engine: [lines(places[engine, seed]) for seed in SEEDS] for engine in ENGINES}
+    return {engine: [lines(places[engine, seed]) for seed in seeds] for engine in ENGINES}
 
 
 def trained(images, engine, seed, out):
@@ -102,7 +105,7 @@ def compared(logs):
         means = {engine: value.mean(dim=0) for engine, value in values.items()}
         spread = torch.stack([values[engine].var(dim=0) / means[engine].square() for engine in logs]).mean().sqrt()
         difference = means["fast"] / means["plain"] - 1
-        errors = difference / (spread * (2 / len(SEEDS)) ** 0.5)
+        errors = difference / (spread * (2 / len(values["plain"])) ** 0.5)
         found[name] = {engine: value.tolist() for engine, value in values.items()} | {
             "difference": difference.tolist(), "spread": spread.item(), "standard_errors": errors.tolist()}
         print(f"{name:20s} plain {means['plain'].tolist()[-1]:8.4f}  fast {means['fast'].tolist()[-1]:8.4f} "

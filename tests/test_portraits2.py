@@ -9,8 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib import portraits
+from course_lib import portraits, zoo
 from course_lib.clip import words_of
+from course_lib.networks import stylegan2
 from course_lib.perception import prompts
 from course_lib.portraits import captions2, second, words
 from course_lib.portraits.sheets import sweep
@@ -367,6 +368,25 @@ def test_the_chance_script_prints_the_same_as_the_library(script, capsys):
     found = portraits.noise_std(portraits.sample_attributes(6, 4, version="2"), 64, 3, 4, version="2")
     assert result["all"]["mean"] == pytest.approx(found.mean().item(), rel=1e-4) and result["world"] == "2"
     assert {"cloth", "backdrop", "hair_strands", "freckles"} <= result.keys()
+
+
+def test_the_chance_script_measures_what_a_generators_noise_does(script, tmp_path, capsys):
+    torch.manual_seed(0)
+    G = stylegan2.Generator(64, z_dim=8, w_dim=8, channel_base=128, channel_max=4).eval()
+    with torch.no_grad():
+        for name, strength in G.named_parameters():
+            if name.endswith("noise_strength"):
+                strength.fill_(0.3)
+    zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G")
+    found = []
+    for seed in "4", "5":
+        script("portraits_chance").main(["--version", "1", "--portraits", "4", "--draws", "3", "--seed", seed,
+                                         "--generator", str(tmp_path / "G.safetensors")])
+        found.append(json.loads(capsys.readouterr().out))
+    for result in found:
+        assert result["generator"]["ratio"] == pytest.approx(result["generator"]["mean"] / result["all"]["mean"], rel=1e-3)
+        assert result["generator"]["mean"] > 0.01 and set(result["generator"]["changes"]) == set(portraits.table())
+    assert found[0]["generator"]["mean"] == pytest.approx(found[1]["generator"]["mean"], rel=0.3)
 
 
 def test_mouth_sheets_hide_the_truth_and_raters_are_counted(script, tmp_path):

@@ -112,7 +112,8 @@ def test_a_small_film_keeps_to_its_frames_and_bytes_and_overwrites_nothing(logge
     expected = [np.asarray(report.frame(sheets[i], (256, 256), 4).convert("L"), float).std() for i in (0, 6, 13)]
     assert len(sheets) == 14 and np.allclose(seen, expected, rtol=0.2)
     for words, sentence in (((film,), "small.webp exists already"), ((tmp_path / "small.gif",), "small.gif: name a .webp"),
-                            ((tmp_path / "new.webp", "--kb", 1, "--frames", 2), "a film of 2 frames has .* kB at quality 40; take fewer frames")):
+                            ((tmp_path / "new.webp", "--kb", 1, "--frames", 2),
+                             "a film of 2 frames has .* kB at quality 40; take fewer frames")):
         with pytest.raises(SystemExit, match=sentence):
             report.main([str(logged), "--small", *map(str, words)])
     report.main([str(logged), "--small", str(tmp_path / "new.webp"), "--frames", "2"])

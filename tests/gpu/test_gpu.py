@@ -227,7 +227,7 @@ def test_fused_growing_networks_and_their_penalties_are_those_of_the_reference(m
     for exact, plain, fused in zip(*found):
         exact, plain, fused = (torch.zeros([], device="cuda") if t is None else t for t in (exact, plain, fused))
         own = (exact - plain).norm()                            # float32's error where large numbers cancel
-        assert (exact - fused).norm() <= 1e-3 * exact.norm() + 4 * own + 1e-7
+        assert (exact - fused).norm() <= 1e-3 * exact.norm() + 4 * own + 1e-6
 
 
 def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
