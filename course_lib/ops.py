@@ -143,8 +143,8 @@ def slerp(a, b, t):
 def resample_kernel(taps=(1, 3, 3, 1)):
     """The separable low-pass filter of StyleGAN2 §5 as a 2-D kernel with sum 1."""
     taps = torch.as_tensor(taps, dtype=torch.float32)
-    kernel = torch.outer(taps, taps)
-    return kernel / kernel.sum()
+    kernel = taps[:, None] @ taps[None, :]
+    return kernel.div_(kernel.sum())
 
 
 def upfirdn2d(x, kernel, up=1, down=1, padding=0, gain=1, flip=False):

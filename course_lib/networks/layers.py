@@ -14,7 +14,7 @@ class Dense(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, bias: float = 0.0, lr_mult: float = 1.0, activate: bool = False):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mult)
+        self.weight = nn.Parameter(torch.randn(out_features, in_features).div_(lr_mult))
         self.bias = nn.Parameter(torch.full([out_features], float(bias) / lr_mult))
         self.scale = ops.equalized_scale(self.weight.shape, lr_mult)
         self.lr_mult = lr_mult
@@ -65,7 +65,7 @@ class Equalized(nn.Module):
         super().__init__()
         scale = ops.equalized_scale(shape, gain)
         self.scale = scale if equalized else 1.0
-        self.weight = nn.Parameter(torch.randn(shape) * (scale / self.scale))
+        self.weight = nn.Parameter(torch.randn(shape).mul_(scale / self.scale))
         self.bias = nn.Parameter(torch.zeros(biases or shape[0]))
 
     def activate(self, x: Tensor, impl: str = "fused", pixel_norm: bool = False) -> Tensor:

@@ -104,7 +104,7 @@ class Synthesis(style_based.Synthesis):
         self.num_ws, self.reached, self.alpha = 2 * len(self.resolutions), self.resolutions[-1], 1.0
         widths = [channels[r] for r in self.resolutions for _ in range(2)]
         self.register_buffer("style_starts", torch.tensor([0, *accumulate(2 * c for c in widths)]), persistent=False)
-        self.register_buffer("style_shift", torch.cat([torch.arange(2 * c) < c for c in widths]).float(), persistent=False)
+        self.register_buffer("style_shift", torch.tensor([float(i < c) for c in widths for i in range(2 * c)]), persistent=False)
 
     def style_layers(self) -> list[tuple[str, nn.Module, int]]:
         """The layers that take a style, as (name, layer, index into ws)."""

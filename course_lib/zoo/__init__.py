@@ -159,7 +159,10 @@ def _build(path, kind, tensors, config):
 
 def check(kind, tensors, config):
     """Build a network on the meta device, which takes no memory, so that no file can ask for more than its tensors fill. Raises
-    ValueError for an unknown kind, and for a tensor that is missing or has another shape, which it names."""
+    ValueError for an unknown kind, and for a tensor that is missing or has another shape, which it names.
+
+    The networks scale their first weights in place: on that device `a * b` would import PyTorch's compiler, which takes a second.
+    """
     if kind not in BUILDERS:
         raise ValueError(f'it holds a network of kind "{kind[:80]}"; this version knows {", ".join(BUILDERS)}')
     if kind in GANS:
