@@ -26,12 +26,14 @@ class Kind(NamedTuple):
     """A kind of damage: its function, its weakest and its strongest, and the strength up to which a picture stays a good one.
 
     redrawn: the attributes of which one is changed in the other portrait, the same otherwise; without any it is a stranger's.
+    weight: how many examples the judge learns from, relative to other kinds; more of what is hard to see.
     """
     damage: Callable
     weakest: float
     strongest: float
     mild: float = 0.0
     redrawn: tuple = ()
+    weight: int = 1
 
 
 def noise(images, others, strength, rng):
@@ -80,10 +82,10 @@ def patchy(images, others, strength, rng):
 
 
 def patch(images, others, strength, rng):
-    """A spot of `strength` pixels in radius with another place of another picture."""
+    """A spot of `strength` pixels in radius, sharp or soft, with another place of another picture."""
     n = len(images)
     x, y = uniform(2 * n, -14, 14, rng).to(images).chunk(2)
-    return torch.lerp(images, shifted(others, x, y), spots(n, strength, rng).to(images))
+    return torch.lerp(images, shifted(others, x, y), spots(n, strength, rng, soft=uniform(n, 1, 6, rng)).to(images))
 
 
 def warp(images, others, strength, rng):
@@ -172,11 +174,11 @@ TRAINED = {
     "blur": Kind(blur, 2, 4, mild=0.7),
     "smear": Kind(smear, 9, 22, mild=2),
     "blend": Kind(blend, 0.3, 0.5, mild=0.05),
-    "mixture": Kind(patchy, 0.5, 1),
-    "patch": Kind(patch, 8, 14),
+    "mixture": Kind(patchy, 0.5, 1, weight=2),
+    "patch": Kind(patch, 8, 14, weight=2),
     "see-through": Kind(blend, 0.4, 0.6, redrawn=("hat", "hairstyle")),
-    "half faded": Kind(patchy, 0.9, 1, redrawn=CHANGES),
-    "half drawn": Kind(half_drawn, 0, 5, redrawn=CHANGES),
+    "half faded": Kind(patchy, 0.9, 1, redrawn=CHANGES, weight=3),
+    "half drawn": Kind(half_drawn, 0, 5, redrawn=CHANGES, weight=3),
     "warp": Kind(warp, 2, 5, mild=0.4),
     "doubled": Kind(doubled, 6, 12, mild=0.7),
     "stain": Kind(stain, 0.65, 1, mild=0.05),

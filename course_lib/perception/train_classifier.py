@@ -1,5 +1,6 @@
 """Training of the attribute classifiers, the oracle and the judge: supervised, on portraits drawn on the device. The judge also
 learns which pictures are unreadable, on portraits that are damaged."""
+import math
 from pathlib import Path
 
 import torch
@@ -37,7 +38,8 @@ def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_
     images, truth = common.draw_portraits(data_size, seed + (1000 if kind == "oracle" else 2000), device)
     if judge:
         kinds = damage.TRAINED | damage.against({Path(name).stem: _adversary(name, device) for name in against})
-        damaged = torch.cat([damage.draw_damaged(one, -(-data_size // (2 * len(kinds))), seed + 8000 + i, device)
+        each = data_size / 2 / sum(one.weight for one in kinds.values())
+        damaged = torch.cat([damage.draw_damaged(one, math.ceil(each * one.weight), seed + 8000 + i, device)
                              for i, one in enumerate(kinds.values())])
         _damage_mildly(kinds, images[:int(MILD * data_size)], seed)
     numbers = torch.stack([classifiers.scaled(spec, truth[spec.name]) for spec in CONTINUOUS], dim=1)
