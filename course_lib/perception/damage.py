@@ -53,9 +53,9 @@ def blur(images, others, strength, rng):
 
 def smear(images, others, strength, rng):
     """A large spot smeared over `strength` pixels along a direction."""
-    n, angle = len(images), uniform(len(images), 0, 2 * math.pi, rng).to(images)
-    along = [shifted(images, part * strength * angle.cos(), part * strength * angle.sin()) for part in torch.linspace(-0.5, 0.5, 9)]
-    return torch.lerp(images, torch.stack(along).mean(dim=0), spots(n, (16, 26), rng).to(images))
+    x, y = somewhere(strength, rng)
+    along = [shifted(images, part * x, part * y) for part in torch.linspace(-0.5, 0.5, 9).tolist()]
+    return torch.lerp(images, torch.stack(along).mean(dim=0), spots(len(images), (16, 26), rng).to(images))
 
 
 def blend(images, others, strength, rng):
@@ -67,8 +67,8 @@ def half_drawn(images, others, strength, rng):
     """On one side of a ragged line through what differs, the other picture. strength: how ragged, in pixels."""
     n, line, weight = len(images), torch.arange(RESOLUTION, device=images.device).float(), _difference(images, others)
     x, y = (weight.sum(dim=2) @ line).view(n, 1, 1, 1), (weight.sum(dim=3) @ line).view(n, 1, 1, 1)
-    angle = uniform(n, 0, 2 * math.pi, rng).to(images)
-    distance = (line - x) * angle.cos() + (line[:, None] - y) * angle.sin()
+    across, down = somewhere(torch.ones_like(x), rng)
+    distance = (line - x) * across + (line[:, None] - y) * down
     return torch.where(distance + strength * field(n, 12, rng).to(images) > 0, images, others)
 
 
@@ -97,9 +97,8 @@ def warp(images, others, strength, rng):
 
 def doubled(images, others, strength, rng):
     """A spot in which the picture lies over itself, moved by `strength` pixels: two pairs of eyes."""
-    n, angle = len(images), uniform(len(images), 0, 2 * math.pi, rng).to(images)
-    again = (images + shifted(images, strength * angle.cos(), strength * angle.sin())) / 2
-    return torch.lerp(images, again, spots(n, (14, 22), rng).to(images))
+    again = (images + shifted(images, *somewhere(strength, rng))) / 2
+    return torch.lerp(images, again, spots(len(images), (14, 22), rng).to(images))
 
 
 def stain(images, others, strength, rng):
@@ -133,9 +132,7 @@ def shuffle(images, others, strength, rng):
 
 def channel_shift(images, others, strength, rng):
     """Red and blue moved away from green, by `strength` pixels in opposite directions."""
-    angle = uniform(len(images), 0, 2 * math.pi, rng).to(images)
-    x, y = strength * angle.cos(), strength * angle.sin()
-    red, green, blue = images.split(1, dim=1)
+    (x, y), (red, green, blue) = somewhere(strength, rng), images.split(1, dim=1)
     return torch.cat([shifted(red, x, y), green, shifted(blue, -x, -y)], dim=1)
 
 
@@ -222,6 +219,12 @@ def shifted(images, x, y):
     line = torch.arange(RESOLUTION, device=images.device).float()
     places = torch.stack(torch.broadcast_tensors(line - x[:, 0], line[:, None] - y[:, 0]), dim=3)
     return F.grid_sample(images, (2 * places + 1) / RESOLUTION - 1, padding_mode="border", align_corners=False)
+
+
+def somewhere(length, rng):
+    """Moves x and y of a length [n, 1, 1, 1] in a random direction."""
+    angle = uniform(len(length), 0, 2 * math.pi, rng).to(length)
+    return length * angle.cos(), length * angle.sin()
 
 
 def uniform(n, low, high, rng):
