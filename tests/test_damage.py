@@ -1,8 +1,10 @@
 """Damaged portraits: what each kind does to a picture, and that a judge learns from them to say what is unreadable."""
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from course_lib import portraits, train, zoo
 from course_lib.images import from_uint8
@@ -67,9 +69,18 @@ def test_a_portrait_is_redrawn_with_one_thing_changed_that_shows():
     assert all((attributes[name] != changed[name]).any() for name in names)
 
 
-@pytest.mark.parametrize("network", [classifiers.AttributeClassifier("oracle"), IdentityNetwork(8)], ids=["classifier", "identity"])
-def test_gradients_move_pixels_within_the_strength_towards_what_the_network_should_see(network, images):
-    network = network.eval().requires_grad_(False)
+def clip_of_colors():
+    """A CLIP whose vectors are mean colours, and whose texts are all red."""
+    return SimpleNamespace(encode_images=lambda x: F.normalize(x.mean(dim=(2, 3)) + 2, dim=1),
+                           encode_texts=lambda texts: torch.tensor([[1.0, 0, 0]]).expand(len(texts), -1))
+
+
+@pytest.mark.parametrize("make", [lambda: classifiers.AttributeClassifier("oracle").eval().requires_grad_(False),
+                                  lambda: IdentityNetwork(8).eval().requires_grad_(False), clip_of_colors],
+                         ids=["classifier", "identity", "clip"])
+def test_gradients_move_pixels_within_the_strength_towards_what_the_network_should_see(make, images):
+    torch.manual_seed(0)
+    network = make()
     others, strength = images.roll(1, dims=0), torch.linspace(0.05, 0.4, 8).view(8, 1, 1, 1)
     found = damage.moved(images, others, strength, rng(), network, steps=4)
     assert ((found - images).abs() <= strength + 1e-5).all() and found.abs().max() <= 1
