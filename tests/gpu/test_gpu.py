@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib import cuda_graphs, dataset, losses, train, zoo
+from course_lib import cuda_graphs, dataset, losses, portraits, train, zoo
 from course_lib.fused import convolution
 from course_lib.networks import pggan, stylegan
 from course_lib.training import checkpoint, data, growing, loop, stylegan2
@@ -228,6 +228,14 @@ def test_fused_growing_networks_and_their_penalties_are_those_of_the_reference(m
         exact, plain, fused = (torch.zeros([], device="cuda") if t is None else t for t in (exact, plain, fused))
         own = (exact - plain).norm()                            # float32's error where large numbers cancel
         assert (exact - fused).norm() <= 1e-3 * exact.norm() + 4 * own + 1e-6
+
+
+@pytest.mark.parametrize("version", portraits.schema.TABLES)
+def test_the_gpu_draws_the_portraits_that_the_cpu_draws(version):
+    """Up to rounding: where a threshold decides, single pixels may differ."""
+    attributes, noise = portraits.sample_attributes(256, 7, version=version), portraits.sample_noise(256, 7)
+    cpu, gpu = (portraits.render(attributes, 64, noise, device, version).cpu() for device in ("cpu", "cuda"))
+    assert ((cpu - gpu).abs() > 2 / 255).float().mean() < 1e-3
 
 
 def test_smoothness_and_projection_on_the_gpu_agree_with_the_cpu():
