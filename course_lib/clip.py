@@ -17,6 +17,7 @@ from torch import nn
 from . import commands, download, portraits, zoo
 from .images import check
 from .networks.layers import load_strictly
+from .portraits import captions2
 
 POCKET = dict(image_size=64, width=24, layers=(1, 1, 1, 1), text_width=128, text_layers=3, embed_dim=192, context=48)
 HEAD_WIDTH = 64                 # of all attention, as in OpenAI's models
@@ -198,9 +199,11 @@ def tokenize(texts, words, context):
     return tokens
 
 
-def vocabulary(samples=4000):
-    """Every word that captions and TEMPLATES use, sorted: those of many captions, drawn from fixed seeds, and "person"."""
-    captions = portraits.caption(portraits.sample_attributes(samples, 0, correlated=False), 0)
+def vocabulary(samples=4000, version=portraits.VERSION):
+    """Every word that captions and TEMPLATES use, sorted, and "person": of version 2 of the data set all that there are, of version
+    1 those of many captions, drawn from fixed seeds."""
+    captions = (captions2.words() if version == "2" else
+                portraits.caption(portraits.sample_attributes(samples, 0, correlated=False), 0))
     return sorted({word for text in [*captions, *TEMPLATES, "person"] for word in words_of(text.replace("{}", ""))})
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course_lib import portraits, zoo
+from course_lib import clip, portraits, zoo
 from course_lib.clip import words_of
 from course_lib.networks import stylegan2
 from course_lib.perception import prompts
@@ -338,7 +338,7 @@ def test_texts_for_clip_say_only_what_captions_say(captioned, people):
     assert max(len(words_of(text)) for text in captions) <= 40          # CLIP reads 47 words, and a template may have six
     training = prompts.training_texts(people, 4, "2")
     assert training == prompts.training_texts(people, 4, "2")
-    known = {*captions2.words(), *(word for template in prompts.TEMPLATES for word in words_of(template.replace("{}", "")))}
+    known = set(clip.vocabulary(version="2"))
     assert {word for text in [*training, *prompts.attribute_prompts("2")] for word in words_of(text)} <= known
 
 
