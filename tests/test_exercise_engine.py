@@ -199,7 +199,7 @@ class Subclass(torch.Tensor):
 
 HOSTILE = [
     (raises, "error", "raises KeyError"), (raises_an_address, "error", "0x…"),
-    (raises_the_unprintable, "error", "raises Unprintable in line"), (never_ends, "error", "did not finish in 4 seconds"),
+    (raises_the_unprintable, "error", "raises Unprintable in line"), (never_ends, "error", "did not finish in 1 seconds"),
     (never_ends_and_swallows, "error", "did not finish"), (sleeps, "error", "did not finish"),
     (never_ends_backward, "error", "did not finish"), (calls_itself, "error", "calls itself without end"),
     (exits, "error", "leaves Python"), (generates, "error", "yield"), (is_async, "error", "async def"),
@@ -236,10 +236,18 @@ def name(value):
     return getattr(value, "__name__", None)
 
 
+def checked(answer, generator):
+    """exercises.check, which gives an answer that never ends one second, whatever else the machine does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if (name(answer) or "").startswith("never_ends"):
+            patch.setattr(guard, "limit", lambda seconds: 1)
+        return exercises.check(ID, answer, generator)
+
+
 @pytest.mark.parametrize("answer, status, says", HOSTILE, ids=name)
 def test_a_hostile_answer_gets_a_short_message_and_changes_nothing(answer, status, says, generator):
     before = dict(vars(ops)), torch.get_rng_state(), sys.stdout, signal.getsignal(signal.SIGALRM), torch.Tensor.square
-    result = exercises.check(ID, answer, generator)
+    result = checked(answer, generator)
     assert result.status == status and says in result.message, result
     assert len(result.message) < 420 and "Traceback" not in result.message
     after = dict(vars(ops)), torch.get_rng_state(), sys.stdout, signal.getsignal(signal.SIGALRM), torch.Tensor.square
@@ -311,11 +319,11 @@ def in_a_thread(function):
 
 
 @pytest.mark.parametrize("answer, status, says", [
-    (right, "right", "the same portraits"), (never_ends, "error", "did not finish in 4 seconds"),
+    (right, "right", "the same portraits"), (never_ends, "error", "did not finish in 1 seconds"),
     (never_ends_and_swallows, "error", "did not finish"), (exits, "error", "leaves Python"),
     (raises, "error", "KeyError"), (calls_itself, "error", "without end")], ids=name)
 def test_the_time_limit_works_without_signals(answer, status, says, generator):
-    result = in_a_thread(lambda: exercises.check(ID, answer, generator))
+    result = in_a_thread(lambda: checked(answer, generator))
     assert result.status == status and says in result.message
 
 

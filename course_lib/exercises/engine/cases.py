@@ -127,27 +127,32 @@ def run(function, way, case, required, seconds=guard.SECONDS, returns="tensor", 
                          for name, network in networks.items()})
     leaves |= {f"{name}.{part}": p for name, network in networks.items() for part, p in network.named_parameters()}
     storages = {name: value.untyped_storage().data_ptr() for name, value in given.items() if isinstance(value, torch.Tensor)}
-    outcome = Outcome(tolerance=tolerance)
+    outcome, without = Outcome(tolerance=tolerance), []
 
     def called():
         value = call(function, way, inputs, required)
-        return *one_tensor(value, returns), {id(part) for part in leaves_of(value)}
+        outcome.value, outcome.form = one_tensor(value, returns)
+        outcome.changed = next((name for name, value in given.items() if not unchanged(value, before[name])), None)
+        outcome.left = effects.left(held)
+        if not plain(outcome.value) or data:
+            return
+        parts = {id(part) for part in leaves_of(value)}
+        outcome.shared = next((name for name, x in tensors_of(inputs).items() if id(x) in parts
+                               or storages.get(name) == outcome.value.untyped_storage().data_ptr()), None)
+        try:
+            outcome.gradients = gradients(outcome.value, leaves)
+        except Exception as error:
+            without.append(error)
 
-    found, outcome.error = guard.attempt(called, seconds)
-    outcome.value, outcome.form, parts = found or (None, None, ())
-    outcome.changed = next((name for name, value in given.items() if not unchanged(value, before[name])), None)
-    outcome.left = effects.left(held)
-    if not plain(outcome.value) or data:
-        return outcome
-    value = outcome.value
-    outcome.shared = next((name for name, x in tensors_of(inputs).items() if id(x) in parts
-                           or storages.get(name) == value.untyped_storage().data_ptr()), None)
-    outcome.gradients, error = guard.attempt(lambda: gradients(value, leaves), seconds)
-    outcome.error = outcome.error or error
-    outcome.value = value.detach().clone()
-    if single and error is None:
-        outcome.value = rounded(outcome.value)
-        outcome.gradients = {name: rounded(gradient) for name, gradient in outcome.gradients.items()}
+    _, error = guard.attempt(called, seconds)           # once for value and gradients: the guard takes longer than most answers
+    if error is not None:
+        return Outcome(error=error, tolerance=tolerance)
+    if plain(outcome.value) and not data:
+        outcome.error = next(iter(without), None)
+        outcome.value = outcome.value.detach().clone()
+        if single and outcome.error is None:
+            outcome.value = rounded(outcome.value)
+            outcome.gradients = {name: rounded(gradient) for name, gradient in outcome.gradients.items()}
     return outcome
 
 

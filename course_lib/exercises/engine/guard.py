@@ -102,7 +102,7 @@ def attempt(function, seconds):
         value, error = (_with_alarm if alarm else _in_thread)(watched, seconds)
     finally:
         for owner, names in kept:
-            now = dict(vars(owner))
+            now = vars(owner)
             if len(now) == len(names) and all(map(operator.is_, now.values(), names.values())):
                 continue
             for name in [name for name, thing in names.items() if now.get(name, kept) is not thing and name != "_"]:
