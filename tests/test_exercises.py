@@ -57,6 +57,21 @@ def small_figures():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def made_once():
+    """What the library's function makes in a network, and the picture of the same numbers, are made once."""
+    drawn = {}
+
+    def picture(check, shown, draw=model_check.ModelCheck.picture):
+        key = id(check), plots.plt.rcParams["figure.dpi"], *(x.numpy().tobytes() for x in (shown.reference, shown.images))
+        return drawn[key] if key in drawn else drawn.setdefault(key, draw(check, shown))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "_timed", lru_cache(None)(exercises._timed))
+        patch.setattr(model_check.ModelCheck, "picture", picture)
+        yield
+
+
 @lru_cache(None)
 def untrained(model, part):
     """At 16 px: enough for every question but beauty."""
