@@ -84,11 +84,16 @@ def test_processes_that_differ_are_noticed_and_gradients_are_averaged(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_may_go_on_with_another_number_of_processes(tmp_path):
-    train.main([*STYLEGAN2, "--images", "80", "--out", str(tmp_path)])
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "course_lib.train",
-               *STYLEGAN2, "--images", "160", "--out", str(tmp_path), "--resume"]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300)
+def by_torchrun(_, options):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "course_lib.train"]
+    done = subprocess.run([*command, *options], env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+                          timeout=300)
     assert done.returncode == 0, done.stderr[:3000]
+
+
+@pytest.mark.parametrize("start", [in_two_processes, pytest.param(by_torchrun, marks=pytest.mark.slow)])
+def test_a_run_may_go_on_with_another_number_of_processes(start, tmp_path):
+    train.main([*STYLEGAN2, "--images", "80", "--out", str(tmp_path)])
+    start(train.main, [*STYLEGAN2, "--images", "160", "--out", str(tmp_path), "--resume"])
     train.main([*STYLEGAN2, "--images", "240", "--out", str(tmp_path), "--resume"])
     assert int(checkpoint.folders(tmp_path)[-1].name) == 240
