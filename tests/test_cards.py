@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from course_lib import generate, portraits, zoo
 from course_lib.networks import stylegan2
@@ -52,7 +53,7 @@ def test_a_folder_with_a_card_loads_by_its_path_as_the_file_does(file, tmp_path,
     assert all(torch.equal(a, b) for a, b in zip(mine.state_dict().values(), same.state_dict().values()))
     assert zoo.dataset_of(out) == same.dataset == "portraits"
     cli.main(["card", str(out)])
-    assert capsys.readouterr().out == (out / "README.md").read_text()
+    assert capsys.readouterr().out == (out / "README.md").read_text().replace('load("shared")', f'load("{out}")')
     assert "| sizes | 16 px, z 8, w 8, 2 classes |" in (out / "README.md").read_text()
     generate.main([str(out), "--seeds", "0-1", "--out", str(tmp_path / "pictures"), "--device", "cpu"])
     assert len(list((tmp_path / "pictures").iterdir())) == 2
@@ -77,6 +78,51 @@ def test_a_checkpoint_names_the_command_and_the_images_of_its_run(file, tmp_path
     (tmp_path / "run" / "settings.json").write_text(json.dumps({"data": "/data/cats"}))
     card = model_cards.describe(place / "G_ema.safetensors")
     assert card["images"] == 12_000 and card["data_set"] == "cats" and card["command"].endswith("cats")
+    assert "planned" not in card and "base" not in card
+
+
+def test_the_card_of_a_stopped_or_tuned_generator_says_so_and_loads_by_the_path_that_was_given(file, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for images in (1000, 2000):
+        place = tmp_path / "runs" / "mine" / "checkpoints" / f"{images:010d}"
+        place.mkdir(parents=True)
+        shutil.copy(file, place / "G_ema.safetensors")
+    (tmp_path / "runs/mine/run.json").write_text(json.dumps({"command": "python -m course_lib.train stylegan2"}))
+    settings = {"data": "portraits", "images": 4000, "init": "stylegan2-portraits-64"}
+    (tmp_path / "runs/mine/settings.json").write_text(json.dumps(settings))
+    cli.main(["card", "runs/mine"])
+    text = capsys.readouterr().out
+    assert "# mine\n" in text and "| images seen in training | 2,000, stopped after these of 4,000 |" in text
+    assert "| base model | stylegan2-portraits-64 |" in text and 'zoo.load("runs/mine")' in text
+    assert "planned" not in model_cards.describe(tmp_path / "runs/mine/checkpoints/0000001000/G_ema.safetensors")
+    (tmp_path / "runs/mine/settings.json").write_text(json.dumps(settings | {"images": 2000}))
+    assert "planned" not in model_cards.describe("runs/mine")
+
+    tensors, about = zoo.read(file)
+    zoo.save("tuned.safetensors", tensors, "stylegan2-G", base="runs/mine", pictures=["me", "you"])
+    cli.main(["card", "tuned.safetensors", "--part", "G"])
+    text = capsys.readouterr().out
+    assert "| base model | runs/mine |" in text and "| tuned to | me, you |" in text
+    assert 'zoo.load("tuned.safetensors", part="G")' in text
+
+
+def test_every_command_takes_a_name_a_file_a_run_and_a_folder_with_a_card(file, tmp_path, capsys):
+    place = tmp_path / "run" / "checkpoints" / "0000012000"
+    place.mkdir(parents=True)
+    shutil.copy(file, place / "G_ema.safetensors")
+    model_cards.write(file, tmp_path / "shared")
+    wanted = zoo.load(file).state_dict()
+    for i, model in enumerate((file, tmp_path / "run", tmp_path / "shared")):
+        cli.main(["info", str(model)])
+        assert "G: stylegan2-G, 16 px, z 8, w 8, 2 classes" in capsys.readouterr().out
+        cli.main(["card", str(model)])
+        assert f'zoo.load("{model}")' in capsys.readouterr().out
+        cli.main(["convert", str(model), str(tmp_path / f"{i}.safetensors"), "--to", "safetensors"])
+        found = zoo.load(tmp_path / f"{i}.safetensors").state_dict()
+        assert all(torch.equal(found[key], value) for key, value in wanted.items())
+    cli.main(["info", "stylegan2-portraits-64"])
+    text = capsys.readouterr().out
+    assert "  G: stylegan2-G, 64 px" in text and "  D: stylegan2-D, 64 px" in text
 
 
 @pytest.mark.parametrize("name, content, message", [
@@ -103,20 +149,27 @@ def test_what_a_foreign_card_says_is_shown_in_one_line_each(file, tmp_path):
 
 
 @pytest.mark.parametrize("words, message", [
-    (("nothing",), "neither a file nor a model"), (("empty",), "neither a file nor a model"),
-    (("text.pkl",), "text.pkl cannot be read"),
+    (("nothing",), "neither a file nor a model"), (("empty",), "is a folder, but holds no run and no model"),
+    (("text.pkl",), "text.pkl cannot be read"), (("random.safetensors",), "its metadata name no kind of network"),
+    (("other.safetensors",), 'it holds a network of kind "latents"'),
+    (("run/checkpoints/12/state.safetensors",), "it is the state of a run; pass the run's folder, .*/run$"),
     (("stylegan2-portraits-64", "--part", "X"), 'has no part "X"'), (("mine", "--licence", "MIT"), "name it with --out"),
     (("mine", "--out", "empty"), "empty exists already and is not overwritten"),
     (("mine", "--out", "text.pkl/in"), "text.pkl is not a folder")])
 def test_what_has_no_card_is_one_sentence(words, message, file, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.pkl").write_text("no network")
-    here = lambda word: word.split("/")[0] in ("empty", "text.pkl")
+    zoo.save(tmp_path / "other.safetensors", {"ws": torch.zeros(1)}, "latents")
+    save_file({"x": torch.zeros(1)}, tmp_path / "random.safetensors")
+    (tmp_path / "run/checkpoints/12").mkdir(parents=True)
+    save_file({"x": torch.zeros(1)}, tmp_path / "run/checkpoints/12/state.safetensors", {"settings": "{}"})
+    before = sorted(tmp_path.rglob("*"))
+    here = lambda word: (tmp_path / word.split("/")[0]).exists()
     place = lambda word: str(file) if word == "mine" else str(tmp_path / word) if here(word) else word
     with pytest.raises(SystemExit, match=message) as end:
         cli.main(["card", *map(place, words)])
-    assert len(end.value.code.splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "text.pkl"]
+    assert len(end.value.code.splitlines()) == 1 and end.value.code.startswith("python -m course_lib.zoo: ")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), KeyboardInterrupt()])

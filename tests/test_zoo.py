@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from safetensors import safe_open
 
 from course_lib import portraits, zoo
@@ -28,6 +29,16 @@ def test_a_library_without_models_names_the_folder_and_the_variable_that_names_a
     assert len(said) == 6, run.stderr
     assert all(f"no models of the course in {tmp_path}: " in line and "COURSE_DATA" in line for line in said)
     assert "05.demodulate" in said[3] and "conditional_entropy" in kept and zoo.no_models() == ""
+
+
+@pytest.mark.parametrize("name, message", [
+    ("stylegan2-portrait", "the nearest are stylegan2-portraits-64, "), ("gone.safetensors", "of the course$"),
+    ("runs/gone", "of the course$"), (".", "is a folder, but holds no run and no model$")])
+def test_an_unknown_name_is_answered_with_the_nearest_and_a_path_with_what_lies_there(name, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=message) as error:
+        zoo.load(name)
+    assert len(str(error.value)) < 200
 
 
 def test_a_network_knows_whether_it_was_trained_on_portraits(tmp_path):

@@ -417,7 +417,7 @@ def test_the_command_line_answers_a_bad_file_in_one_line(tmp_path):
     command = [sys.executable, "-m", "course_lib.zoo", "info", str(tmp_path / "bad.pkl")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: bad.pkl cannot be read: it asks for 'os system'")
+    assert done.stderr.startswith("python -m course_lib.zoo: bad.pkl cannot be read: it asks for 'os system'")
 
 
 def test_info_prints_no_control_characters_of_a_file(small, tmp_path, capsys):
@@ -453,7 +453,7 @@ def test_a_missing_or_misshapen_tensor_is_one_error_and_nothing_is_written(name,
     sources = path, tmp_path / "D.safetensors"
     commands = [["info", path]] + [["convert", *sources, tmp_path / "out", "--to", to] for to in formats.TARGETS]
     for command in commands:
-        with pytest.raises(SystemExit, match="^error: G.safetensors cannot be read: .*" + re.escape(message)):
+        with pytest.raises(SystemExit, match="^python -m course_lib.zoo: G.safetensors cannot be read: .*" + re.escape(message)):
             __main__.main(list(map(str, command)))
         assert capsys.readouterr().out == "" and {file.name for file in tmp_path.iterdir()} == {"G.safetensors", "D.safetensors"}
 
@@ -464,7 +464,7 @@ def test_a_missing_or_misshapen_tensor_is_one_error_and_nothing_is_written(name,
 def test_options_that_a_format_cannot_hold_are_one_error_too(config, message, small, tmp_path):
     sources = [zoo.save(tmp_path / f"{part}.safetensors", state, f"stylegan2-{part}", config=config)
                for part, state in zip("GD", small)]
-    with pytest.raises(SystemExit, match=f"^error: [a-zA-Z.]* cannot be {message}"):
+    with pytest.raises(SystemExit, match=f"^python -m course_lib.zoo: [a-zA-Z.]* cannot be {message}"):
         __main__.main(["convert", *map(str, sources), str(tmp_path / "out"), "--to", "tensorflow"])
     assert not (tmp_path / "out").exists()
 

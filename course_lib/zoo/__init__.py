@@ -6,6 +6,7 @@ nothing is executed either. `load("stylegan2-ffhq-1024")` and the other names of
 environment variable COURSE_DATA names another folder than the repository's `data`; a library installed without the repository
 needs it. `python -m course_lib.zoo info FILE` says what a file holds; `convert` rewrites it.
 """
+import difflib
 import importlib
 import json
 import os
@@ -50,9 +51,13 @@ def no_models():
 
 
 def unknown(name):
-    """The message for a name that is neither a file nor a model."""
-    return f'"{name}" is neither a file nor a model of the course; ' + (
-        no_models() or f"these are: {', '.join([*names(), *FULL])}")
+    """The message for a name that is neither a file nor a model, with those most like it unless it is a path."""
+    path = Path(name)
+    if path.is_dir():
+        return f'"{name}" is a folder, but holds no run and no model'
+    likest = difflib.get_close_matches(name, [*names(), *FULL], 3, cutoff=0)
+    said = no_models() or ("" if path.suffix or len(path.parts) > 1 else f"the nearest are {', '.join(likest)}")
+    return f'"{name}" is neither a file nor a model of the course{said and "; "}{said}'
 
 
 def load(name_or_path, part=None, device="cpu"):
@@ -146,9 +151,13 @@ def contents(path):
 @formats.guarded
 def _safetensors(path):
     tensors, metadata = read(path)
+    if "kind" not in metadata:
+        run = Path(path).parents[2] if Path(path).name == "state.safetensors" and "settings" in metadata else None
+        raise ValueError(f"it is the state of a run; pass the run's folder, {run}" if run else
+                         "its metadata name no kind of network, so it is no file of this library")
     config = json.loads(metadata.get("config", "{}"))
     classes = {"classes": json.loads(metadata["classes"])} if "classes" in metadata else {}
-    return formats.completed(formats.Network(metadata.get("kind", "unknown"), tensors, config, classes))
+    return formats.completed(formats.Network(metadata["kind"], tensors, config, classes))
 
 
 @formats.guarded

@@ -10,36 +10,46 @@ import shutil
 from pathlib import Path
 
 from .. import files, portraits, zoo
-from .files import CARD, DATASET_VERSION, MODEL, metadata
-from .formats import one_line
+from .files import CARD, DATASET_VERSION, MODEL, is_shared, last_of_run, metadata
+from .formats import guarded, one_line
 
 FORMAT = "course_lib model card 1"
 BY_KIND = "oracle", "judge", "clip", "identity", "verifier", "features"        # whose results are called by their kind
 UNKNOWN = "not stated; ask whoever made the file"
 # The rows of a card: its keys, and what people read.
 ROWS = {"kind": "kind", "sizes": "sizes", "parameters": "numbers", "bytes": "bytes", "data_set": "data set",
-        "images": "images seen in training", "command": "command", "commit": "at commit", "sha256": "sha256", "licence": "licence"}
+        "images": "images seen in training", "base": "base model", "pictures": "tuned to",
+        "command": "command", "commit": "at commit", "sha256": "sha256", "licence": "licence"}
 
 
 def describe(model, part=None):
-    """The card of a network: a name of the zoo, a file that it reads, or a folder of `write`. → dict that JSON holds
+    """The card of a network: a name of the zoo, a file that it reads, the folder of a run, or one of `write`. → dict that JSON
+    holds
 
-    part: as of `zoo.load`. Raises FileNotFoundError for an unknown name, ValueError for a file that is damaged or is not what its
-    card says.
+    part: as of `zoo.load`. Raises FileNotFoundError for an unknown name, ValueError for a file that is damaged, holds no network or
+    is not what its card says.
     """
     name, known = str(model), zoo.cards().get(str(model))
     path = zoo.path_of(name, part)
-    if not known and Path(model).is_dir():
+    if not known and is_shared(model):
         return _read(Path(model) / CARD)
     network = zoo.contents(path).read(None if known else part)
-    version = known.get(DATASET_VERSION) if known else metadata(path).get(DATASET_VERSION) if zoo.is_safetensors(path) else None
-    card = {"format": FORMAT, "name": name if known or name in zoo.FULL else path.stem, "kind": network.kind,
+    about = known or (metadata(path) if zoo.is_safetensors(path) else {})
+    version = about.get(DATASET_VERSION)
+    if not known:
+        _check(path, network)
+    card = {"format": FORMAT, "name": name if known or name in zoo.FULL else Path(model).stem, "kind": network.kind,
             "sizes": sizes(network.tensors).strip(", "), "parameters": sum(t.numel() for t in network.tensors.values()),
             "bytes": path.stat().st_size, "data_set": f"Portraits, version {version}" if version else None,
             "licence": "MIT" if known else zoo.LICENCE if name in zoo.FULL else UNKNOWN, "sha256": _sha256(path)}
-    made = {key: known[key] for key in ("command", "commit", "images") if key in known} if known else _of_run(path)
+    made = {key: known[key] for key in ("command", "commit", "images") if key in known} if known else _of_run(path) | _tuned(about)
     measured = known and part in (None, "G") and _measured(name, network.kind)
     return card | made | ({"measured": measured} if measured else {})
+
+
+@guarded
+def _check(path, network):
+    zoo.check(*network[:3])
 
 
 def _read(path):
@@ -58,8 +68,20 @@ def _of_run(path):
         run = path.resolve().parents[2]
         about, settings = (json.loads((run / name).read_text(encoding="utf-8")) for name in ("run.json", "settings.json"))
         data = {} if settings["data"] == "portraits" else {"data_set": Path(settings["data"]).name}
-        return {"command": about["command"], "images": int(path.resolve().parent.name)} | data
+        images, planned = int(path.resolve().parent.name), settings.get("images")
+        stopped = isinstance(planned, int) and images < planned and last_of_run(run) == path.resolve()
+        return ({"command": about["command"], "images": images} | data | ({"planned": planned} if stopped else {})
+                | ({"base": settings["init"]} if settings.get("init") else {}))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return {}
+
+
+def _tuned(about):
+    """What the metadata of a generator that was tuned to pictures say of them."""
+    try:
+        return {key: read(about[key]) for key, read in (("base", str), ("pictures", lambda text: ", ".join(json.loads(text))))
+                if key in about}
+    except (ValueError, TypeError):
         return {}
 
 
@@ -89,17 +111,20 @@ def sizes(tensors):
     return text + (f"{embed.shape[1]} classes, " if embed is not None else "")
 
 
-def markdown(card):
-    """A card of `describe` as Markdown; what stands in it is shown in one line each, for it may come from anywhere."""
+def markdown(card, model=None, part=None):
+    """A card of `describe` as Markdown; what stands in it is shown in one line each, for it may come from anywhere. model, part: of
+    `zoo.load`, as they are to be written there; without them the card's name."""
     shown = lambda value: one_line(f"{value:,}" if isinstance(value, int) else value, 1000).replace("|", "\\|").replace("`", "'")
+    stopped = f", stopped after these of {shown(card['planned'])}" if card.get("planned") else ""
     cell = lambda key: f"`{shown(card[key])}`" if key in ("command", "sha256", "commit") else shown(card[key])
     lines = [f"# {shown(card['name'])}", "", "| | |", "|---|---|"]
-    lines += [f"| {title} | {cell(key)} |" for key, title in ROWS.items() if card.get(key) not in (None, "")]
+    lines += [f"| {title} | {cell(key)}{stopped if key == 'images' else ''} |" for key, title in ROWS.items()
+              if card.get(key) not in (None, "")]
     if measured := card.get("measured"):
         lines += ["", "## Measured", "", "| metric | value |", "|---|---|"]
         lines += [f"| {shown(name)} | {value:.4g} |" for name, value in measured["numbers"].items() if math.isfinite(value)]
         lines += ["", f"`{shown(measured['command'])}`, in `{shown(measured['file'])}`."]
-    use = f'zoo.load("{shown(card["name"])}")'
+    use = f'zoo.load("{shown(model or card["name"])}"' + (f', part="{shown(part)}")' if part else ")")
     return "\n".join([*lines, "", "## Use", "", "```python", "from course_lib import zoo", "", f"network = {use}", "```", ""])
 
 
