@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
+from . import stopped_early
 from .files import UNWRITTEN, own_json, said, says, try_folder, try_output, write_image, write_json, write_text, writing
 
 __all__ = ["Help", "Parser", "Terminated", "checked_device", "default_device", "device", "input_file", "input_folder", "no_mps",
@@ -203,7 +204,7 @@ def sentences(prog, interrupted="stopped"):
     after Ctrl-C, 143 after SIGTERM.
     """
     replace_unprintable()
-    with _sigterm():
+    with _signals():
         try:
             yield
             print(end="", flush=True)
@@ -231,12 +232,14 @@ def replace_unprintable():
 
 
 @contextmanager
-def _sigterm():
+def _signals():
     def stop(*_):
         raise Terminated
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
+        if signal.getsignal(signal.SIGINT) is stopped_early:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     except ValueError:                                          # not in the main thread
         yield
         return

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError
 
+import course_lib
 from course_lib import commands, train, zoo
 from course_lib.training import distributed, growing, options, presets, settings, stylegan2
 
@@ -185,6 +187,44 @@ def test_a_stopped_command_says_what_is_kept(number, code, capsys):
         signal.pause()
     assert end.value.code == code and capsys.readouterr().err == "\nname: all is kept\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("module", ["generate", "train", "project", "dataset", "metrics", "zoo", "styleclip", "training.report"])
+def test_ctrl_c_while_a_command_imports_its_modules_is_one_sentence(module, tmp_path):
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    done = begun(tmp_path, "-m", f"course_lib.{module}", "--help")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == f"\npython -m course_lib.{module}: stopped before it began\n"
+
+
+@pytest.mark.parametrize("program", [
+    ["-c", "import course_lib.commands"], ["-m", "mine.program", "course_lib.train"], ["-m", "mine"]])
+def test_ctrl_c_in_a_program_that_uses_the_library_stays_a_keyboard_interrupt(program, tmp_path):
+    (tmp_path / "torch.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    (tmp_path / "mine").mkdir()
+    program_text = "try:\n    import course_lib.commands\nexcept KeyboardInterrupt:\n    print('mine')"
+    for name in ("__init__", "program", "__main__"):
+        (tmp_path / "mine" / f"{name}.py").write_text(program_text)
+    done = begun(tmp_path, *program)
+    assert "mine" in done.stdout or "KeyboardInterrupt" in done.stderr
+    assert "stopped before it began" not in done.stderr
+
+
+def test_once_a_command_has_begun_ctrl_c_raises_keyboard_interrupt_again(monkeypatch, capsys):
+    signal.signal(signal.SIGINT, course_lib.stopped_early)
+    try:
+        with pytest.raises(SystemExit) as end, commands.sentences("name", "all is kept"):
+            os.kill(os.getpid(), signal.SIGINT)
+            signal.pause()
+        assert end.value.code == 130 and "name: all is kept" in capsys.readouterr().err
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def begun(folder, *arguments):
+    """Python in a folder, whose modules come before all others."""
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+                          text=True)
 
 
 def test_stops_are_noted_and_a_second_one_does_not_wait():
