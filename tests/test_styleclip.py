@@ -1,6 +1,8 @@
 """StyleCLIP: the terms of the loss, the three methods on small random networks, and statistics against their closed form."""
+import contextlib
 import json
 import os
+import re
 import signal
 from types import SimpleNamespace
 
@@ -697,6 +699,30 @@ def test_a_stopped_measurement_goes_on_and_gives_the_same_file(G, network, tmp_p
     (cut, about_cut), (expected, about) = (zoo.read(file) for file in (tmp_path / "cut.safetensors", whole))
     assert cut.keys() == expected.keys() and all(torch.equal(cut[key], expected[key]) for key in cut)
     assert about_cut == about and not parts.exists()
+
+
+def test_on_a_cpu_a_stopped_measurement_keeps_every_channel_and_says_how_long_the_others_take(G, network, tmp_path, monkeypatch,
+                                                                                              capsys):
+    whole = tmp_path / "whole.safetensors"
+    styleclip.channel_statistics(G, network, whole, images=4, progress=True)
+    channels = sum(layer.affine.weight.shape[0] for name, layer, _ in G.synthesis.style_layers() if not name.endswith("torgb"))
+    assert re.search(rf"\b{channels - 5} channels are left: about \d+ s\n", capsys.readouterr().err)
+    real, calls = global_directions._change, []
+
+    def stops(*args):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(global_directions, "_change", stops)
+    for done in (7, channels):
+        with contextlib.suppress(KeyboardInterrupt):
+            styleclip.channel_statistics(G, network, tmp_path / "cut.safetensors", images=4, progress=True)
+        assert f"{done}/{channels}" in capsys.readouterr().err
+    assert len(calls) == channels + 1
+    (cut, about_cut), (expected, about) = (zoo.read(file) for file in (tmp_path / "cut.safetensors", whole))
+    assert about_cut == about and all(torch.equal(cut[key], expected[key]) for key in expected)
 
 
 def test_the_command_line_measures_and_overwrites_nothing(G, network, tmp_path, capsys):

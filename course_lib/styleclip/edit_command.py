@@ -186,7 +186,7 @@ def _statistics(args, G, clip):
     if path.exists():
         return load_statistics(path, G, clip)
     print(f"global directions need statistics of {args.generator} with {args.clip}; they are measured once, and kept in {path}; "
-          "after Ctrl-C the same command goes on", file=sys.stderr)
+          "after Ctrl-C the same command goes on, and --method optimization needs none", file=sys.stderr)
     return channel_statistics(G, clip, path, c=args.class_, progress=True)
 
 

@@ -1,6 +1,8 @@
 """StyleCLIP §6: global directions, from two sentences to a direction in style space."""
 import json
 import shutil
+import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,9 +13,11 @@ from tqdm import tqdm
 from .. import commands, portraits, sampling, zoo
 from ..clip import TEMPLATES
 from ..images import in_colour, unchecked
+from ..training.report import duration
 from .common import Edit, check_finite, check_networks, device_of, fingerprint, of_convolutions
 
 SIGMA_SAMPLES = 10_000
+TIMED = 5                       # channels after which it is said how long the others take
 ROUNDING = 1e-5                 # a smaller mean change of an embedding says nothing about its channel
 
 
@@ -153,7 +157,7 @@ def channel_statistics(
     rgb=False,                  # measure the channels of toRGB too
     seed=0,                     # of the images
     c=None,                     # their labels, one row or a class for all (`sampling.labels`); None: all classes
-    chunk=32,                   # channels in each part of an unfinished measurement
+    chunk=None,                 # channels in each part of an unfinished measurement (default 32, and 1 on the slow CPU)
     batch=256,                  # images per pass through G and CLIP
     progress=False,             # show a progress bar
 ):
@@ -165,6 +169,7 @@ def channel_statistics(
     out = Path(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; choose another file, or remove it")
+    chunk = chunk or (1 if device_of(G).type == "cpu" else 32)
     if images < 1 or batch < 1 or chunk < 1 or not step > 0:
         raise ValueError(f"images {images}, batch {batch} and chunk {chunk} must be at least 1, and step {step} above 0")
     check_networks(G, clip)
@@ -179,19 +184,23 @@ def channel_statistics(
     (z, given), = sampling.draws(G, images, rng, c)
     styles = G.styles(G.mapping(z, **given))
     chosen = [i for i, moves in enumerate(of_convolutions(G)) if rgb or moves]
-    with tqdm(total=sum(len(sigma[i]) for i in chosen), desc="style channels", disable=not progress) as bar:
-        for i in chosen:
-            for start in range(0, len(sigma[i]), chunk):
-                part = folder / f"{i:03d}-{start:05d}.safetensors"
-                channels = range(start, min(start + chunk, len(sigma[i])))
-                if not part.exists():
-                    changes = [_change(G, clip, styles, i, c, step * sigma[i][c], batch) for c in channels]
-                    zoo.save(part, {"changes": torch.stack(changes)}, "part")
-                bar.update(len(channels))
+    parts = {folder / f"{i:03d}-{start:05d}.safetensors": [(i, c) for c in range(start, min(start + chunk, len(sigma[i])))]
+             for i in chosen for start in range(0, len(sigma[i]), chunk)}
+    missing = {part: channels for part, channels in parts.items() if not part.exists()}
+    total, left = (sum(map(len, some.values())) for some in (parts, missing))
+    with tqdm(total=total, initial=total - left, desc="style channels", unit="channel", disable=not progress) as bar:
+        for part, channels in missing.items():
+            changes = []
+            for i, c in channels:
+                changes.append(_change(G, clip, styles, i, c, step * sigma[i][c], batch))
+                bar.update()
+                if progress and bar.n - bar.initial == TIMED < left:
+                    seconds = (time.perf_counter() - bar.start_t) / TIMED * (left - TIMED)
+                    bar.write(f"{left - TIMED:,} channels are left: {duration(seconds)}", file=sys.stderr)
+            zoo.save(part, {"changes": torch.stack(changes)}, "part")
     tensors = {f"sigma.{name}": s for name, s in zip(names, sigma)}
     for i in chosen:
-        parts = sorted(folder.glob(f"{i:03d}-*.safetensors"))
-        tensors[f"changes.{names[i]}"] = torch.cat([zoo.read(part)[0]["changes"] for part in parts])
+        tensors[f"changes.{names[i]}"] = torch.cat([zoo.read(part)[0]["changes"] for part in parts if parts[part][0][0] == i])
     zoo.save(out, tensors, "statistics", info=info, dataset_version=portraits.VERSION)
     shutil.rmtree(folder)
     return load_statistics(out)
