@@ -188,14 +188,15 @@ def channel_statistics(
              for i in chosen for start in range(0, len(sigma[i]), chunk)}
     missing = {part: channels for part, channels in parts.items() if not part.exists()}
     total, left = (sum(map(len, some.values())) for some in (parts, missing))
+    began = time.perf_counter()
     with tqdm(total=total, initial=total - left, desc="style channels", unit="channel", disable=not progress) as bar:
         for part, channels in missing.items():
             changes = []
-            for i, c in channels:
-                changes.append(_change(G, clip, styles, i, c, step * sigma[i][c], batch))
+            for i, channel in channels:
+                changes.append(_change(G, clip, styles, i, channel, step * sigma[i][channel], batch))
                 bar.update()
                 if progress and bar.n - bar.initial == TIMED < left:
-                    seconds = (time.perf_counter() - bar.start_t) / TIMED * (left - TIMED)
+                    seconds = (time.perf_counter() - began) / TIMED * (left - TIMED)
                     bar.write(f"{left - TIMED:,} channels are left: {duration(seconds)}", file=sys.stderr)
             zoo.save(part, {"changes": torch.stack(changes)}, "part")
     tensors = {f"sigma.{name}": s for name, s in zip(names, sigma)}
