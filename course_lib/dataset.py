@@ -42,7 +42,7 @@ def pack(pictures, out, resolution=64, fit="crop", progress=False):
     left out, and named in the result. Raises FileExistsError for an `out` that is there, or that a call with other arguments has
     begun, ValueError where there is no picture to pack, and OSError where the disk is too small, before anything is written.
     """
-    out, partial = Path(out), Path(f"{out}.partial")
+    out, partial = Path(out), Path(f"{Path(out)}.partial")
     if fit not in FITS:
         raise ValueError(f'fit is "{fit}"; choose "crop" or "pad"')
     if out.exists() or out.is_symlink():
@@ -273,7 +273,7 @@ def described(skipped):
 
 
 def goes_on(out):
-    return f"what is done stays in {out}.partial, and the same command goes on from there"
+    return f"what is done stays in {Path(out)}.partial, and the same command goes on from there"
 
 
 def size(count):
@@ -287,7 +287,7 @@ def summary(path, about):
     skipped = f"{sum(map(len, about['skipped'].values())):,}: {described(about['skipped'])}" if about["skipped"] else "none"
     lines = (f"{path}: {about['count']:,} images of {about['resolution']} px, {size(about['bytes'])}, from {about['source']} "
              f"(--fit {about['fit']})",
-             f"  classes: {found or 'none, for some pictures lie in no folder'}", f"  skipped: {skipped}",
+             f"  classes: {found or 'none (only where every picture lies in a first-level folder)'}", f"  skipped: {skipped}",
              f"  sha256 of the images: {about['sha256']}")
     return "\n".join(one_line(line, 10_000) for line in lines)
 

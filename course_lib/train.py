@@ -101,6 +101,7 @@ def train_gan(args, typed):
     if device.type != "cuda" and settings.resolution <= TINY:
         torch.set_num_threads(1)
     run = model.build(settings, device)
+    checkpoint.check_space(out, run)
     if settings.init and not last:
         taken = checkpoint.initialise_from(run, settings.init, settings.freeze_d)
         if taken and first:

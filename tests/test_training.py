@@ -201,16 +201,21 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, fol
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
-def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder):
+def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder, monkeypatch):
     run(tmp_path / "first", folder, 160)
     run(tmp_path / "second", folder, 8, "--init", str(tmp_path / "first"), "--lr", "0")
+    stop_at(monkeypatch, 4000)                         # the half-life is asked for: in the first step
+    with pytest.raises(SystemExit):
+        run(tmp_path / "long", folder, 4000, "--init", str(tmp_path / "first"), "--lr", "0")
+    monkeypatch.undo()
     before, after = state(tmp_path / "first"), state(tmp_path / "second")
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith(("D.", "G.")) and "w_avg" not in key)
     assert not torch.equal(before["G.synthesis.b8.conv0.weight"], before["ema.synthesis.b8.conv0.weight"])
     own, averaged, begun = (x["synthesis.b8.conv0.weight"] for x in (
         {k.removeprefix("G."): v for k, v in before.items()}, {k.removeprefix("ema."): v for k, v in before.items()},
-        {k.removeprefix("ema."): v for k, v in after.items()}))
-    assert (begun - averaged).norm() < 0.1 * (own - averaged).norm(), "the average goes on from the old one"
+        {k.removeprefix("ema."): v for k, v in state(tmp_path / "long").items()}))
+    left = (begun - own).norm() / (averaged - own).norm()
+    assert left == pytest.approx(0.5 ** (8 / 200), abs=1e-3), "the average goes on from the old one, with 1/20 of 4,000 images"
     assert after["buffers.pl_mean"] > 0
     with pytest.raises(SystemExit,
                        match=r"first does not fit this run, .* sizes .*; G: synthesis\.b4\.const has shape \[8, 4, 4\]"):

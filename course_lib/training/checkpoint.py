@@ -51,6 +51,18 @@ def save(out, run, settings):
     return final
 
 
+def check_space(out, run):
+    """OSError where the disk of the folder `out` has too little space for what a run keeps there: two checkpoints, and one more
+    while it is written."""
+    size = lambda network: sum(t.numel() * t.element_size() for t in network.state_dict().values())
+    needed = 3 * (3 * size(run.G) + 3 * size(run.D) + 2 * size(run.ema))            # with Adam's two moments; the average twice
+    out = Path(out).absolute()
+    free = shutil.disk_usage(next(path for path in (out, *out.parents) if path.exists())).free
+    if free < needed:
+        raise OSError(f"the checkpoints of this run need {needed / 2 ** 20:,.0f} MiB, and the disk of {out} has "
+                      f"{free / 2 ** 20:,.0f} MiB free; make room there, or choose another --out")
+
+
 def about(run, settings):
     """What a generator's file says beside its tensors; `classes` are the names of its classes."""
     classes = {"classes": settings.classes} if settings.classes else {}

@@ -81,6 +81,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
     out.mkdir(parents=True, exist_ok=True)
     captured = torch.device(device).type == "cuda" if captured is None else captured
     total, stage, sums = s.images, None, {}
+    log_every, checkpoint_every = s.intervals()
     pool, decay = torch.cuda.graph_pool_handle() if captured else None, torch.ones([], device=device)
     record = (lambda step, waiting: GraphStep(step, pool, waiting)) if captured else (lambda step, waiting: step)
     average = record(partial(move_average, run.ema, run.G, decay), set())
@@ -134,8 +135,8 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
 
             # Log, and stop on NaN before anything is overwritten.
             due = lambda every: run.images // every > images_before // every or run.images >= total
-            saving, sheet = due(s.checkpoint_every), out / "samples" / f"{run.images:010d}.png"
-            logging = due(s.log_every) or saving
+            saving, sheet = due(checkpoint_every), out / "samples" / f"{run.images:010d}.png"
+            logging = due(log_every) or saving
             if logging:
                 line = {"images": run.images} | {name: (v[0] / v[1]).item() for name, v in sums.items() if v[1] > 0}
                 bad = [name for name, value in line.items() if value != value or abs(value) == float("inf")]

@@ -81,11 +81,18 @@ class Settings:
     dtype: str = option("bfloat16" if torch.cuda.is_available() else "float32", ("float32", "bfloat16"),
                         "what convolutions compute in")
     seed: int = option(0, seed, "the same seed gives the same run (bit for bit on CPU)")
-    log_every: int = option("16k", whole(), "images between lines of log.jsonl")
-    checkpoint_every: int = option("200k", whole(), "images between checkpoints, samples and snapshots")
+    log_every: int | None = option(None, whole(), "images between lines of log.jsonl; by default 16k, or a twentieth of a shorter "
+                                   "run")
+    checkpoint_every: int | None = option(None, whole(), "images between checkpoints, samples and snapshots; by default 200k, or a "
+                                          "fifth of a shorter run")
     dataset_version: str | None = None          # of Portraits; None: of other images
     streamed: bool = False                      # read from disk while the run trains
     classes: list = field(default_factory=list)
+
+    def intervals(self):
+        """Images between lines of the log, and between checkpoints."""
+        return (self.log_every or max(1, min(16_000, self.images // 20)),
+                self.checkpoint_every or max(1, min(200_000, self.images // 5)))
 
     def stored(self):
         """As a dictionary that a run's files hold, with the model."""

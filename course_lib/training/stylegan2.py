@@ -56,13 +56,13 @@ def check_batch(batch, group=4, batch_gpu=None):
 
 
 def plan(run, reals, settings, device):
-    """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end. reals:
-    data.Resident or data.Streamed."""
+    """One stage, from the first step to the last; R1's weight may fall through it, and the learning rate at its end. The moving
+    average's half-life is at most a twentieth of the images so far, or of the whole run where --init gives an average to go on
+    from. reals: data.Resident or data.Streamed."""
     s = settings
     gamma = torch.full([], float(s.r1_gamma), device=device)        # a recorded step reads it anew
-    rampup = None if s.init else 0.05
     stage = Stage(phases(run, reals, s, device, gamma), s.batch,
-                  lambda images: schedule.ema_decay(images, s.batch, s.ema_kimg, rampup), reals.prepare)
+                  lambda images: schedule.ema_decay(s.images if s.init else images, s.batch, s.ema_kimg), reals.prepare)
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():
