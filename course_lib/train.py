@@ -1,6 +1,6 @@
 """Train a network: python -m course_lib.train MODEL --out FOLDER …
 
-A first run that takes a minute on a laptop, then the one with which the course's model began (one GPU):
+A first run that takes some minutes on a laptop, then the one with which the course's model began (one GPU):
 
     python -m course_lib.train stylegan2 --resolution 16 --images 2k --data-size 2k --out runs/first
     python -m course_lib.train stylegan2 --preset portraits-64 --out runs/portraits-64
@@ -113,6 +113,8 @@ def train_gan(args, typed):
     reals = data.reals(chosen, settings, device)
     if last:
         checkpoint.load(last[-1], run)
+        if run.images >= settings.images and first:
+            print(f"{out}: {run.images:,} images are done already, and --images {settings.images} asks for no more")
     if first:
         commands.write_json(out / "settings.json", settings.stored(), replace=True)
         if not last:

@@ -221,7 +221,8 @@ def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder
                        match=r"first does not fit this run, .* sizes .*; G: synthesis\.b4\.const has shape \[8, 4, 4\]"):
         run(tmp_path / "third", folder, 8, "--init", str(tmp_path / "first"), "--channel-max", "4")
     with pytest.raises(SystemExit, match="oracle-portraits-64 cannot begin this run: "
-                                         "as its generator it gives a .*AttributeClassifier"):
+                                         "as its generator it gives classifiers's AttributeClassifier, and this run needs "
+                                         "stylegan2's Generator"):
         run(tmp_path / "third", folder, 8, "--init", "oracle-portraits-64")
     generator = str(zoo.DATA / "stylegan2-portraits-64.safetensors")
     with pytest.raises(SystemExit, match='cannot begin a run, which needs a generator and a discriminator: .*no part "D"'):

@@ -227,8 +227,9 @@ def _trained(source, part, kind):
     except ValueError as error:
         raise ValueError(f"{source} cannot begin a run, which needs a generator and a discriminator: {error}") from None
     if type(network) is not kind:
-        raise ValueError(f"{source} cannot begin this run: as its {'discriminator' if part else 'generator'} it gives a "
-                         f"{type(network).__module__}.{type(network).__name__}")
+        model = lambda kind: f"{kind.__module__.rpartition('.')[2]}'s {kind.__name__}"
+        raise ValueError(f"{source} cannot begin this run: as its {'discriminator' if part else 'generator'} it gives "
+                         f"{model(type(network))}, and this run needs {model(kind)}")
     return network.state_dict()
 
 

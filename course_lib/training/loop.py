@@ -89,7 +89,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
     if first:
         for name in ("log.jsonl", "metrics.jsonl"):
             _drop_later_lines(out / name, run.images)
-    bar = tqdm(total=total, initial=run.images, unit="img", disable=not (progress and first), smoothing=0.1)
+    bar = tqdm(total=total, initial=run.images, unit="img", desc="training", disable=not (progress and first), smoothing=0.1)
     started, seen, begun = time.perf_counter(), run.images, run.step
     curves, drawn = out / "curves.png", started
     settled, timing = begun + SETTLED, progress and first and not isinstance(s, GrowingSettings)
@@ -152,10 +152,10 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
                 started, seen = now, run.images
                 scored = {}
                 if saving and first:
-                    bar.set_description("measuring")
+                    bar.set_description("measuring" if score else "saving")
                     scored = score(run) if score else {}
                     line |= (figures(run.ema) if figures else {}) | scored
-                    bar.set_description()
+                    bar.set_description("training")
                 if first:
                     with open(out / "log.jsonl", "a") as log:
                         log.write(json.dumps(line) + "\n")
