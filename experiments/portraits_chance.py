@@ -33,6 +33,9 @@ def main(arguments=None):
     with commands.sentences("python experiments/portraits_chance.py"):
         if args.out:
             commands.try_output(args.out)
+        if args.generator and args.version != portraits.VERSION:
+            raise ValueError(f"the classifier knows version {portraits.VERSION} alone; with --generator give --version "
+                             f"{portraits.VERSION}")
         attributes = portraits.sample_attributes(args.portraits, args.seed, version=args.version)
         found = portraits.noise_std(attributes, args.resolution, args.draws, args.seed, args.device, args.version)
         options = " ".join(f"--{name} {value}" for name, value in vars(args).items() if name not in ("out", "device") and value)

@@ -373,13 +373,16 @@ def test_the_chance_script_measures_what_a_generators_noise_does(script, tmp_pat
     zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G")
     found = []
     for seed in "4", "5":
-        script("portraits_chance").main(["--version", "1", "--portraits", "4", "--draws", "3", "--seed", seed,
+        script("portraits_chance").main(["--version", portraits.schema.VERSION, "--portraits", "4", "--draws", "3", "--seed", seed,
                                          "--generator", str(tmp_path / "G.safetensors")])
         found.append(json.loads(capsys.readouterr().out))
     for result in found:
         assert result["generator"]["ratio"] == pytest.approx(result["generator"]["mean"] / result["all"]["mean"], rel=1e-3)
         assert result["generator"]["mean"] > 0.01 and set(result["generator"]["changes"]) == set(portraits.table())
     assert found[0]["generator"]["mean"] == pytest.approx(found[1]["generator"]["mean"], rel=0.3)
+    other = next(version for version in portraits.schema.TABLES if version != portraits.VERSION)
+    with pytest.raises(SystemExit, match=f"the classifier knows version {portraits.VERSION} alone"):
+        script("portraits_chance").main(["--version", other, "--generator", str(tmp_path / "G.safetensors")])
 
 
 def test_mouth_sheets_hide_the_truth_and_raters_are_counted(script, tmp_path):
