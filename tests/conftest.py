@@ -22,22 +22,10 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def small_classifiers(monkeypatch):
-    """zoo.load gives an untrained oracle and judge of 8 feature maps, for tests of what is done with their answers: the shipped
-    ones take a second for 250 images."""
+def small_zoo_classifiers(monkeypatch):
+    """zoo.load gives a small oracle and judge."""
     from course_lib import zoo
-    from course_lib.networks import classifiers
-
-    def load(name, *args, load=zoo.load, **options):
-        kind = str(name).removesuffix("-portraits-64")
-        if kind not in classifiers.LAYERS:
-            return load(name, *args, **options)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = classifiers.AttributeClassifier(kind)
-            network.layers = classifiers.LAYERS[kind]([8] * (5 if kind == "oracle" else 4))
-            network.dense = torch.nn.Linear(8 * 16, 256)
-        network.dataset = "portraits"
-        return network.to(options.get("device", "cpu")).eval().requires_grad_(False)
-
-    monkeypatch.setattr(zoo, "load", load)
+    from small_classifiers import classifier
+    known = {f"{kind}-portraits-64": kind for kind in ("oracle", "judge")}
+    monkeypatch.setattr(zoo, "load", lambda name, *args, load=zoo.load, **options:
+                        classifier(known[name]) if name in known else load(name, *args, **options))

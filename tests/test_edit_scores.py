@@ -14,6 +14,7 @@ from course_lib.networks import classifiers, stylegan2
 from course_lib.networks.identity import IdentityNetwork
 from course_lib.perception import common
 from course_lib.perception.edit_targets import EDIT_TARGETS
+from small_classifiers import classifier
 
 CLIP = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_layers=1, embed_dim=16, context=48)
 
@@ -73,15 +74,15 @@ def test_who_someone_is_stays_with_pose_and_hair_and_changes_with_the_face():
 
 @pytest.fixture(scope="module")
 def small_networks(tmp_path_factory):
-    """Untrained small networks under the names of the course, but for its judge and oracle, and the file of their statistics."""
+    """Untrained small networks under the names of the course, but for its judge, and the file of their statistics."""
     torch.manual_seed(0)
     words = clip.vocabulary(500)
     G = stylegan2.Generator(32, z_dim=8, w_dim=8, channel_base=128, channel_max=8, mapping_layers=2).eval().requires_grad_(False)
     clip_network, identity = clip.pocket(words, **CLIP).eval().requires_grad_(False), IdentityNetwork(8).eval()
     mapper = styleclip.LatentMapper(8, ["coarse"], prompt="a smiling person", generator=styleclip.common.fingerprint(G)).eval()
     known = {"stylegan2-portraits-64": G, "clip-portraits": clip_network, "identity-portraits-64": identity,
-             "mapper-a-smiling-person": mapper} | {f"{kind}-portraits-64": zoo.load(f"{kind}-portraits-64")
-                                                   for kind in ("oracle", "judge")}
+             "mapper-a-smiling-person": mapper, "oracle-portraits-64": classifier("oracle"),
+             "judge-portraits-64": zoo.load("judge-portraits-64")}
     statistics = tmp_path_factory.mktemp("zoo") / "statistics-portraits-64.safetensors"
     styleclip.channel_statistics(G, clip_network, statistics, images=2)
     return known, statistics

@@ -18,7 +18,7 @@ TINY = ["--resolution", "8", "--channel-base", "32", "--channel-max", "4", "--z-
         "--data-size", "16", "--batch", "8", "--log-every", "8"]
 
 
-def test_a_run_becomes_a_model_with_parts_a_card_and_a_report(tmp_path, monkeypatch, capsys, small_classifiers):
+def test_a_run_becomes_a_model_with_parts_a_card_and_a_report(tmp_path, monkeypatch, capsys, small_zoo_classifiers):
     run, data = tmp_path / "run", tmp_path / "data"
     train.main(["pggan", *TINY, "--stable", "16", "--fade", "16", "--schedule-every", "1", "--checkpoint-every", "16", "--out",
                 str(run)])
@@ -51,7 +51,7 @@ def test_a_part_that_a_model_does_not_have_is_named_with_those_it_has(name, part
         assert load(name) is not None and load(name, there) is not None
 
 
-def test_a_run_that_began_with_the_model_continues_its_history(tmp_path, monkeypatch, small_classifiers):
+def test_a_run_that_began_with_the_model_continues_its_history(tmp_path, monkeypatch, small_zoo_classifiers):
     data, options = tmp_path / "data", ["stylegan2", *TINY, "--w-dim", "8", "--checkpoint-every", "16"]
     monkeypatch.setattr(publish.command, "main", lambda arguments: None)
     monkeypatch.setattr(zoo, "DATA", data)

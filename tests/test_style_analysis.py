@@ -145,7 +145,7 @@ def comparison(name, runs, tmp_path, monkeypatch, *options):
     return result["runs"]
 
 
-def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatch, small_classifiers):
+def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatch, small_zoo_classifiers):
     runs = comparison("growing", lambda compare: {"grown": ["pggan", *compare.GROWING]}, tmp_path, monkeypatch,
                       "--train", "--resolution", "16", *TINY, "--stable", "32", "--fade", "64")
     curve = runs["grown"]["0"]["curve"]
@@ -154,7 +154,7 @@ def test_a_comparison_trains_measures_and_writes_its_result(tmp_path, monkeypatc
     assert {row["alpha"] for row in runs["grown"]["0"]["log"]} > {1.0}
 
 
-def test_a_comparison_of_stylegan2_measures_how_smooth_it_is(tmp_path, monkeypatch, small_classifiers):
+def test_a_comparison_of_stylegan2_measures_how_smooth_it_is(tmp_path, monkeypatch, small_zoo_classifiers):
     runs = comparison("path_length", lambda compare: {"not regularized": compare.COMPARISONS["path_length"]["not regularized"]},
                       tmp_path, monkeypatch, "--laptop", "--train", *TINY, "--w-dim", "8", "--mapping-layers", "2")
     run = runs["not regularized"]["0"]
@@ -163,7 +163,7 @@ def test_a_comparison_of_stylegan2_measures_how_smooth_it_is(tmp_path, monkeypat
     assert all(value > 0 for value in run["ppl"].values()) and set(run["inversion"]) == {"generated", "portraits"}
 
 
-def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monkeypatch, small_classifiers):
+def test_the_tables_of_styles_and_noise_are_measured_part_by_part(tmp_path, monkeypatch, small_zoo_classifiers):
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
     import styles as experiment
     torch.manual_seed(0)
