@@ -373,7 +373,7 @@ def test_edits_need_a_generator(tmp_path):
 
 
 def test_training_brings_portraits_to_their_captions_and_writes_what_it_scored(tmp_path):
-    result = train_clip.train(tmp_path, steps=200, batch=24, lr=1e-3, data_size=24, held_out=48, adversarial=0.0,
+    result = train_clip.train(tmp_path, steps=100, batch=24, lr=2e-3, data_size=24, held_out=48, adversarial=0.0,
                                     sizes=TINY | {"image_size": 64, "width": 8}, command="mine")
     assert json.loads((tmp_path / "results" / "clip.json").read_text()) == result
     assert result["world"] == portraits.VERSION and result["command"] == "mine" and set(result["zero_shot"]) == set(prompts.PROMPTS)
