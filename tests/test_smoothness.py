@@ -56,7 +56,7 @@ def test_a_generators_own_images_come_back_nearer_than_portraits():
     assert max(found["generated"].rmse) < min(found["portraits"].rmse)
 
 
-def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path, monkeypatch):
+def test_the_experiment_measures_a_file_part_by_part_and_keeps_the_rest(tmp_path, monkeypatch, small_zoo_classifiers):
     monkeypatch.syspath_prepend(str(zoo.DATA.parent / "experiments"))
     import smoothness as experiment
     monkeypatch.setattr(experiment, "RATES", (0.1, 0.4))
