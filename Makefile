@@ -34,11 +34,11 @@ lint: $(READY)
 	$(RUN) -m ruff check
 
 test-fast: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests -n $(WORKERS) --dist loadfile $(SLOWER:%=--ignore=tests/test_%.py) --ignore=tests/gpu \
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -p no:nbval tests -n $(WORKERS) --dist loadfile $(SLOWER:%=--ignore=tests/test_%.py) --ignore=tests/gpu \
 	  $(PYTEST_ARGS)
 
 test: lint
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -p no:nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-all: $(READY)
 	$(MAKE) test PYTEST_ARGS='-m "not web" $(PYTEST_ARGS)'
