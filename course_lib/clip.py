@@ -60,7 +60,8 @@ class Clip(nn.Module):
             raise ValueError(f"texts must be sentences, and one is of type {type(strange[0]).__name__}")
         empty = [i for i, text in enumerate(texts) if not text.strip()]
         if empty or not texts:
-            raise ValueError(f"text {empty[0]} is empty; say what should be seen" if texts else "there are no texts to encode")
+            which = "the sentence" if len(texts) == 1 else f"sentence {empty[0] + 1}" if empty else ""
+            raise ValueError(f"{which} is empty; say what should be seen" if texts else "there are no texts to encode")
         if hasattr(self.tokenize, "context_length"):
             _refuse_cut(self.tokenize, texts)
         return F.normalize(self.model.encode_text(self.tokenize(texts).to(self.mean.device)), dim=-1)
@@ -86,13 +87,13 @@ def _without_padding(tokens):
 
 
 def load(name_or_path="clip-portraits", device="cpu"):
-    """A Clip by zoo name, by file, or "architecture/pretrained" of open_clip, whose weights are downloaded once to
-    `download.cache()`."""
+    """A Clip by zoo name, by file or folder with a card, or "architecture/pretrained" of open_clip, whose weights are
+    downloaded once to `download.cache()`."""
     name, device = str(name_or_path), commands.checked_device(device)
-    if name in zoo.cards() or Path(name).is_file():
+    if name in zoo.cards() or Path(name).is_file() or zoo.is_shared(name):
         network = zoo.load(name, device=device)
         if not isinstance(network, Clip):
-            raise ValueError(f'"{name}" is a {type(network).__name__}, not a CLIP model')
+            raise ValueError(f"{zoo.held(network)}, not a CLIP model")
         network.name = Path(name).stem
         return network
     architecture, _, pretrained = name.rpartition("/")
@@ -188,7 +189,7 @@ def tokenize(texts, words, context):
         named = ", ".join(f'"{word}"' + (f" (near: {', '.join(found)})" if found else "") for word, found in near.items())
         others = "" if all(near.values()) else f": {' '.join(sorted(words))}"
         raise ValueError(f"{named} {'is' if len(unknown) == 1 else 'are'} not among the {len(words)} words that this small model "
-                         f'has seen{others}. A model of open_clip, such as clip.load("ViT-B-32/openai"), takes any word')
+                         f'has seen{others}. A model of open_clip, such as --clip ViT-B-32/openai, takes any word')
     for row, text in zip(tokens, texts):
         found = words_of(text)
         if not found:

@@ -24,8 +24,8 @@ from . import stopped_early
 from .files import UNWRITTEN, own_json, said, says, try_folder, try_output, write_image, write_json, write_text, writing
 
 __all__ = ["Help", "Parser", "Terminated", "checked_device", "default_device", "device", "input_file", "input_folder", "no_mps",
-           "noted_stops", "number", "own_json", "power_of_two", "said", "seed", "sentences", "show_json", "show_table",
-           "try_folder", "try_output", "whole", "write_image", "write_json", "write_text", "writing"]
+           "noted_stops", "number", "own_json", "power_of_two", "refuse_idle", "said", "seed", "sentences", "show_json",
+           "show_table", "try_folder", "try_output", "whole", "write_image", "write_json", "write_text", "writing"]
 
 # Parts of messages of RuntimeError and AssertionError: memory or a device is missing.
 MEMORY = "out of memory", "can't allocate memory", "not enough memory"
@@ -163,6 +163,14 @@ def input_folder(text):
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text} {'is no folder' if Path(text).exists() else 'does not exist'}")
     return Path(text)
+
+
+def refuse_idle(*options):
+    """Raise ValueError for an option that would change nothing. options: (its name, its value, None where it is not given, whether
+    it counts, what it needs for that)."""
+    for name, value, counts, needed in options:
+        if value is not None and not counts:
+            raise ValueError(f"{name} needs {needed}")
 
 
 # Output

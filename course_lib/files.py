@@ -108,11 +108,18 @@ def own_json(path, maker):
 def write_image(path, image, replace=False, **options):
     """Write a PIL image in the format of the path's suffix (`writing`); options: of `Image.save`. Raises ValueError for a suffix
     that is no format of pictures."""
-    suffix, formats = Path(path).suffix.lower(), image_formats()
-    if suffix not in formats:
-        raise ValueError(f'{path}: "{suffix}" is no format of pictures; take .png')
+    check_image(path)
     with writing(path, replace) as partial:
-        image.save(partial, format=formats[suffix], **options)
+        image.save(partial, format=image_formats()[Path(path).suffix.lower()], **options)
+
+
+def check_image(path):
+    """Raise ValueError for a path whose suffix is no format of pictures."""
+    suffix = Path(path).suffix.lower()
+    if not suffix:
+        raise ValueError(f"{path} has no ending; name {path}.png")
+    if suffix not in image_formats():
+        raise ValueError(f'{path}: "{suffix}" is no format of pictures; take .png')
 
 
 def image_formats():

@@ -12,6 +12,8 @@ def check(path):
     """Raise ValueError for a path that names no film, and for an .mp4 where the package for it is not installed."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
+        if not suffix:
+            raise ValueError(f"{path} has no ending; name {path}.mp4, {path}.webp or {path}.gif")
         raise ValueError(f'{path}: "{suffix}" is no format of films here; name an .mp4, a .webp or a .gif')
     if suffix == ".mp4":
         try:

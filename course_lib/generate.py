@@ -35,7 +35,7 @@ def drawn(G, seeds, c=None):
     c: labels (`sampling.labels`); without them each seed draws its own class. Raises ValueError for a network that is no generator.
     """
     if not hasattr(G, "z_dim"):
-        raise ValueError(f"a network of type {type(G).__name__} is no generator, and makes no pictures")
+        raise ValueError(f"{zoo.held(G)}, which is no generator, and makes no pictures")
     z, given = zip(*(next(sampling.draws(G, 1, seed, c)) for seed in seeds))
     return torch.cat(z), torch.cat([one["c"] for one in given]) if given[0] else None
 
@@ -183,7 +183,8 @@ def parser_of():
     add("--latents", metavar="FILE", type=commands.input_file,
         help="latents of a .safetensors file instead, not truncated: ws [N, layers, w_dim], w [N, w_dim] or, for PGGAN, z")
     add("--psi", metavar="X", type=commands.number(0, 2),
-        help=f"truncation: 1 leaves latents as they are, 0 takes their mean; {PSI} if not given, and 1 for PGGAN")
+        help=f"truncation: 1 leaves latents as they are, 0 takes their mean; {PSI} if not given, which makes "
+        "better and more similar pictures (metrics measures all that a generator makes, at 1), and 1 for PGGAN")
     add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator this class, "
         "counted from 0; without it each seed draws its own")
     kind = parser.add_mutually_exclusive_group().add_argument
@@ -194,12 +195,13 @@ def parser_of():
          "such as --mix 0-3 10-15: columns give the layers of --layers, rows all others")
     add("--columns", metavar="N", type=commands.whole(1, 1000), help="pictures in a row of --grid; by default it is about twice "
         "as wide as high")
-    add("--layers", metavar="RANGE", type=numbers, default="0-3", help="of --mix, counted from 0, the coarsest")
-    add("--space", choices=("w", "z"), help="of --video: w goes along straight lines in W, z along great circles in Z; w if "
-        "not given, and z for PGGAN")
+    add("--layers", metavar="RANGE", type=numbers, help="of --mix, counted from 0, the coarsest (0-3 if not given)")
+    add("--space", choices=("w", "z"), help="of --video: z goes along great circles in Z, the space of the random numbers that "
+        "are drawn, w along straight lines in W, to which the mapping network takes them, and changes more evenly; w if not given, "
+        "and z for PGGAN")
     add("--seconds", metavar="S", type=commands.number(above=0, most=3600), help="length of --video; a second for each seed if not "
         "given")
-    add("--fps", metavar="X", type=commands.number(1, 100), default=30.0, help="frames of --video a second")
+    add("--fps", metavar="X", type=commands.number(1, 100), help="frames of --video a second (30 if not given)")
     add("--scale", metavar="N", type=commands.whole(1, 64), default=1, help="make each pixel N × N pixels")
     add("--noise", choices=("const", "random", "none"), default="const", help="const: the generator's own, "
         "the same in every picture; random: another in every picture and run")
@@ -231,18 +233,24 @@ def main(arguments=None):
         else:
             found = read_latents(args.latents, G) if args.latents else of(args.seeds)
             if args.grid:
-                return print(f"{grid(G, args.out / 'grid.png', found, args.columns, **options)}: {len(found):,} pictures")
+                return print(f"{grid(G, args.out / 'grid.png', found, args.columns, **options)}: {counted(len(found))}")
             paths += [args.out / f"{name}.png" for name in names(args, len(found))]
             pictures(G, paths, found, **options)
-            print(f"{args.out}: {len(paths):,} pictures, {paths[0].name} to {paths[-1].name}")
+            named = paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
+            print(f"{args.out}: {counted(len(paths))}, {named}")
 
 
 def check(args):
     """Raise ValueError for options that do not go together, and set those that depend on others."""
     if args.latents and (args.seeds or args.mix or args.psi is not None or args.class_ is not None):
         raise ValueError("--latents takes latents as they are in the file; leave --seeds, --psi, --class and --mix out")
+    commands.refuse_idle(("--columns", args.columns, args.grid, "--grid"), ("--layers", args.layers, args.mix, "--mix"),
+                         *((f"--{name}", getattr(args, name), args.video, "--video") for name in ("space", "seconds", "fps")))
+    if args.mix and args.seeds:
+        raise ValueError("--mix names its seeds itself; leave --seeds out")
     if args.video:
         film.check(args.video)
+    args.layers, args.fps = args.layers or [0, 1, 2, 3], args.fps or 30.0
     args.seeds = list(dict.fromkeys(args.seeds)) if args.seeds else list(range(32))
 
 
@@ -259,6 +267,10 @@ def film_latents(G, args):
     if space == "w":
         return loop(z if args.latents else mapped(G, z, c, args.psi), frames)
     return mapped(G, loop(z, frames, ops.slerp), None if c is None else loop(c, frames), args.psi)
+
+
+def counted(pictures):
+    return f"{pictures:,} picture{'s' * (pictures != 1)}"
 
 
 def names(args, count):

@@ -15,7 +15,7 @@ def labels(G, n, c=None, rng=None):
     if c is None and not size:
         return None
     if not size:
-        raise ValueError("this generator knows no classes, so it takes no labels; leave c out")
+        raise ValueError("this generator knows no classes, so it takes no labels; leave c (--class) out")
     if c is None:
         c = F.one_hot(torch.randint(size, [n], generator=rng), size)
     c = torch.as_tensor(c)

@@ -119,7 +119,7 @@ def test_a_text_is_its_words_in_order_and_an_end_with_the_highest_number(words, 
     ("a smilling man", '"smilling" .near: smiling, .*is not among the .* words .*open_clip.*takes any word'),
     ("a sad girl with sunglasses", '"sad" .near: unhappy, frowning., "girl" .near: woman, lady., "sunglasses" .near: glasses'),
     ("a man with a mohawk and a tattoo", '"mohawk", "tattoo" are not among .* afro '), (None, "one is of type NoneType"),
-    ("...", "'...' holds no words"), ("", "text 0 is empty"), ("   ", "text 0 is empty"),
+    ("...", "'...' holds no words"), ("", "the sentence is empty"), ("   ", "the sentence is empty"),
     ("a " * 48, "48 words; this model reads up to 47")])
 def test_a_text_that_cannot_be_read_is_named(tiny, text, message):
     with pytest.raises(ValueError, match=message):
@@ -198,7 +198,7 @@ def test_a_name_that_is_no_clip_model_says_what_to_do(tmp_path):
     torch.manual_seed(0)
     oracle = zoo.save(tmp_path / "oracle.safetensors", classifiers.AttributeClassifier("oracle").state_dict(), "oracle",
                       config={"kind": "oracle"})
-    with pytest.raises(ValueError, match="is a AttributeClassifier, not a CLIP model"):
+    with pytest.raises(ValueError, match="holds a classifier of attributes, not a CLIP model"):
         clip.load(oracle)
     with pytest.raises(FileNotFoundError, match="course_lib.train clip"):
         clip.load("nothing-of-this-name")

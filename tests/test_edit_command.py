@@ -101,9 +101,14 @@ def test_each_method_writes_before_and_after_for_every_portrait(G, models, tmp_p
 @pytest.mark.parametrize("options, message", [
     (("--seed", "1", "--image", "x.png"), "take one of them"), (("--out", "x.mp3"), '".mp3" is no format of pictures'),
     (("--out", "there.png"), "exists already"), (("--out", "there.png/x.png"), "is not a folder"),
-    (("--method", "mapper"), "there is no mapper for .*: the course has .*a bald person.* one with python -m course_lib.train "
-     'mapper --prompt "a smiling person with red hair" --generator'),
-    (("--mapper", "judge-portraits-64", "--method", "mapper"), "holds a AttributeClassifier, not a mapper"),
+    (("--method", "mapper"), "there is no mapper for .*; for stylegan2-portraits-64 the course has .*a bald person.* one "
+     'with python -m course_lib.train mapper --prompt "a smiling person with red hair" --generator'),
+    (("--mapper", "judge-portraits-64", "--method", "mapper"), '"judge-portraits-64" holds a classifier of attributes, not a map'),
+    (("a bald person", "--method", "mapper"), 'mapper for "a bald person" belongs to stylegan2-portraits-64, not to .*G.safet'),
+    (("--psi", "1", "--image", "x.png"), "--psi needs --seed"), (("--neutral", "a man"), "--neutral needs --method direction"),
+    (("--mapper", "mapper-a-bald-person"), "--mapper needs --method mapper"), ((" ",), "the sentence is empty"),
+    (("--out", "new"), "new has no ending; name new.png"), (("--generator", "judge-portraits-64"), "which is no generator"),
+    (("--clip", "clip-portraits"), "not trained on them.*; name a model of open_clip, such as --clip ViT-B-32/openai"),
     (("--mapper", "mapper-a-bald-person", "--method", "mapper"), "was trained with another generator"),
     (("--generator", "pggan"), "no mapping network"), (("--identity", "judge-portraits-64"), "no identity network"),
     (("--latents", "other.safetensors"), "latents of another generator"),
@@ -121,5 +126,6 @@ def test_an_edit_that_cannot_work_is_one_sentence_and_leaves_nothing(options, me
     latents.save("other.safetensors", generator(seed=1), torch.zeros(1, 8), ["a"], [0.0])
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit, match=message) as end:
-        command.main(["edit", PROMPT, *models, "--samples", "50", "--device", "cpu", "--out", "new.png", *options])
+        prompt, options = (PROMPT, options) if options[0][:2] == "--" else (options[0], options[1:])
+        command.main(["edit", prompt, *models, "--samples", "50", "--device", "cpu", "--out", "new.png", *options])
     assert len(str(end.value.code).strip().splitlines()) == 1 and sorted(tmp_path.rglob("*")) == before

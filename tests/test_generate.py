@@ -55,6 +55,8 @@ def test_a_seed_gives_the_same_picture_in_a_file_on_a_sheet_and_in_any_batch(fil
         command(*words, "--batch", 2, "--out", out)
         command(*words, "--grid", "--columns", 2, "--out", out)
         assert f"{out}: 3 pictures, seed0005.png to seed0009.png" in capsys.readouterr().out
+        command(files / f"{name}.safetensors", "--seeds", "5", "--out", tmp_path / f"{name}-one")
+        assert capsys.readouterr().out == f"{tmp_path / name}-one: 1 picture, seed0005.png\n"
         sheet = Image.open(out / "grid.png")
         assert sheet.size == (32, 32)
         for i, seed in enumerate((5, 1, 9)):
@@ -165,9 +167,12 @@ def test_latents_of_a_file_are_shown_as_they_are(files, tmp_path):
     (("stylegan2", "--mix", "0", "1", "--layers", "4-9"), "there is no layer 9; this generator has 0 to 5"),
     (("pggan", "--mix", "0", "1"), "no layers to mix"), (("pggan", "--psi", "0.5"), "psi is 0.5, but only 1 is possible"),
     (("pggan", "--video", "a.gif", "--space", "w"), "has no W; take --space z"),
-    (("D", "--grid"), "Discriminator is no generator"), (("none",), "neither a file nor a model"),
+    (("D", "--grid"), 'D.safetensors" holds a Discriminator, which is no generator'),
+    (("stylegan2", "--columns", "3"), "--columns needs --grid"), (("stylegan2", "--layers", "3"), "--layers needs --mix"),
+    (("stylegan2", "--fps", "3"), "--fps needs --video"), (("stylegan2", "--mix", "0", "1", "--seeds", "3"), "leave --seeds out"),
+    (("stylegan2", "--video", "a"), "a has no ending; name a.mp4, a.webp or a.gif"), (("none",), "neither a file nor a model"),
     (("stylegan2", "--latents", "D.safetensors"), "holds no latents of this generator"),
-    (("D", "--latents", "D.safetensors"), "Discriminator is no generator"),
+    (("D", "--latents", "D.safetensors"), "a Discriminator, which is no generator"),
     (("stylegan2", "--latents", "D.safetensors", "--psi", "1"), "leave --seeds, --psi, --class and --mix out")])
 def test_what_cannot_be_made_is_one_sentence(words, message, files, tmp_path, capsys):
     name, *words = [files / word if word.endswith(".safetensors") else word for word in words]
@@ -180,11 +185,11 @@ def test_what_cannot_be_made_is_one_sentence(words, message, files, tmp_path, ca
 
 def test_nothing_that_exists_is_overwritten_and_nothing_is_drawn_before_that_is_known(files, tmp_path, monkeypatch):
     monkeypatch.setattr(stylegan2.Synthesis, "forward", lambda *_, **__: pytest.fail("an image was drawn"))
-    made = {"seed0002.png": (), "grid.png": ("--grid",), "mix.png": ("--mix", 0, 1), "a.gif": ("--video", "a.gif")}
+    made = {"seed0002.png": ("--seeds", "0-3"), "grid.png": ("--grid",), "mix.png": ("--mix", 0, 1), "a.gif": ("--video", "a.gif")}
     for name, words in made.items():
         (tmp_path / name).write_text("mine")
         with pytest.raises(SystemExit, match=f"{name} exists already"):
-            command(files / "stylegan2.safetensors", "--seeds", "0-3", *words, "--out", tmp_path)
+            command(files / "stylegan2.safetensors", *words, "--out", tmp_path)
         assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
         (tmp_path / name).unlink()
     (tmp_path / "file").write_text("mine")

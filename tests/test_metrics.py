@@ -200,7 +200,7 @@ def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_us
 @pytest.mark.parametrize("metric, samples, message", [
     ("frechet", 256, "256 samples are too few for frechet: the covariance of 256 features.*at least 257"),
     ("kid", 49, "its interval needs 50; take at least 50"), ("precision_recall", 3, "3 neighbours of each; take at least 4"),
-    ("separability", 39, "39 samples.*at least 40, and 10,000"), ("swd", 1, "1 samples are too few for swd"),
+    ("separability", 39, "39 samples.*at least 40, and 10,000"), ("swd", 1, "1 sample is too few for swd"),
     ("ppl", 1, "too few for ppl_z_full"), ("frechet", 0, "0 samples are too few")])
 def test_too_few_samples_are_refused_before_any_is_drawn(files, metric, samples, message, monkeypatch):
     G, oracle, judge = (zoo.load(files / f"{name}.safetensors") for name in ("G", "oracle", "judge"))
@@ -229,8 +229,9 @@ def test_an_option_out_of_its_range_is_one_sentence(files, words, message, capsy
 
 
 @pytest.mark.parametrize("words, message", [
-    (("D.safetensors", "swd"), "Discriminator is no generator"), (("mapper.safetensors", "swd"), "LatentMapper is no generator"),
-    (("judge.safetensors", "ppl"), "AttributeClassifier is no generator"),
+    (("D.safetensors", "swd"), "a Discriminator, which is no generator"),
+    (("mapper.safetensors", "swd"), "a latent mapper, which is no generator"),
+    (("judge.safetensors", "ppl"), "attributes, which is no generator"),
     (("none.safetensors", "swd"), "neither a file nor a model"), (("G.safetensors", "swd", "--class", "0"), "knows no classes"),
     (("G.safetensors", "swd", "--oracle", "G.safetensors"), "not an oracle")])
 def test_networks_of_the_wrong_kind_are_one_sentence(files, words, message):

@@ -232,26 +232,29 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(models, tmp_path, c
 
 @pytest.mark.parametrize("words, message", [
     (("empty", "kid", "--data", "portraits"), "holds no pictures"), (("portraits", "kid", "--data", "empty"), "holds no pictures"),
-    (("one", "kid", "--data", "portraits"), "1 samples are too few for kid"), (("gone", "kid"), "neither a file nor a model"),
+    (("one", "kid", "--data", "portraits"), "1 sample is too few for kid"), (("gone", "kid"), "neither a file nor a model"),
     (("portraits", "kid", "--data", "gone"), "neither a file nor a model"),
     (("broken", "kid", "--data", "portraits"), "none of the 12 pictures in .* can be read"),
     (("twelve", "fid", "--data", "portraits"), "fetch https"),
     (("twelve", "ppl", "--data", "portraits"), "ppl_z_full measures a generator"),
     (("twelve", "swd", "--data", "twelve"), "images of one resolution; name it with --resolution"),
-    (("portraits", "kid", "--data", "oracle.safetensors"), "is no generator"),
+    (("portraits", "kid", "--data", "oracle.safetensors"), "attributes, which is no generator"),
+    (("bad", "kid", "--data", "portraits"), r"none of the 1 pictures in .*bad can be read: 0.png"),
+    (("twelve", "kid", "--data", "twelve", "--epsilon", "1e-2"), "--epsilon needs ppl"),
+    (("twelve", "kid", "--data", "twelve", "--resize", "clean"), "--resize needs --inception"),
     (("twelve", "kid", "--data", "text.txt"), "cannot be read"),
     (("twelve", "frechet", "--data", "twelve"), "knows only portraits"),
     (("twelve", "frechet", "--features", "course", "--data", "twelve"), "12 samples are too few for frechet: the covariance")])
 def test_what_cannot_be_scored_is_one_sentence(words, message, models, tmp_path, capsys):
-    for name, count in (("empty", 0), ("one", 1), ("broken", 12), ("twelve", 12)):
+    for name, count in (("empty", 0), ("one", 1), ("broken", 12), ("bad", 1), ("twelve", 12)):
         (tmp_path / name).mkdir()
         for i in range(count):
             Image.new("RGB", (16, 16), (20 * i, 0, 0)).save(tmp_path / name / f"{i}.png")
-            if name == "broken":
+            if name in ("broken", "bad"):
                 (tmp_path / name / f"{i}.png").write_text("none")
     (tmp_path / "text.txt").write_text("no network")
     place = lambda word: models / word if word.endswith(".safetensors") else tmp_path / word
-    words = [place(word) if word in ("empty", "one", "broken", "twelve", "gone") or "." in word else word for word in words]
+    words = [place(word) if word in ("empty", "one", "broken", "bad", "twelve", "gone") or "." in word else word for word in words]
     with pytest.raises(SystemExit, match=message) as end:
         command(models, *words, "--samples", 2000)
     assert len(end.value.code.splitlines()) == 1 and not capsys.readouterr().out

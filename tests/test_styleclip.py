@@ -219,7 +219,7 @@ def test_a_stylegan_is_edited_too(network):
     ({"preserve_weight": -1.0}, "preserve_weight = -1.0 must not be negative"),
     ({"similarity_target": torch.zeros(3, 1)}, "one for each of the 3 images"),
     ({"similarity_target": float("nan")}, "the target must be one similarity"),
-    ({"prompt": ""}, "text 0 is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"),
+    ({"prompt": ""}, "the sentence is empty"), ({"prompt": ["a man"] * 2}, "2 prompts for 3 images"),
     ({"prompt": "a smilin man"}, '"smilin"'),
     ({"ws": torch.zeros(3, 5)}, r"\[3, 5\]; this generator takes \[N, 6, 8\] or \[N, 8\]"),
     ({"ws": torch.full([2, 8], float("nan"))}, r"NaN or infinity in rows \[0, 1\]"),
@@ -315,7 +315,7 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, network,
     result = json.loads((tmp_path / "out" / "results" / "mapper-a-smiling-person.json").read_text())
     assert result["world"] == portraits.VERSION and "--levels coarse" in result["command"]
     assert result["losses"]["clip"] > 0 and result["losses"]["preserve"] > 0
-    with pytest.raises(SystemExit, match="text 0 is empty"):
+    with pytest.raises(SystemExit, match="the sentence is empty"):
         train.main(["mapper", "--prompt", " ", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none", "--out",
                     str(tmp_path / "out"), "--device", "cpu"])
 
@@ -525,16 +525,16 @@ def test_models_that_do_not_fit_are_refused_in_a_sentence(G, network, ws):
                                   (network, "does not take images")):
             with pytest.raises(ValueError, match=message):
                 run(identity=identity, id_weight=0.1)
-        with pytest.raises(ValueError, match="AttributeClassifier is no CLIP model"):
+        with pytest.raises(ValueError, match="a classifier of attributes, which is no CLIP model"):
             run(clip=judge)
     for call, message in (
-            (lambda: styleclip.embed_samples(G, judge), "AttributeClassifier is no CLIP model"),
+            (lambda: styleclip.embed_samples(G, judge), "a classifier of attributes, which is no CLIP model"),
             (lambda: styleclip.channel_statistics(G, judge, "none"), "no CLIP model"),
-            (lambda: styleclip.optimize(judge, network, PROMPT, ws), "AttributeClassifier is no generator"),
+            (lambda: styleclip.optimize(judge, network, PROMPT, ws), "which is no generator"),
             (lambda: styleclip.fit(pggan.Generator(16, z_dim=8, channel_max=8), network, PROMPT), "no mapping network"),
             (lambda: styleclip.channel_statistics(pggan.Generator(16, z_dim=8, channel_max=8), network, "none"),
              "no mapping network"),
-            (lambda: styleclip.map_latents(G, judge, ws), "AttributeClassifier is no mapper"),
+            (lambda: styleclip.map_latents(G, judge, ws), "which is no mapper"),
             (lambda: styleclip.similarity_target(network, torch.zeros(5, 7), PROMPT), r"shape \[5, 7\], and .* have 16 entries")):
         with pytest.raises(ValueError, match=message):
             call()
@@ -553,7 +553,7 @@ class Words:
 
     def encode_texts(self, texts):
         if not all(text.strip() for text in texts):
-            raise ValueError("text 0 is empty")
+            raise ValueError("the sentence is empty")
         return F.normalize(torch.tensor([[float(word in text.split()) for word in self.axes] for text in texts]), dim=1)
 
 
@@ -564,7 +564,7 @@ def test_the_text_direction_is_the_difference_of_mean_unit_vectors():
     found = styleclip.text_direction(Words(), "man", "smiling man", templates)
     assert torch.allclose(found, F.normalize(target - neutral, dim=0), atol=1e-6)
     assert torch.allclose(styleclip.text_direction(Words(), "smiling man", "man", templates), -found, atol=1e-6)
-    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "text 0 is empty"),
+    for arguments, message in ((("man", "Man "), "are both"), (("man", ""), "the sentence is empty"),
                                (("man", "a man", ("photo",)), "where the description"),
                                (("man", "man with glasses"), '"man" and "man with glasses" are the same to words')):
         with pytest.raises(ValueError, match=message):
@@ -741,7 +741,7 @@ def test_the_command_line_measures_and_overwrites_nothing(G, network, tmp_path, 
     (("--images", "0"), "at least 1"), (("--step", "0"), "above 0"), (("--step", "inf"), "not a number"),
     (("--batch", "x"), "not a whole"),
     (("--device", "tpu"), "is no device"), (("--seed", "-1"), "at least 0"), (("--clip", "pggan-portraits-64"), "not a CLIP model"),
-    (("--generator", "judge-portraits-64"), "AttributeClassifier is no generator"),
+    (("--generator", "judge-portraits-64"), "\"judge-portraits-64\" holds a classifier of attributes, which is no"),
     (("--generator", "pggan-portraits-64"), "no mapping network"),
     (("--class", "0"), "knows no classes"), (("--out", "."), "is a folder")])
 def test_an_option_of_the_command_line_that_cannot_work_is_one_sentence(words, message, tmp_path, capsys):

@@ -6,6 +6,16 @@
     python -m course_lib.metrics report runs/mine/checkpoints/0002400000/G_ema.safetensors --out results/mine.json
     python -m course_lib.metrics blur --out results/frechet-blur.json
 
+METRIC, and which of its values are better:
+
+    frechet           lower   how far the features of the two sets lie apart, by their means and covariances
+    fid               lower   the same in the features of Inception
+    kid               lower   the same by a kernel, for few pictures too
+    precision_recall  higher  how many images of MODEL look like those of SET, and how much of SET they cover
+    swd               lower   how far patches of pixels lie apart, at each resolution
+    ppl               lower   how unevenly images change on the way between two latents; ppl_z_full and so on are its parts
+    separability      lower   how badly planes in the space of the latents divide the images by attributes
+
 MODEL and SET are each a name of the zoo, a file of a generator, a folder or a zip of pictures, a packed set, or "portraits".
 Without --data a generator of portraits is compared with Portraits. fid needs Inception's file (--inception). kid compares
 portraits in the oracle's features, and other images in Inception's where its file is named, else in those of a small network
@@ -41,6 +51,10 @@ def main(arguments=None):
             raise ValueError(f"{args.out} is where a grid of samples goes; name a .json for the numbers")
         for path in _outputs(args.out, mode):
             commands.try_output(path)
+        if mode is None:
+            paths = any(name == "ppl" or name in evaluation.PATHS for name in args.metrics)
+            commands.refuse_idle(("--epsilon", args.epsilon, paths, "ppl"), ("--lpips", args.lpips, paths, "ppl"),
+                                 ("--resize", args.resize, args.inception, "--inception"))
         oracle = _classifier(args.oracle, args.device)
         if mode == "blur":
             numbers = generators.blur_curve(oracle, samples=args.samples, progress=True)
@@ -56,7 +70,7 @@ def main(arguments=None):
         else:
             numbers = evaluation.evaluate(
                 G, oracle, args.metrics, data=args.data, features=args.features, judge=judge, distance=distance,
-                inception=args.inception, resize=args.resize, resolution=args.resolution, epsilon=args.epsilon,
+                inception=args.inception, resize=args.resize or "clean", resolution=args.resolution, epsilon=args.epsilon or 1e-4,
                 cache=None if args.no_cache else download.cache() / "features", **options)
             commands.show_table(evaluation.table(numbers))
         about = {"psi": args.psi, "class": args.class_, "reference": "portraits"}
@@ -77,7 +91,7 @@ def parser_of(mode=None):
     if mode != "blur":
         add("model", metavar="MODEL", help="a name of the zoo, or a file" + ("; or pictures" if mode is None else ""))
     if mode is None:
-        add("metrics", nargs="+", metavar="METRIC", choices=evaluation.METRICS, help=", ".join(evaluation.METRICS))
+        add("metrics", nargs="+", metavar="METRIC", choices=evaluation.METRICS, help=f"{', '.join(evaluation.METRICS)}: see above")
     add("--samples", metavar="N", type=commands.whole(2), default="20k" if mode else "10k",
         help="generated images or portraits, and pictures at most; pairs of latents for ppl")
     if mode == "report":
@@ -95,16 +109,16 @@ def parser_of(mode=None):
     add("--oracle", metavar="NAME", default="oracle-portraits-64",
         help="the network whose features are compared: a name of the zoo, or a file")
     if mode is None:
-        add("--epsilon", metavar="X", type=commands.number(above=0, most=0.1), default=1e-4,
-            help="step of ppl, as a share of the path; below 0.001 it is computed in float64")
+        add("--epsilon", metavar="X", type=commands.number(above=0, most=0.1), help="step of ppl: what share of the way "
+            "between two latents lies between two images that are compared (0.0001 if not given); below 0.001 computed in float64")
         add("--lpips", metavar="FILE", nargs="+", help="weights of LPIPS, the distance of ppl instead of the oracle's: "
             "vgg.pth and vgg16-397923af.pth, or the word download, which fetches both once (553 MB)")
         add("--data", metavar="SET", help="what images are compared with (Portraits if not given)")
         add("--features", choices=evaluation.FEATURES, help="the network whose features frechet, kid and precision_recall "
             "compare; by default as said above")
         add("--inception", metavar="FILE", help="TorchScript file of fid, or the word download, which fetches it once (96 MB)")
-        add("--resize", choices=extractors.RESIZES, default="clean", help="how images become 299 px for Inception: clean as "
-            "clean-fid does it, legacy as torch-fidelity and StyleGAN's code do")
+        add("--resize", choices=extractors.RESIZES, help="of --inception: how images become 299 px for Inception: clean as "
+            "clean-fid does it, legacy as torch-fidelity and StyleGAN's code do (clean if not given)")
         add("--resolution", metavar="PIXELS", type=commands.power_of_two(), help="make pictures this large first; by "
             "default as large as the generator's or the packed set's images, and without either as they are")
         add("--no-cache", action="store_true", help="do not keep the features of pictures and portraits, nor read kept ones")
@@ -124,7 +138,7 @@ def _classifier(name, device):
     """The oracle or the judge by name or file. Raises ValueError for another network."""
     network = zoo.load(name, device=device)
     if not isinstance(network, classifiers.AttributeClassifier):
-        raise ValueError(f"{name} holds a {type(network).__name__}, not an oracle or a judge")
+        raise ValueError(f"{zoo.held(network)}, not an oracle or a judge")
     return network
 
 

@@ -62,9 +62,15 @@ def evaluate(
     n = min([samples, *counts])
     chosen = _check(images, others, G, oracle, metrics, data, judge, distance, reference, features, inception)
     used = {name: _extractor(name, oracle, inception, device, resize) for name in dict.fromkeys(chosen.values())}
-    for name in metrics:
-        _check_samples(name, n if name in OF_SETS else samples, G, used[chosen[name]].size if name in chosen else 0)
     resolution = resolution or next((one.resolution for one in (images, others) if one.resolution), None)
+    for name in metrics:
+        try:
+            _check_samples(name, n if name in OF_SETS else samples, G, used[chosen[name]].size if name in chosen else 0)
+        except ValueError:
+            for one in (images, others):
+                if one.count == n and not any(True for _ in one.batches(n, resolution)):
+                    raise extractors.none_readable(one, n) from None
+            raise
     if "swd" in metrics and resolution is None and not (images.is_portraits and others.is_portraits):
         raise ValueError("swd compares images of one resolution; name it with --resolution")
 
@@ -155,7 +161,7 @@ def _check_samples(metric, samples, G, size):
     elif metric in generators.METRICS or metric == "fid":
         generators.check_samples(metric, samples, size)
     elif samples < 2:
-        raise ValueError(f"{samples} samples are too few for {metric}; take at least 2, and 10,000 for a steady value")
+        raise ValueError(f"{generators.too_few(samples)} for {metric}; take at least 2, and 10,000 for a steady value")
 
 
 def table(result):

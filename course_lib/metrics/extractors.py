@@ -53,7 +53,7 @@ def course(device="cpu"):
     """The Extractor of the course's own features."""
     network = zoo.load(COURSE, device=device)
     if not isinstance(network, ImageFeatures):
-        raise ValueError(f"{COURSE} holds a {type(network).__name__}, not image features")
+        raise ValueError(f"{zoo.held(network)}, not image features")
     return of_network(network, "course")
 
 
@@ -74,6 +74,12 @@ def inception(path, device="cpu", resize="clean"):
     return Extractor(f"inception, {resize}", features, size, f"inception {resize} {weights.hexdigest()}")
 
 
+def none_readable(image_set, n):
+    """The ValueError for an ImageSet that yields none of its n pictures."""
+    return ValueError(f"none of the {n:,} pictures in {image_set.name} can be read: "
+                      f"{dataset.described(by_reason(image_set.skipped))}")
+
+
 def features_of(extractor, image_set, n, resolution=None, cache=None, progress=False):
     """Features [N, F] of the first n images of an ImageSet, or of fewer where pictures cannot be read.
 
@@ -91,8 +97,7 @@ def features_of(extractor, image_set, n, resolution=None, cache=None, progress=F
     batches = generators.with_progress(image_set.batches(n, resolution), image_set.name, n, progress)
     found = [extractor.features(batch) for batch in batches]
     if not found:
-        raise ValueError(f"none of the {n:,} pictures in {image_set.name} can be read: "
-                         f"{dataset.described(by_reason(image_set.skipped))}")
+        raise none_readable(image_set, n)
     found = torch.cat(found)
     if path:
         try:

@@ -76,14 +76,18 @@ def check_samples(metric, samples, size):
                      "precision_recall": (distances.NEIGHBOURS + 1, f"it looks at {distances.NEIGHBOURS} neighbours of each")
                      }.get(metric, (size + 1, f"the covariance of {size} features needs more than {size}"))
     if samples < least:
-        raise ValueError(f"{samples} samples are too few for {metric}: {reason}; take at least {least:,}, and 10,000 for a steady "
+        raise ValueError(f"{too_few(samples)} for {metric}: {reason}; take at least {least:,}, and 10,000 for a steady "
                          "value")
+
+
+def too_few(samples):
+    return f"{samples:,} samples are too few" if samples != 1 else "1 sample is too few"
 
 
 def size_of(network):
     """How many features a network has for an image. Raises ValueError for a network without `features`."""
     if not hasattr(network, "features"):
-        raise ValueError(f"a network of type {type(network).__name__} gives no features of an image; pass an oracle")
+        raise ValueError(f"{zoo.held(network)}, which gives no features of an image; pass an oracle")
     return features(network, [torch.zeros(1, 3, classifiers.RESOLUTION, classifiers.RESOLUTION)]).shape[1]
 
 

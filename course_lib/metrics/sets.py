@@ -55,7 +55,7 @@ def image_set(source, *, seed=0, psi=1.0, c=None, device="cpu", portraits_seed=g
 
 def _of_generator(G, seed, psi, c):
     if not hasattr(G, "z_dim"):
-        raise ValueError(f"a network of type {type(G).__name__} is no generator, and these metrics measure generators and pictures")
+        raise ValueError(f"{zoo.held(G)}, which is no generator; these metrics measure generators and pictures")
 
     def batches(n, resolution=None):
         for images in generators.generated(G, n, seed, psi, c):

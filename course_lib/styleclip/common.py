@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from .. import zoo
 from ..clip import viewed
 from ..sampling import device_of
 from ..weights import state_of, unchanged
@@ -40,10 +41,10 @@ def size_of_views(G, clip):
 def check_networks(G, clip=None, identity=None):
     """Raise ValueError unless G has a W, clip encodes images and texts, and it and the identity network stand on G's device."""
     if not hasattr(G, "mapping") or not hasattr(G, "synthesis"):
-        what = "this generator has no mapping network" if hasattr(G, "z_dim") else f"{type(G).__name__} is no generator"
+        what = "this generator has no mapping network" if hasattr(G, "z_dim") else f"{zoo.held(G)}, which is no generator"
         raise ValueError(f"{what}, so there is no W to edit in")
     if clip is not None and not (hasattr(clip, "encode_images") and hasattr(clip, "encode_texts")):
-        raise ValueError(f'{type(clip).__name__} is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
+        raise ValueError(f'{zoo.held(clip)}, which is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
     for network, name in ((clip, "CLIP"), (identity, "identity")):
         same_device(G, network, name)
 

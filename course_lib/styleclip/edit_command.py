@@ -13,6 +13,8 @@ from .global_directions import channel_statistics, edit, global_direction, load_
 from .mapper import LatentMapper, file_name, map_latents
 from .selection import best_edit, embed_samples, search, similarity_target
 
+COURSE = "stylegan2-portraits-64"
+NEUTRAL = "a person"
 METHODS = "direction", "mapper", "optimization"
 # As chosen on portraits by experiments/scoreboard.py: the top fraction of the target, and the strengths to choose from.
 TOP_FRACTION = {"direction": 0.025, "mapper": 0.025, "optimization": 0.01}
@@ -41,17 +43,19 @@ def options(add):
     add("--image", metavar="PICTURE", nargs="+", help="your own pictures, which are projected first; not aligned: crop and "
         "turn them as the generator's training pictures are")
     add("--latents", metavar="FILE", type=commands.input_file, nargs="+", help="files of python -m course_lib.project")
-    add("--generator", metavar="NAME", default="stylegan2-portraits-64", help="a model of the zoo, or a file of a generator")
+    add("--generator", metavar="NAME", default=COURSE, help="a model of the zoo, or a file of a generator")
     add("--clip", metavar="NAME", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as '
         '"ViT-B-32/openai"')
     add("--identity", metavar="NAME", help="the network that says whether it is still the same person: a model of the course, "
         "a file, or none (default: identity-portraits-64 for generators of portraits, else none)")
-    add("--neutral", metavar="SENTENCE", default="a person", help="of --method direction: what the portraits show before")
+    add("--neutral", metavar="SENTENCE", help="of --method direction: what the portraits show before "
+        f'("{NEUTRAL}" if not given)')
     add("--statistics", metavar="FILE", type=commands.input_file, help="of --method direction: a file of python -m "
         "course_lib.styleclip statistics; without it, those of the course or measured once and kept")
     add("--mapper", metavar="FILE", help="of --method mapper: a model of the course or a file (default: the course's for the "
         "sentence)")
-    add("--psi", metavar="X", type=commands.number(0, 2), default=0.7, help="truncation of --seed")
+    add("--psi", metavar="X", type=commands.number(0, 2), help="truncation of --seed: 1 leaves latents as they are, 0 takes "
+        "their mean (0.7 if not given)")
     add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator: the class of --seed "
         "and of the samples for target and statistics, counted from 0")
     add("--samples", metavar="N", type=commands.whole(50, 100_000), default=400, help="unedited images that say which "
@@ -64,14 +68,18 @@ def run(args):
     """Edit the portraits, write them before | after, and print how far each came. → the result"""
     if sum(map(bool, (args.seed, args.image, args.latents))) > 1:
         raise ValueError("--seed, --image and --latents each say what to edit; take one of them")
+    commands.refuse_idle(*((f"--{name}", getattr(args, name), args.method == method, f"--method {method}") for name, method in (
+        ("neutral", "direction"), ("statistics", "direction"), ("mapper", "mapper"))))
+    commands.refuse_idle(("--psi", args.psi, not (args.image or args.latents), "--seed"))
+    args.neutral, args.psi = NEUTRAL if args.neutral is None else args.neutral, 0.7 if args.psi is None else args.psi
     commands.no_mps(args.device, "images are resized for CLIP with antialiasing")
     commands.try_output(args.out)
-    if args.out.suffix.lower() not in files.image_formats():
-        raise ValueError(f'{args.out}: "{args.out.suffix}" is no format of pictures; take .png')
+    files.check_image(args.out)
     G, clip = zoo.load(args.generator, device=args.device), clips.load(args.clip, args.device)
     check_networks(G, clip)
     zoo.check_belongs(clip, G, "--clip")
-    clip.encode_texts([args.prompt, args.neutral])
+    for text in (args.prompt, args.neutral):
+        clip.encode_texts([text])
     identity = _identity(args, G)
     portraits = _portraits(args, G)
     candidates = {"direction": _directions, "mapper": _mapped}.get(args.method, lambda *_: None)(args, G, clip)
@@ -143,14 +151,17 @@ def _mapped(args, G, clip):
     name = args.mapper or file_name(args.prompt)
     train = (f'python -m course_lib.train mapper --prompt "{args.prompt}" --generator {args.generator} --clip {args.clip} --out '
              "runs/mappers")
-    if not args.mapper and (name not in zoo.cards() or args.generator != "stylegan2-portraits-64"):
+    if not args.mapper and (name not in zoo.cards() or args.generator != COURSE):
         trained = [card[7:].replace("-", " ") for card in zoo.names() if card.startswith("mapper-")]
-        raise ValueError(f'there is no mapper for "{args.prompt}": the course has {", ".join(trained)}, for its generator. '
+        found = f'there is no mapper for "{args.prompt}"; for {COURSE} the course has {", ".join(trained)}'
+        if name in zoo.cards():
+            found = f'the course\'s mapper for "{args.prompt}" belongs to {COURSE}, not to {args.generator}'
+        raise ValueError(f"{found}. "
                          f"Train one with {train} (minutes on a GPU, an hour on a CPU), and name its file with --mapper; or take "
                          "--method direction or optimization, which need none")
     mapper = zoo.load(name, device=args.device)
     if not isinstance(mapper, LatentMapper):
-        raise ValueError(f"{name} holds a {type(mapper).__name__}, not a mapper; train one with {train}")
+        raise ValueError(f"{zoo.held(mapper)}, not a mapper; train one with {train}")
     if mapper.generator not in (None, fingerprint(G)):
         raise ValueError(f"{name} was trained with another generator; train one for this one with {train}")
     if mapper.prompt != args.prompt:
@@ -179,7 +190,7 @@ def _statistics(args, G, clip):
     """Those of --statistics, of the course, or of an earlier call; measured now if there are none."""
     if args.statistics:
         return load_statistics(args.statistics, G, clip)
-    if args.class_ is None and (args.generator, args.clip) == ("stylegan2-portraits-64", "clip-portraits"):
+    if args.class_ is None and (args.generator, args.clip) == (COURSE, "clip-portraits"):
         return load_statistics(zoo.file("statistics-portraits-64"), G, clip)
     of_class = "" if args.class_ is None else f"-class-{args.class_}"
     path = download.cache() / "statistics" / f"{fingerprint(G)}-{fingerprint(clip)}{of_class}.safetensors"
@@ -200,8 +211,10 @@ def _table(result, args):
     for row in result["portraits"]:
         lines.append(f"{row['name'][:23]:24s}{row['before']:8.3f}{row['after']:8.3f}{result['target']:8.3f}{row['strength']:10g}   "
                      + _verdict(row))
-    return "\n".join([*lines, f"{args.out}: {'picture | ' if args.image else ''}before | after, a row for each portrait; "
-                      f'similarity: of {args.clip} with "{args.prompt}"'])
+    return "\n".join([
+        *lines, f"{args.out}: {'picture | ' if args.image else ''}before | after, a row for each portrait",
+        f'before, after: how similar {args.clip} finds the portrait and "{args.prompt}", at most 1; target: what the edit was to '
+        "reach, which few unedited portraits do; strength: how far it was taken, 0 is not at all"])
 
 
 def _verdict(row):

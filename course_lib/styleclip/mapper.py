@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from .. import ops, sampling
+from .. import ops, sampling, zoo
 from ..clip import draw_views
 from ..cuda_graphs import recorded
 from ..images import in_colour, unchecked
@@ -208,7 +208,7 @@ def map_latents(G, mapper, ws, strength=1.0, levels=None, noise="const"):
     levels: some of the mapper's."""
     ws = checked_ws(G, ws)
     if not isinstance(mapper, LatentMapper):
-        raise ValueError(f"{type(mapper).__name__} is no mapper; pass a LatentMapper, from fit or zoo.load")
+        raise ValueError(f"{zoo.held(mapper)}, which is no mapper; pass a LatentMapper, from fit or zoo.load")
     strength = torch.as_tensor(strength, dtype=torch.float32, device=ws.device)
     if not strength.isfinite().all() or strength.ndim and strength.shape != (len(ws),):
         raise ValueError(f"the strength must be a number, or one for each of the {len(ws)} images; it is {strength.tolist()}")

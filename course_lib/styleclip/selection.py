@@ -3,7 +3,7 @@ portrait."""
 import torch
 from tqdm import tqdm
 
-from .. import sampling
+from .. import sampling, zoo
 from ..images import in_colour, unchecked
 from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, of_convolutions, same_device
 from .global_directions import style_deviations
@@ -24,7 +24,7 @@ def embed_samples(
     if samples < 1 or batch < 1:
         raise ValueError(f"{samples} samples, {batch} at a time, show nothing; take at least 1 of each")
     if not hasattr(clip, "encode_images"):
-        raise ValueError(f'{type(clip).__name__} is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
+        raise ValueError(f'{zoo.held(clip)}, which is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
     same_device(G, clip, "CLIP")
     found = []
     with tqdm(total=samples, desc="embedded by CLIP", unit="img", disable=not progress) as bar:

@@ -65,9 +65,9 @@ def load(name_or_path, part=None, device="cpu"):
     mode, float32, without gradients, on the device.
 
     part: "G", "D", "8", … of those that its card or its file has; without one the generator, in the files of other code the
-    averaged one, "G_ema". `network.dataset` is its `dataset_of`. Warns where a file lacks constant noise or the mean of W, which
-    are then made anew. Raises FileNotFoundError for an unknown name, and ValueError for a part or device that is not there, for a
-    damaged file, and for one that is not what its card says.
+    averaged one, "G_ema". `network.dataset` is its `dataset_of`, `network.source` the name. Warns where a file lacks constant noise
+    or the mean of W, which are then made anew. Raises FileNotFoundError for an unknown name, and ValueError for a part or device
+    that is not there, for a damaged file, and for one that is not what its card says.
     """
     name, device = str(name_or_path), commands.checked_device(device)
     path = path_of(name, part)
@@ -75,7 +75,7 @@ def load(name_or_path, part=None, device="cpu"):
     if found.made:
         warnings.warn(f"{path.name} lacks {' and '.join(found.made)}: made anew", stacklevel=2)
     network = _build(path, *found[:3]).to(device).eval().requires_grad_(False)
-    network.dataset = dataset_of(name)
+    network.dataset, network.source = dataset_of(name), name
     return network
 
 
@@ -116,12 +116,19 @@ def dataset_of(model):
     return "portraits" if version == portraits.VERSION else None
 
 
+def held(network):
+    """What a network from `load` is, for a message: '"clip-portraits" holds a CLIP model'."""
+    name = type(network).__name__
+    what = WORDS.get(name) or f"{'an' if name[:1] in 'AEIOU' else 'a'} {name}"
+    return f'"{network.source}" holds {what}' if hasattr(network, "source") else f"this network is {what}"
+
+
 def check_belongs(network, G, option):
     """Raise ValueError where a network was trained on Portraits, and knows nothing else, and the generator G was not. option: of a
     command, such as "--clip", that names the network."""
     if dataset_of(network) == "portraits" and dataset_of(G) != "portraits":
         raise ValueError(f"the network of {option} knows only portraits, and the generator was not trained on them, or its file "
-                         f"does not say so; name another {option}, or none where it can be left out")
+                         f"does not say so; {OTHERS.get(option, f'name another {option}')}")
 
 
 def file(name, part=None):
@@ -201,6 +208,12 @@ BUILDERS = {"stylegan2-G": stylegan2.generator_from, "stylegan2-D": stylegan2.di
             "oracle": classifiers.from_tensors, "judge": classifiers.from_tensors, "identity": identity.from_tensors,
             "verifier": identity.from_tensors, "features": image_features.from_tensors, "clip": _imported("course_lib.clip"),
             "mapper": _imported("course_lib.styleclip.mapper")}
+
+# The types of networks in words, and what suits a generator that was not trained on Portraits, by the option that names it.
+WORDS = {"Clip": "a CLIP model", "AttributeClassifier": "a classifier of attributes", "IdentityNetwork": "an identity network",
+         "ImageFeatures": "a network of image features", "LatentMapper": "a latent mapper"}
+OTHERS = {"--clip": "name a model of open_clip, such as --clip ViT-B-32/openai (a download)",
+          "--identity": "leave it out with --identity none, or name another file"}
 
 # The kinds of generators and discriminators, and a tensor that each has in its smallest block.
 GANS = {"stylegan2-G": "synthesis.b4.conv1.weight", "stylegan2-D": "b4.conv.weight", "stylegan-G": "synthesis.b4.torgb.weight",

@@ -96,6 +96,7 @@ def show_card(options):
 
 def convert(options):
     """Write the networks of one or several files in another format, and say what was made anew."""
+    commands.refuse_idle(("--part", options.part, options.to == "safetensors", "--to safetensors"))
     networks, out = {}, Path(options.out)
     commands.try_folder(out) if options.to == "onnx" else commands.try_output(out)
     for source in options.source:
