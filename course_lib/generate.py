@@ -178,7 +178,7 @@ def numbers(text):
 def parser_of():
     parser = commands.Parser(prog="python -m course_lib.generate", description=__doc__)
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a name of the zoo, a file or a folder of a generator")
+    add("model", metavar="MODEL", help="a name of the zoo, a file, or the folder of a run")
     add("--seeds", metavar="RANGE", type=numbers, help="seeds of the latents, such as 0-31 or 0-31,40 (0-31 if not given)")
     add("--latents", metavar="FILE", type=commands.input_file,
         help="latents of a .safetensors file instead, not truncated: ws [N, layers, w_dim], w [N, w_dim] or, for PGGAN, z")
@@ -197,8 +197,8 @@ def parser_of():
         "as wide as high")
     add("--layers", metavar="RANGE", type=numbers, help="of --mix, counted from 0, the coarsest (0-3 if not given)")
     add("--space", choices=("w", "z"), help="of --video: z goes along great circles in Z, the space of the random numbers that "
-        "are drawn, w along straight lines in W, to which the mapping network takes them, and changes more evenly; w if not given, "
-        "and z for PGGAN")
+        "a picture begins with; w along straight lines in W, which the mapping network makes of Z, and where pictures change more "
+        "evenly; w if not given, and z for PGGAN")
     add("--seconds", metavar="S", type=commands.number(above=0, most=3600), help="length of --video; a second for each seed if not "
         "given")
     add("--fps", metavar="X", type=commands.number(1, 100), help="frames of --video a second (30 if not given)")

@@ -80,9 +80,9 @@ def project_best(
     One projection depends much on its rate, and no rate is the best for every image, so the nearest of several is far more often a
     good one.
     """
-    best, before = None, f"{progress}, " if isinstance(progress, str) else ""
-    for seed, rate in product(seeds, rates):
-        bar = f"{before}rate {rate:g}, seed {seed}" if progress else False
+    best, before, searches = None, f"{progress}, " if isinstance(progress, str) else "", list(product(seeds, rates))
+    for number, (seed, rate) in enumerate(searches, 1):
+        bar = f"{before}search {number} of {len(searches)} (rate {rate:g}, seed {seed})" if progress else False
         found = project(G, targets, distance, lr=rate, seed=seed, progress=bar, **options)
         near = found.distances[-1]
         new = [near, near.new_full([len(near)], rate), torch.full([len(near)], seed), found.ws, *found.noise, *found.frames]

@@ -49,6 +49,7 @@ def tune(
                 raise ValueError(f"the loss of pivotal tuning is NaN or infinite in step {step}; a lower rate may help")
             with torch.no_grad():
                 history.append(distance(images, targets[rows]).mean().item())
+            bar.set_postfix_str(f"mean distance={history[-1]:.4g}", refresh=step == steps)
             if step == steps:
                 break
             if locality:
@@ -61,6 +62,5 @@ def tune(
             for parameter, gradient in zip(learned, torch.autograd.grad(loss, learned)):
                 set_gradient(parameter, gradient)
             optimizer.step()
-            bar.set_postfix(distance=f"{history[-1]:.4g}", refresh=False)
             bar.update()
     return tuned.requires_grad_(False), torch.tensor(history)

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import torch
 
-from . import commands, dataset, film, images, inversion, latents, pivotal_tuning, portraits, results, zoo
+from . import commands, dataset, film, images, inversion, latents, pivotal_tuning, portraits, results, sampling, zoo
 from .metrics import generators
 from .metrics.perceptual import lpips_distance, name_of, oracle_distance, pyramid_distance
 from .styleclip.common import fingerprint
 
 MAKER = "python -m course_lib.project"
+ORACLE, FEATURES = "oracle-portraits-64", "course-features-64"          # networks of distances
 STEPS = 200                 # of each search
 SMALLEST = 16               # pixels of a picture's shorter side
 FRAMES, FPS = 40, 10        # of a film
@@ -45,28 +46,32 @@ def parser_of():
     parser = commands.Parser(prog=MAKER, description=__doc__)
     add = parser.add_argument
     add("pictures", metavar="PICTURE", nargs="+", help="files, or folders or zips of pictures")
-    add("--model", metavar="NAME", default="stylegan2-portraits-64", help="a generator: a name of the zoo, or a file")
+    add("--model", metavar="NAME", default="stylegan2-portraits-64", help="a generator: a name of the zoo, a file, or "
+        "the folder of a run")
     add("--out", metavar="FOLDER", type=Path, required=True, help="where the results go; nothing of another command is overwritten")
     add("--space", choices=("w", "w+"), default="w+", help="w: one latent for all layers, which edits well; w+: one for each "
         "layer, which comes nearer")
-    add("--distance", choices=("auto", "oracle", "pyramid", "lpips"), default="auto", help="what is made small: oracle, "
-        "differences in the features of the course's network, for generators of portraits; pyramid, of pixels at several sizes; "
-        "lpips; auto: oracle and pyramid for portraits, else pyramid")
+    add("--distance", choices=("auto", "oracle", "features", "pyramid", "lpips"), default="auto", help="what is made "
+        "small, a number without unit that is 0 where two pictures are alike: oracle, differences in the features of the course's "
+        "network for portraits; features, in those of its network for any pictures; pyramid, of pixels, which go from -1 to 1, at "
+        "several sizes; lpips, in the features of VGG16; auto: oracle + 2 pyramid for generators of portraits, features "
+        "+ 4 pyramid for others")
     add("--lpips", metavar="FILE", nargs="+", help="weights for --distance lpips: vgg.pth and vgg16-397923af.pth, or the word "
         "download, which fetches both once (553 MB)")
     add("--fit", choices=dataset.FITS, default="crop", help="what becomes of pictures that are not square: their centre is "
         "taken, or white is added at the edges")
     add("--steps", metavar="N", type=commands.whole(1, 100_000), default=STEPS, help="steps of each search")
     add("--rates", metavar="X", nargs="+", type=commands.number(above=0, most=100), default=[0.2, 0.4, 0.8],
-        help="learning rates, in standard deviations of an entry of W")
+        help="learning rates: how far one step moves each entry of the latent, in standard deviations of an entry of W, that is in "
+        "how much it varies from one random latent to the next")
     add("--seeds", metavar="N", type=commands.whole(1, 100), default=2, help="searches at each rate")
     add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator the class at whose "
         "mean the search starts, counted from 0; without it, the mean of all")
     add("--video", metavar="FILE", type=Path, help="a film of the search: .gif, .webp, or, with pip install imageio-ffmpeg, .mp4")
     add("--pti", action="store_true", help="tune the generator to the pictures")
-    add("--pti-steps", metavar="N", type=commands.whole(1, 100_000), default=200, help="steps of --pti")
-    add("--locality", metavar="X", type=commands.number(0, 1000), default=0.1, help="of --pti: weight of the term that keeps what "
-        "is near the latents as it was")
+    add("--pti-steps", metavar="N", type=commands.whole(1, 100_000), help="steps of --pti (200 if not given)")
+    add("--locality", metavar="X", type=commands.number(0, 1000), help="of --pti: weight of the term that keeps what the generator "
+        "draws at neighbouring latents as it was, so that edits still work (0.1 if not given; 0: none)")
     add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
     return parser
 
@@ -74,6 +79,7 @@ def parser_of():
 @images.unchecked()             # pictures from files have the right scale, however bright they are
 def project(args):
     """The command. → the contents of projection.json"""
+    commands.refuse_idle(("--pti-steps", args.pti_steps, args.pti, "--pti"), ("--locality", args.locality, args.pti, "--pti"))
     commands.no_mps(args.device, "measuring distances resizes images with antialiasing")
     if args.video:
         commands.try_output(args.video)
@@ -82,6 +88,8 @@ def project(args):
     if not (hasattr(G, "mapping") and hasattr(G, "synthesis")):
         raise ValueError(f"{args.model} holds no generator with a mapping network, so there is no W to project into; take a "
                          "StyleGAN or StyleGAN2")
+    if args.class_ is not None:
+        sampling.labels(G, 1, args.class_)
     distance = chosen_distance(args, G)
     commands.try_folder(args.out)
     names, targets, skipped = read(args.pictures, G, args.fit)
@@ -93,7 +101,8 @@ def project(args):
     frames, size = [], max(1, generators.batch_size(G) // 64)
     for start in range(len(found["names"]), len(names), size):
         part = slice(start, start + size)
-        which = f"{start + 1} to {min(start + size, len(names))} of {len(names)}"
+        last = min(start + size, len(names))
+        which = f"picture {last} of {len(names)}" if last == start + 1 else f"pictures {start + 1} to {last} of {len(names)}"
         best = inversion.project_best(
             G, targets[part].to(args.device), distance, rates=args.rates, seeds=range(args.seeds), space=args.space, noise="const",
             steps=args.steps, c=args.class_, frame_every=max(1, args.steps // FRAMES) if args.video else 0, progress=which)
@@ -126,21 +135,25 @@ def chosen_distance(args, G):
         return lpips_distance(*args.lpips)
     if args.distance == "oracle":
         if zoo.dataset_of(G) != "portraits":
-            raise ValueError(f"--distance oracle knows only portraits, and {args.model} was not trained on them; take pyramid")
-        return oracle_distance(zoo.load("oracle-portraits-64", device=args.device))
+            raise ValueError(f"--distance oracle knows only portraits, and {args.model} was not trained on them; take features")
+        return oracle_distance(zoo.load(ORACLE, device=args.device))
+    if args.distance == "features":
+        return oracle_distance(zoo.load(FEATURES, device=args.device))
     return pyramid_distance if args.distance == "pyramid" else default_distance(G, args.device)
 
 
 def default_distance(G, device):
-    """What --distance auto makes small: of portraits, whose network there is, differences in its features and of pixels."""
-    if zoo.dataset_of(G) != "portraits":
+    """What --distance auto makes small: differences of pixels, and in the features of a network of the course, for portraits the
+    oracle. Only those of pixels where a library is installed without the course's models."""
+    network, weight = (ORACLE, 2) if zoo.dataset_of(G) == "portraits" else (FEATURES, 4)
+    if network not in zoo.cards():
         return pyramid_distance
-    oracle = oracle_distance(zoo.load("oracle-portraits-64", device=device))
+    of_features = oracle_distance(zoo.load(network, device=device))
 
     def both(a, b):
-        return oracle(a, b) + 2 * pyramid_distance(a, b)
+        return of_features(a, b) + weight * pyramid_distance(a, b)
 
-    both.name = "oracle + 2 pyramid"
+    both.name = f"{of_features.name} + {weight} pyramid"
     return both
 
 
@@ -216,12 +229,13 @@ def show(path, pictures, replace=True):
 def tune(args, G, distance, settings, found, targets):
     """Pivotal tuning, its files and pictures. → distances of the pictures, as the tuned generator draws them"""
     ws = torch.stack(found["ws"])
-    tuned, _ = pivotal_tuning.tune(G, ws, targets, distance, steps=args.pti_steps, locality=args.locality, progress=True)
+    options = {key: value for key, value in (("steps", args.pti_steps), ("locality", args.locality)) if value is not None}
+    tuned, _ = pivotal_tuning.tune(G, ws, targets, distance, progress=True, **options)
     now = torch.stack([drawn(tuned, one) for one in ws])
     with torch.no_grad():
         distances = torch.cat([distance(a.to(args.device), images.in_colour(b).to(args.device))
                                for a, b in zip(now.split(4), targets.split(4))])
-    save_like(args.out / "tuned.safetensors", tuned, args.model)
+    save_like(args.out / "tuned.safetensors", tuned, args.model, found["names"])
     latents.save(args.out / "latents-tuned.safetensors", tuned, ws, found["names"], distances.tolist(), replace=True,
                  model=str(args.out / "tuned.safetensors"), space=settings["space"], distance=settings["distance"])
     for name, target, one, after in zip(found["names"], targets, ws, now):
@@ -229,12 +243,12 @@ def tune(args, G, distance, settings, found, targets):
     return distances.tolist()
 
 
-def save_like(path, G, model):
-    """Write a generator as the same kind of file as `model`, of whose tensors it has others."""
+def save_like(path, G, model, names):
+    """Write a generator as the same kind of file as `model`, of whose tensors it has others, since it was tuned to pictures."""
     kind, _, config, about, *_ = zoo.contents(zoo.path_of(model)).read()
     version = portraits.VERSION if zoo.dataset_of(model) == "portraits" else None
-    zoo.save(path, G.state_dict(), kind, replace=True, config=config, dataset_version=version,
-             **{key: about[key] for key in ("classes",) if key in about})
+    zoo.save(path, G.state_dict(), kind, replace=True, config=config, dataset_version=version, base=str(model),
+             pictures=names, **{key: about[key] for key in ("classes",) if key in about})
 
 
 def table(result, out):
@@ -244,8 +258,12 @@ def table(result, out):
     for i, row in enumerate(result["pictures"]):
         lines.append(f"{row['name'][:23]:24s}{row['distance']:10.4f}{row['rate']:8g}{row['seed']:6d}"
                      + (f"{tuned[i]:10.4f}" if tuned else ""))
-    return "\n".join([*lines, f"{out}: latents.safetensors, projection.json, and a picture of each beside its projection; "
-                      f"distance: {result['distance']}"])
+    lines.append(f"{out}: latents.safetensors, projection.json, and a picture of each beside its projection; distance: "
+                 f"{result['distance']}, 0 where both are alike{'; tuned: the same after --pti' if tuned else ''}")
+    if tuned:
+        generator, found = (shlex.quote(str(out / name)) for name in ("tuned.safetensors", "latents-tuned.safetensors"))
+        lines.append(f"use them with python -m course_lib.generate {generator} --latents {found} --out FOLDER")
+    return "\n".join(lines)
 
 
 def what_is_kept(out):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from course_lib import film, images, inversion, latents, pivotal_tuning, project, zoo
-from course_lib.metrics.perceptual import pyramid_distance
+from course_lib import film, generate, images, inversion, latents, pivotal_tuning, project, zoo
+from course_lib.metrics.perceptual import oracle_distance, pyramid_distance
 from course_lib.networks import pggan, stylegan2
 from course_lib.styleclip.common import fingerprint
 
@@ -61,6 +61,16 @@ def test_the_pyramid_distance_sees_a_shift_of_colour_at_every_size_and_a_pattern
     assert pyramid_distance(a[:1], a[:1]).item() == 0
 
 
+def test_the_course_s_features_see_a_difference_of_texture_and_their_distance_is_that_of_their_maps():
+    network = zoo.load("course-features-64")
+    distance, rng = oracle_distance(network), torch.Generator().manual_seed(0)
+    a, b = torch.rand(2, 3, 64, 64, generator=rng) * 2 - 1, torch.rand(2, 3, 64, 64, generator=rng) * 2 - 1
+    unit = lambda x: x / x.norm(dim=1, keepdim=True)
+    expected = sum((unit(x) - unit(y)).square().sum(dim=1).mean(dim=(1, 2)) for x, y in zip(network.maps(a), network.maps(b)))
+    assert torch.allclose(distance(a, b), expected, rtol=1e-4) and distance(a, a).abs().max() < 1e-6
+    assert distance.name == "features" and [x.shape[-1] for x in network.maps(a[:, :, ::4, ::4])] == [64, 32, 16, 8, 4]
+
+
 def test_of_several_projections_each_image_keeps_its_nearest(G):
     targets = G(torch.randn(3, 8, generator=torch.Generator().manual_seed(4)), noise="const")
     options = dict(steps=8, noise="const")
@@ -75,17 +85,19 @@ def test_of_several_projections_each_image_keeps_its_nearest(G):
     assert torch.allclose(drawn, best.frames[-1], atol=1e-5) and torch.allclose(squares(drawn, targets), best.distances, rtol=1e-4)
 
 
-def test_pivotal_tuning_draws_the_pictures_and_the_locality_term_keeps_what_is_near(G):
+def test_pivotal_tuning_draws_the_pictures_and_the_locality_term_keeps_what_is_near(G, capsys):
     rng = torch.Generator().manual_seed(1)
     ws = G.mapping(torch.randn(2, 8, generator=rng))[:, None].expand(-1, G.num_ws, -1)
     targets = G(torch.randn(2, 8, generator=rng), noise="const")
     before, near = fingerprint(G), ws + 0.3 * torch.randn(2, G.num_ws, 8, generator=rng)
     moved = {}
     for locality in (0.0, 10.0):
-        tuned, distances = pivotal_tuning.tune(G, ws, targets, squares, steps=25, lr=1e-2, locality=locality, reach=0.5)
+        tuned, distances = pivotal_tuning.tune(G, ws, targets, squares, steps=25, lr=1e-2, locality=locality, reach=0.5,
+                                               progress=True)
         moved[locality] = squares(tuned.synthesis(near, noise="const"), G.synthesis(near, noise="const")).mean()
         assert distances[-1] < 0.7 * distances[0] and len(distances) == 26
         assert torch.allclose(squares(tuned.synthesis(ws, noise="const"), targets).mean(), distances[-1], rtol=1e-4)
+        assert f"mean distance={distances[-1]:.4g}]" in capsys.readouterr().err.rpartition("\r")[2]
         assert torch.equal(tuned.mapping(torch.ones(1, 8)), G.mapping(torch.ones(1, 8)))
     assert moved[10.0] < 0.8 * moved[0.0] and fingerprint(G) == before
 
@@ -113,6 +125,12 @@ def test_pictures_of_any_kind_are_projected_and_the_rest_is_named(model, picture
     assert sum(map(len, result["skipped"].values())) == 2 and json.loads((out / "projection.json").read_text()) == result
     assert {path.name for path in out.iterdir()} == {*(f"{name}.png" for name in names), "projection.json", "latents.safetensors",
                                                      "latents-tuned.safetensors", "tuned.safetensors"}
+    assert "pictures 1 to 4 of 6, search 1 of 1 (rate 0.4, seed 0)" in said and result["distance"] == "features + 4 pyramid"
+    words = said.strip().splitlines()[-1].partition("python -m course_lib.generate ")[2].replace("FOLDER", str(tmp_path / "drawn"))
+    generate.main([*words.split(), "--device", "cpu"])
+    assert len(list((tmp_path / "drawn").iterdir())) == 6
+    about = zoo.files.metadata(out / "tuned.safetensors")
+    assert about["base"] == str(model) and json.loads(about["pictures"]) == names
     tuned = zoo.load(out / "tuned.safetensors")
     assert latents.load(out / "latents-tuned.safetensors", tuned).distances == pytest.approx(result["tuned"], rel=1e-3)
     with Image.open(out / "a.png") as pair, Image.open(tmp_path / "film.webp") as video:
@@ -146,19 +164,22 @@ def test_a_stopped_projection_keeps_what_is_done_and_goes_on(model, pictures, tm
 @pytest.mark.parametrize("words, message", [
     (("empty",), "holds no pictures"), (("nothing.png",), r"no picture that can be projected: nothing.png \(there is no such file"),
     (("text.png",), "no picture that can be projected: text.png"),
+    (("other.safetensors",), r"projected: other.safetensors \(no picture in a format that is known here"),
+    (("text.png", "--video", "film"), "film has no ending; name film.mp4, film.webp or film.gif"),
     (("text.png", "--video", "film.avi"), '".avi" is no format of films'),
     (("text.png", "--distance", "lpips"), "go together"), (("text.png", "--distance", "oracle"), "knows only portraits"),
-    (("text.png", "--class", "0"), "knows no classes"), (("text.png", "--out", "text.png/below"), "is not a folder"),
+    (("text.png", "--class", "0"), r"knows no classes, .* leave c \(--class\) out"),
+    (("text.png", "--pti-steps", "3"), "--pti-steps needs --pti"), (("text.png", "--locality", "3"), "--locality needs --pti"),
+    (("text.png", "--out", "text.png/below"), "is not a folder"),
     (("text.png", "--model", "pggan"), "pggan holds no generator with a mapping network, so there is no W"),
     (("text.png", "--model", "judge-portraits-64"), "holds no generator with a mapping network")])
 def test_input_that_cannot_work_is_one_sentence_and_leaves_nothing(words, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_text("mine")
+    (tmp_path / "other.safetensors").write_bytes(b"8\0\0\0\0\0\0\0" + b'{"a":{"dtype"')     # as a bitmap without header begins
     growing = pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8)
     zoo.save(tmp_path / "pggan", growing.state_dict(), "pggan-G")
-    if "--class" in words:
-        Image.new("RGB", [20, 20]).save("text.png")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit, match=message) as end:
         project.main(["--model", str(model), "--out", "out", "--device", "cpu", "--steps", "2", *words])

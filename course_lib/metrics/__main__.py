@@ -89,7 +89,8 @@ def parser_of(mode=None):
     parser = commands.Parser(prog=" ".join(["python -m course_lib.metrics", *[mode] * (mode is not None)]), description=__doc__)
     add = parser.add_argument
     if mode != "blur":
-        add("model", metavar="MODEL", help="a name of the zoo, or a file" + ("; or pictures" if mode is None else ""))
+        pictures = ", or pictures" if mode is None else ""
+        add("model", metavar="MODEL", help=f"a name of the zoo, a file, the folder of a run{pictures}")
     if mode is None:
         add("metrics", nargs="+", metavar="METRIC", choices=evaluation.METRICS, help=f"{', '.join(evaluation.METRICS)}: see above")
     add("--samples", metavar="N", type=commands.whole(2), default="20k" if mode else "10k",
@@ -100,7 +101,8 @@ def parser_of(mode=None):
     if mode != "blur":
         add("--seed", metavar="N", type=commands.seed, default=0, help="seed of the latents")
         add("--psi", metavar="X", type=commands.number(0, 2), default=1.0,
-            help="truncation: 1 leaves latents as they are, 0 takes their mean")
+            help="truncation: 1 leaves latents as they are and measures all that a generator makes, 0 takes their mean; generate "
+            "draws at 0.7")
         add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator and of pictures "
             "in folders only this class, counted from 0; without it all, of a generator drawn uniformly")
         add("--reference", choices=generators.REFERENCES, help="let networks that know only portraits judge other images")

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from .. import download, zoo
 from ..images import check
+from ..networks.image_features import ImageFeatures
 
 LPIPS_TAPS = (3, 8, 15, 22, 29)                 # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 # Where the files of LPIPS are, and their sha256: torchvision gives its first 8 digits, the rest is as other projects record it.
@@ -22,7 +23,8 @@ VGG = ("https://download.pytorch.org/models/vgg16-397923af.pth",
 
 
 def oracle_distance(oracle):
-    """The distance of Zhang et al. 2018 (arXiv:1801.03924, eq. 1) with all w = 1, in the oracle's maps of 64 to 4 px.
+    """The distance of Zhang et al. 2018 (arXiv:1801.03924, eq. 1) with all w = 1, in the oracle's maps of 64 to 4 px, or in those
+    of another network with `maps`: 0 for equal images, at most 4 for each of the resolutions.
 
     It computes in the dtype and on the device of the images it is given.
     """
@@ -32,7 +34,7 @@ def oracle_distance(oracle):
         maps = zip(network.to(check(a, (1, 3))).maps(a), network.maps(b))
         return sum(_unit_difference(x, y).sum(dim=1).mean(dim=(1, 2)) for x, y in maps)
 
-    distance.name = "oracle"
+    distance.name = "features" if isinstance(oracle, ImageFeatures) else "oracle"
     return distance
 
 

@@ -25,8 +25,8 @@ class ImageFeatures(nn.Module):
         self.register_buffer("std", torch.ones(size))
 
     def maps(self, images):
-        """The feature maps after the layers of each resolution. [N, 3, H, W] → list of [N, C, H', W'] from fine to coarse."""
-        x = self.layers[:3](images)
+        """The feature maps after the layers of each resolution, from 64 px to 4 px. [N, 3, H, W] → list of [N, C, H', W']"""
+        x = self.layers[:3](resized(images, self))
         found = [x]
         for block in self.layers[3:]:
             x = block(x)
@@ -35,10 +35,10 @@ class ImageFeatures(nn.Module):
 
     def features(self, images):
         """[N, 3, H, W] → [N, F]"""
-        return 2 * torch.tanh((self.pooled(resized(images, self)) - self.mean) / (2 * self.std))
+        return 2 * torch.tanh((self.pooled(images) - self.mean) / (2 * self.std))
 
     def pooled(self, images):
-        """The means of the maps, not yet shifted, scaled and bounded. [N, 3, 64, 64] → [N, F]"""
+        """The means of the maps, not yet shifted, scaled and bounded. [N, 3, H, W] → [N, F]"""
         *fine, last = self.maps(images)
         return torch.cat([x.mean(dim=(2, 3)) for x in fine] + [F.adaptive_avg_pool2d(last, 2).flatten(1)], dim=1)
 

@@ -43,7 +43,7 @@ def options(add):
     add("--image", metavar="PICTURE", nargs="+", help="your own pictures, which are projected first; not aligned: crop and "
         "turn them as the generator's training pictures are")
     add("--latents", metavar="FILE", type=commands.input_file, nargs="+", help="files of python -m course_lib.project")
-    add("--generator", metavar="NAME", default=COURSE, help="a model of the zoo, or a file of a generator")
+    add("--generator", metavar="NAME", default=COURSE, help="a name of the zoo, a file, or the folder of a run")
     add("--clip", metavar="NAME", default="clip-portraits", help='a model of the course, a file, or one of open_clip such as '
         '"ViT-B-32/openai"')
     add("--identity", metavar="NAME", help="the network that says whether it is still the same person: a model of the course, "
