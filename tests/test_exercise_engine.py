@@ -1,5 +1,6 @@
 """The exercise engine against answers that misbehave: short messages, no traceback, everything as before."""
 import functools
+import importlib
 import json
 import random as random_numbers
 import signal
@@ -380,6 +381,16 @@ def test_a_changed_state_of_python_numpy_or_pytorch_is_wrong_and_undone(effect, 
     assert (status, mistake) == ("wrong", "side effect") and says in message and len(message) < 420
     assert state() == before
     assert way(lambda: verdict.judge(exercises.EXERCISES[ID], right))[0] == "right"
+
+
+def test_an_answer_may_be_the_first_to_import_pytorchs_compiler(monkeypatch):
+    compiler = importlib.import_module("torch._dynamo")
+    monkeypatch.delitem(sys.modules, "torch._dynamo")
+
+    def imports(weight):
+        if "torch._dynamo" not in sys.modules:              # its import, which an optimizer or a meta tensor asks for, does both
+            sys.modules["torch._dynamo"], torch.manual_seed = compiler, functools.partial(torch.manual_seed)
+    assert verdict.judge(exercises.EXERCISES[ID], then(imports))[0] == "right"
 
 
 def penalty(slopes, before=lambda critic, reals, fakes: None, after=lambda critic, reals, fakes: None):

@@ -90,7 +90,7 @@ def attempt(function, seconds):
     owners = (builtins, math, torch, torch.nn.functional, torch.linalg, torch.Tensor, *COURSE)
     kept = [(owner, dict(vars(owner))) for owner in owners]
     state, left = {name: read() for name, (read, *_) in STATE.items()}, []
-    dtype, out = torch.get_default_dtype(), (sys.stdout, sys.stderr)
+    dtype, out, compiler = torch.get_default_dtype(), (sys.stdout, sys.stderr), "torch._dynamo" in sys.modules
     replaced = []
 
     def watched():
@@ -113,6 +113,8 @@ def attempt(function, seconds):
                 replaced.append(f"{owner.__name__}.{name}")
         if torch.get_default_dtype() != dtype:
             replaced = [name for name in replaced if name != "torch.Storage"]       # it follows the default type
+        if not compiler and "torch._dynamo" in sys.modules:
+            replaced = [name for name in replaced if name != "torch.manual_seed"]   # by PyTorch's compiler, when it is imported
         for name in left[0] if left else changed(state):
             STATE[name][1](state[name])
         sys.stdout, sys.stderr = out
