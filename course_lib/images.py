@@ -23,7 +23,6 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")     # what systems keep beside people's files; names with a dot are hidden too
 RUN = ("samples", "checkpoints", "snapshots", "curves.png", "samples.webp")         # what training writes
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-NO_PICTURE = "no picture in a format that is known here, or damaged"
 LIMIT = 100         # trained generators of ours stay within ±2 at ψ = 1 and ±6 at ψ = 2; untrained ones reach tens
 
 
@@ -37,12 +36,10 @@ def read(path):
         with _open(path) as image:
             image.load()                            # first, for a PNG's orientation may follow its pixels
             return _as_seen(image)
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} cannot be read: {NO_PICTURE}") from None
     except Exception as error:                      # decoders raise whatever a damaged file makes of them
-        reason = getattr(error, "strerror", None) or error
-        if isinstance(error, OSError) and reason is error and Path(str(path)).suffix.lower() not in SUFFIXES:
-            reason = NO_PICTURE                     # a file of another kind, whose first bytes look like a picture's
+        reason, named = getattr(error, "strerror", None) or error, Path(str(path)).suffix.lower() in SUFFIXES
+        if isinstance(error, UnidentifiedImageError) or isinstance(error, OSError) and reason is error and not named:
+            reason = "no picture in a format that is known here, or damaged"
         raise ValueError(f"{path} cannot be read: {reason}") from None
 
 
