@@ -242,6 +242,8 @@ def test_pictures_that_cannot_be_read_are_left_out_and_named(models, tmp_path, c
     (("bad", "kid", "--data", "portraits"), r"none of the 1 pictures in .*bad can be read: 0.png"),
     (("twelve", "kid", "--data", "twelve", "--epsilon", "1e-2"), "--epsilon needs ppl"),
     (("twelve", "kid", "--data", "twelve", "--resize", "clean"), "--resize needs --inception"),
+    (("twelve", "kid", "--data", "twelve", "--judge", "x"), "--judge needs separability"),
+    (("twelve", "swd", "--data", "twelve", "--features", "course"), "--features needs frechet, kid or precision_recall"),
     (("twelve", "kid", "--data", "text.txt"), "cannot be read"),
     (("twelve", "frechet", "--data", "twelve"), "knows only portraits"),
     (("twelve", "frechet", "--features", "course", "--data", "twelve"), "12 samples are too few for frechet: the covariance")])

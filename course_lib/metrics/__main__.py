@@ -36,6 +36,9 @@ from ..networks import classifiers
 from . import evaluation, extractors, generators, sets
 from .perceptual import lpips_distance
 
+JUDGE = "judge-portraits-64"
+COMPARED = "frechet, kid or precision_recall"
+
 
 def main(arguments=None):
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -52,9 +55,7 @@ def main(arguments=None):
         for path in _outputs(args.out, mode):
             commands.try_output(path)
         if mode is None:
-            paths = any(name == "ppl" or name in evaluation.PATHS for name in args.metrics)
-            commands.refuse_idle(("--epsilon", args.epsilon, paths, "ppl"), ("--lpips", args.lpips, paths, "ppl"),
-                                 ("--resize", args.resize, args.inception, "--inception"))
+            refuse_idle(args)
         oracle = _classifier(args.oracle, args.device)
         if mode == "blur":
             numbers = generators.blur_curve(oracle, samples=args.samples, progress=True)
@@ -62,7 +63,7 @@ def main(arguments=None):
                           [generators.REFERENCE_SEED, generators.CONTROL_SEED])
         G = zoo.load(args.model, device=args.device) if mode == "report" else sets.open_source(args.model, args.device)
         options = dict(samples=args.samples, seed=args.seed, psi=args.psi, c=args.class_, reference=args.reference, progress=True)
-        judge = _classifier(args.judge, args.device) if mode == "report" or "separability" in args.metrics else None
+        judge = _classifier(args.judge or JUDGE, args.device) if mode == "report" or "separability" in args.metrics else None
         distance = lpips_distance(*files) if files else None
         if mode == "report":
             numbers, portraits_shown = generators.report(G, oracle, judge, predictions=args.predictions, **options)
@@ -106,8 +107,8 @@ def parser_of(mode=None):
         add("--class", metavar="K", dest="class_", type=commands.whole(0), help="of a class-conditional generator and of pictures "
             "in folders only this class, counted from 0; without it all, of a generator drawn uniformly")
         add("--reference", choices=generators.REFERENCES, help="let networks that know only portraits judge other images")
-        add("--judge", metavar="NAME", default="judge-portraits-64",
-            help="the network that predicts attributes: a name of the zoo, or a file")
+        add("--judge", metavar="NAME", help=f"the network that predicts attributes: a name of the zoo, or a file ({JUDGE} if not "
+            "given)")
     add("--oracle", metavar="NAME", default="oracle-portraits-64",
         help="the network whose features are compared: a name of the zoo, or a file")
     if mode is None:
@@ -128,6 +129,17 @@ def parser_of(mode=None):
         help="JSON file for the numbers; one that exists is not overwritten")
     add("--device", type=commands.device, default=commands.default_device(), help="cpu, cuda or cuda:N")
     return parser
+
+
+def refuse_idle(args):
+    """Raise ValueError for options that change nothing about any of the metrics that are asked for."""
+    of = lambda *names: not {*names}.isdisjoint(args.metrics)
+    paths, compared = of("ppl", *evaluation.PATHS), of(*generators.METRICS)
+    commands.refuse_idle(
+        ("--epsilon", args.epsilon, paths, "ppl"), ("--lpips", args.lpips, paths, "ppl"),
+        ("--judge", args.judge, of("separability"), "separability"), ("--features", args.features, compared, COMPARED),
+        ("--inception", args.inception, compared or of("fid"), f"fid, {COMPARED}"),
+        ("--resize", args.resize, args.inception, "--inception"))
 
 
 def _outputs(out, mode):
