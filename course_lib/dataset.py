@@ -73,7 +73,7 @@ def pack(pictures, out, resolution=64, fit="crop", progress=False):
             shutil.rmtree(partial)
             raise ValueError(f"none of the {len(found.files):,} pictures in {pictures} can be read: {described(skipped)}")
         about = begun | {"count": len(packed), "sha256": digest, "classes": classes(packed), "skipped": skipped,
-                         "left_out": found.left_out, "names": packed}
+                         "enlarged": sum("enlarged" in line for line in journal), "left_out": found.left_out, "names": packed}
         commands.write_json(partial / "info.json", about, replace=True)
         os.rename(partial, out)
     except OSError as error:
@@ -113,9 +113,12 @@ def _write(partial, found, journal, pictures, progress):
 
     def read(path):
         try:
-            return pixels(path, resolution, fit).tobytes()
+            picture = images.read(path)
+            image = np.array(square(picture, resolution, fit)).transpose(2, 0, 1).tobytes()
         except ValueError as error:
-            return str(error).removeprefix(f"{path} cannot be read: ")
+            return b"", {"skipped": str(error).removeprefix(f"{path} cannot be read: ")}
+        enlarged = (min if fit == "crop" else max)(picture.size) < resolution
+        return image, {"sha256": hashlib.sha256(image).hexdigest()} | ({"enlarged": True} if enlarged else {})
 
     for name in ("journal.jsonl", "images.npy"):
         (partial / name).touch()
@@ -133,17 +136,14 @@ def _write(partial, found, journal, pictures, progress):
         notes.flush()                               # before the first image, so that a journal says whose they are
         done = len(journal) - 1
         bar = tqdm(_ahead(read, found.files[done:]), total=len(found.files), initial=done, unit="picture", disable=not progress)
-        for image in bar:
-            if isinstance(image, bytes):
-                store.write(image)
-                store.flush()
-                whole.update(image)
-                journal.append({"sha256": hashlib.sha256(image).hexdigest()})
-            elif Path(pictures).exists():
-                journal.append({"skipped": image})
-            else:
+        for image, line in bar:
+            if not image and not Path(pictures).exists():
                 raise FileNotFoundError(f"{pictures} is no longer there")
-            notes.write(_line(journal[-1]))
+            store.write(image)
+            store.flush()
+            whole.update(image)
+            journal.append(line)
+            notes.write(_line(line))
             notes.flush()
         store.truncate()
         _header(store, sum("sha256" in line for line in journal), resolution)
@@ -229,7 +229,8 @@ def open_set(path):
         end = offset + count * 3 * resolution ** 2
         wrong = [what for what, right in {
             "info.json is not one of this format": about["format"] == FORMAT and isinstance(skipped, dict) and count > 0 and all(
-                isinstance(about[key], kind) for key, kind in KEYS.items()) and all(map(_strings, [names, *skipped.values()])),
+                isinstance(about[key], kind) for key, kind in KEYS.items()) and isinstance(about.get("enlarged", 0), int)
+            and all(map(_strings, [names, *skipped.values()])),
             "its two files do not belong together": len(names) == count and header == (
                 (count, 3, resolution, resolution), False, np.uint8),
             f"images.npy has {length:,} bytes instead of {end:,}": length == end}.items() if not right]
@@ -245,8 +246,9 @@ def _strings(values):
 
 
 def info(path, check=False):
-    """What a packed set holds: count, resolution, bytes, classes {name: images} or None, skipped {reason: pictures}, sha256 of all
-    images, the pictures' names, and how it was made. check: compare the images with their sha256, ValueError where it differs."""
+    """What a packed set holds: count, resolution, bytes, classes {name: images} or None, skipped {reason: pictures}, how many were
+    enlarged, sha256 of all images, the pictures' names, and how it was made. check: compare the images with their sha256,
+    ValueError where it differs."""
     packed = open_set(path)
     if check:
         whole = hashlib.sha256()
@@ -255,7 +257,7 @@ def info(path, check=False):
         if whole.hexdigest() != packed.about["sha256"]:
             raise ValueError(f"the images of {path} are not those that were packed: their sha256 is {whole.hexdigest()}")
     about = packed.about
-    return about | {"bytes": about["count"] * 3 * about["resolution"] ** 2, "classes": classes(about["names"])}
+    return {"enlarged": 0} | about | {"bytes": about["count"] * 3 * about["resolution"] ** 2, "classes": classes(about["names"])}
 
 
 def classes(names):
@@ -285,10 +287,11 @@ def summary(path, about):
     """What `info` prints."""
     found = about["classes"] and ", ".join(f"{name} {count:,}" for name, count in about["classes"].items())
     skipped = f"{sum(map(len, about['skipped'].values())):,}: {described(about['skipped'])}" if about["skipped"] else "none"
+    enlarged = [f"  scaled up: {about['enlarged']:,}, which are smaller than {about['resolution']} px and look blurred"]
     lines = (f"{path}: {about['count']:,} images of {about['resolution']} px, {size(about['bytes'])}, from {about['source']} "
              f"(--fit {about['fit']})",
              f"  classes: {found or 'none (only where every picture lies in a first-level folder)'}", f"  skipped: {skipped}",
-             f"  sha256 of the images: {about['sha256']}")
+             *enlarged[:bool(about["enlarged"])], f"  sha256 of the images: {about['sha256']}")
     return "\n".join(one_line(line, 10_000) for line in lines)
 
 

@@ -93,6 +93,18 @@ def test_pictures_that_are_not_square_lose_their_edges_or_get_white_ones(tmp_pat
     assert (pad[:, 0] == 255).all() and (pad[:, -1] == 255).all() and (pad[2, 4, 3:5] > 200).all() and (pad[:, 4, 0] < 50).all()
 
 
+def test_pictures_smaller_than_the_images_are_counted(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    for i, size in enumerate([(4, 4), (4, 30), (8, 8), (9, 30)]):
+        Image.new("RGB", size).save(tmp_path / "in" / f"{i}.png")
+    for fit, count in (("crop", 2), ("pad", 1)):                                # 4 × 30 px is scaled down to fit on white
+        dataset.main(["pack", str(tmp_path / "in"), str(tmp_path / fit), "--resolution", "8", "--fit", fit])
+        said = capsys.readouterr().out
+        assert f"scaled up: {count}, which are smaller than 8 px" in said and dataset.info(tmp_path / fit)["enlarged"] == count
+    dataset.main(["pack", str(tmp_path / "in"), str(tmp_path / "small"), "--resolution", "4"])
+    assert "scaled up" not in capsys.readouterr().out
+
+
 def test_pictures_that_cannot_be_read_are_left_out_and_reported(folder, tmp_path, capsys):
     shutil.copytree(folder, tmp_path / "in")
     (tmp_path / "in" / "cats" / "bad.png").write_bytes(b"no picture")
@@ -116,7 +128,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_reported(folder, tmp_path
 @pytest.mark.parametrize("kept, lost", [(0, 9999), (5, 9999), (9999, 9999), (400, 0), (9999, 700), (9999, 1), (700, 500)])
 def test_packing_that_was_killed_goes_on_to_the_same_set(kept, lost, folder, packed, tmp_path, monkeypatch):
     """kept: bytes of the journal; lost: bytes of the images that the disk never saw."""
-    read, calls = dataset.pixels, []
+    read, calls = dataset.square, []
 
     def killed(*args):
         calls.append(args)
@@ -126,7 +138,7 @@ def test_packing_that_was_killed_goes_on_to_the_same_set(kept, lost, folder, pac
 
     out, partial = tmp_path / "set", tmp_path / "set.partial"
     with monkeypatch.context() as patched:
-        patched.setattr(dataset, "pixels", killed)
+        patched.setattr(dataset, "square", killed)
         patched.setattr(dataset, "THREADS", 1)
         with pytest.raises(KeyboardInterrupt):
             dataset.pack(folder, out, 8)
@@ -137,7 +149,7 @@ def test_packing_that_was_killed_goes_on_to_the_same_set(kept, lost, folder, pac
     os.truncate(store, max(0, store.stat().st_size - lost))
     done = max(0, journal.read_bytes().count(b"\n") - 1)
     calls.clear()
-    monkeypatch.setattr(dataset, "pixels", lambda *args: calls.append(args) or read(*args))
+    monkeypatch.setattr(dataset, "square", lambda *args: calls.append(args) or read(*args))
     dataset.pack(folder, out, 8)
     assert contents(out) == contents(packed) and not partial.exists()
     assert len(calls) >= 20 - done and (lost or len(calls) == 20 - done)
@@ -190,8 +202,9 @@ def damaged(path):
     changes = [about | change for change in (
         {"format": "2"}, {"count": 19}, {"count": 0}, {"count": True}, {"count": "20"}, {"count": 10 ** 30}, {"resolution": 16},
         {"resolution": 8.5}, {"names": None}, {"names": about["names"][:-1]}, {"names": [1] * 20}, {"skipped": []},
-        {"skipped": {"a": [1]}}, {"source": 1})]
-    changes += [{key: about[key] for key in about if key != gone} for gone in about if gone not in ("classes", "left_out")]
+        {"skipped": {"a": [1]}}, {"source": 1}, {"enlarged": "3"})]
+    optional = "classes", "left_out", "enlarged"
+    changes += [{key: about[key] for key in about if key != gone} for gone in about if gone not in optional]
     for text in [*map(json.dumps, changes), "", "[]", "null", "[" * 100_000]:
         (path / "info.json").write_text(text)
         yield text[:60]
