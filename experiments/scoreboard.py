@@ -2,7 +2,9 @@
 
     python experiments/scoreboard.py --portraits 64
 
-A prompt edits the first portraits of the seed that lack what it asks for. Writes runs/results/scoreboard.json, or --out, a method
+A prompt edits the first portraits of the seed that lack what it asks for and that the judge can read. An edit that the judge cannot
+read has failed. Whether it shows the same person, say the identity network, which edits are optimised and chosen by, and the
+verifier, which is held out. Writes runs/results/scoreboard.json, or --out, a method
 and a prompt at a time (what is not measured anew stays), and scoreboard-METHOD.webp: for each prompt three portraits, and their
 edits beside them. The statistics must lie in data/; mappers are measured for the prompts that have one there. Most of the time is
 optimization's.
@@ -30,6 +32,7 @@ from course_lib.results import machine
 from course_lib.styleclip.edit_command import ALPHAS, BETAS, STRENGTHS
 
 GENERATOR, NEUTRAL, PSI = "stylegan2-portraits-64", "a person", 0.7
+VERIFIER = "verifier-portraits-64"                       # which version 1 of the data set does not have
 RESULT, MAKER = Path("runs/results/scoreboard.json"), "python experiments/scoreboard.py"
 PEOPLE = 2000                                            # on whom the judge's decision about persons is examined
 
@@ -119,6 +122,7 @@ class Tools:
         self.device, self.G, self.clip = device, load(GENERATOR), clip.load(device=device)
         self.identity, self.judge, self.oracle = map(load,
                                                      ("identity-portraits-64", f"{classifier}-portraits-64", "oracle-portraits-64"))
+        self.verifier = load(VERIFIER) if VERIFIER in zoo.names() else None
         self.mappers = mappers
         self.statistics = styleclip.load_statistics(statistics or zoo.file("statistics-portraits-64"), self.G, self.clip)
         self.samples, self.sigma = styleclip.embed_samples(self.G, self.clip), edit_scores.standard_deviations()
@@ -178,13 +182,15 @@ class Tools:
 
     @torch.no_grad()
     def portraits(self, prompt, count, seed):
-        """The first `count` latents of the seed whose portraits lack what the prompt asks for, and these portraits."""
+        """The first `count` latents of the seed whose portraits can be read and lack what the prompt asks for, and these
+        portraits."""
         found, rng = [], torch.Generator().manual_seed(seed)
         while sum(map(len, found)) < count:
             z = torch.randn(2 * count, self.G.z_dim, generator=rng).to(self.device)
             ws = ops.truncate(self.G.mapping(z)[:, None].expand(-1, self.G.num_ws, -1), self.G.w_avg, PSI)
-            attributes = classifiers.predict(self.judge, self.G.synthesis(ws, noise="const"))
-            found.append(ws[~EDIT_TARGETS[prompt].success(attributes)])
+            images = self.G.synthesis(ws, noise="const")
+            attributes = classifiers.predict(self.judge, images)
+            found.append(ws[~EDIT_TARGETS[prompt].success(attributes) & classifiers.readable(self.judge, images)])
         ws = torch.cat(found)[:count]
         return ws, self.G.synthesis(ws, noise="const").cpu()
 
@@ -202,7 +208,9 @@ class Tools:
     def _scores(self, prompt, before, after):
         found = edit_scores.edit_scores(prompt, before, after, self.judge, self.identity, self.sigma)
         reached = self._similarity(after, prompt) >= self.typical[prompt]
-        row = {name: found[name] for name in ("success", "leakage", "identity_preserved")}
+        row = {name: found[name] for name in ("success", "readable", "leakage", "identity_preserved")}
+        if self.verifier:
+            row["identity_preserved_verifier"] = self.verifier.same_person(before.to(self.device), after.to(self.device))
         row |= {"identity_preserved_judge": found["identity_similarity"] >= self.judge_verification["threshold"],
                 "reached": reached}
         row = {name: value.double().mean().item() for name, value in row.items()}

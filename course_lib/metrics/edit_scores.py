@@ -31,15 +31,17 @@ def leakage(prompt, before, after, sigma):
 def edit_scores(prompt, before, after, judge, identity, sigma):
     """Scores of N edits towards a prompt of EDIT_TARGETS, as tensors [N] on the CPU:
 
-    "success": bool, the judge predicts what the prompt asks for; "leakage": of `leakage`; "identity_preserved": bool, the identity
+    "success": bool, the judge predicts what the prompt asks for, of a picture that it can read; "readable": bool, that it can
+    (`classifiers.readable`); "leakage": of `leakage`; "identity_preserved": bool, the identity
     network sees the same person; "identity_similarity": the cosine of the two `classifiers.identity_vector`s that the judge
     predicts. before, after: images [N, 3, H, W] in [-1, 1]; sigma: of `standard_deviations`.
     """
     device = next(judge.parameters()).device
     before, after = before.to(device), after.to(device)
     was, now = classifiers.predict(judge, before), classifiers.predict(judge, after)
-    return {"success": EDIT_TARGETS[prompt].success(now), "leakage": leakage(prompt, was, now, sigma),
-            "identity_preserved": identity.same_person(before, after).cpu(),
+    readable = classifiers.readable(judge, after)
+    return {"success": EDIT_TARGETS[prompt].success(now) & readable, "readable": readable,
+            "leakage": leakage(prompt, was, now, sigma), "identity_preserved": identity.same_person(before, after).cpu(),
             "identity_similarity": (classifiers.identity_vector(was) * classifiers.identity_vector(now)).sum(dim=1)}
 
 

@@ -117,6 +117,11 @@ def unreadable(network: AttributeClassifier, images: torch.Tensor, batch_size: i
     return torch.cat([network.unreadable(network.features(part.to(device).float()))[:, 0].sigmoid().cpu() for part in parts])
 
 
+def readable(network, images):
+    """Whether each of the images [N, 3, H, W] in [-1, 1] is no more likely unreadable than UNREADABLE. → bool [N], on the CPU"""
+    return unreadable(network, images) <= UNREADABLE
+
+
 def identity_vector(attributes: dict[str, torch.Tensor]) -> torch.Tensor:
     """Attributes {name: [N]} → unit vectors [N, k] of those that belong to a person, and stay when pose, expression, light, hair
     and accessories change (`portraits.identity`)."""
