@@ -307,7 +307,7 @@ def test_p_follows_the_mean_sign_of_ds_logits_of_reals_since_its_last_move(logit
 
 
 def test_a_fixed_p_stays_and_stands_in_the_log_with_r_t(tmp_path, folder):
-    run(tmp_path, folder, 64, "--augment", "ada", "--augment-p", "0.3", "--log-every", "64")
+    run(tmp_path, folder, 64, "--augment", "ada", "--augment-p", "0.3", "--log-every", "64", "--checkpoint-every", "64")
     line, = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert line["augment_p"] == pytest.approx(0.3) and -1 <= line["r_t"] <= 1
     assert state(tmp_path)["buffers.augment_p"].item() == pytest.approx(0.3)

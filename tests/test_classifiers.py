@@ -96,7 +96,7 @@ def test_augmentation_keeps_shape_and_changes_little(kind):
 def test_a_short_training_predicts_better_than_chance_and_writes_what_it_scored(kind, tmp_path, monkeypatch):
     maps = {"oracle": (8, 16, 16, 32, 128), "judge": (8, 16, 32, 128)}[kind]
     monkeypatch.setitem(classifiers.LAYERS, kind, lambda layers=classifiers.LAYERS[kind]: layers(maps))
-    result = train_classifier.train(kind, tmp_path, steps=40, batch=16, data_size=96, held_out=64)
+    result = train_classifier.train(kind, tmp_path, steps=80, batch=16, data_size=96, held_out=64)
     assert json.loads((tmp_path / "results" / f"{kind}.json").read_text()) == result
     assert result["world"] == portraits.VERSION and set(result["scores"]) == {s.name for s in portraits.ATTRIBUTES}
     assert result["scores"]["skin"] > 0.1  # R²: at most 0 for a network that has learnt nothing

@@ -176,12 +176,13 @@ def test_the_report_holds_every_figure_and_two_grids(files, few_features, tmp_pa
 
 def test_a_generator_of_other_pictures_is_compared_with_portraits_only_if_the_user_insists(files, few_features, tmp_path, capsys):
     """Nor does the oracle or the judge measure what they do not know."""
-    options = ("--oracle", files / "oracle.safetensors", "--judge", files / "judge.safetensors", "--samples", 64, "--device", "cpu")
+    options = ("--oracle", files / "oracle.safetensors", "--samples", 64, "--device", "cpu")
+    judged = ("--judge", files / "judge.safetensors", *options)
     for name in ("frechet", "swd", "ppl_w_end", "separability"):
         with pytest.raises(SystemExit, match="not trained on Portraits.*--reference portraits"):
-            command(files / "own.safetensors", name, *options)
+            command(files / "own.safetensors", name, *(judged if name == "separability" else options))
     with pytest.raises(SystemExit, match="not trained on Portraits"):
-        command("report", files / "own.safetensors", *options, "--out", tmp_path / "r.json")
+        command("report", files / "own.safetensors", *judged, "--out", tmp_path / "r.json")
     assert not capsys.readouterr().out and not list(tmp_path.iterdir())
     assert command(files / "own.safetensors", "swd", "--reference", "portraits", *options)["reference"] == "portraits"
     assert json.loads(capsys.readouterr().out)["swd"]["16"] > 0

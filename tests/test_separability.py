@@ -120,8 +120,9 @@ def files(tmp_path_factory):
 
 
 def command(files, *words):
-    return cli.main([str(word) for word in (files / "G.safetensors", *words, "--oracle", files / "oracle.safetensors",
-                                            "--judge", files / "judge.safetensors", "--device", "cpu")])
+    judge = ("--judge", files / "judge.safetensors") if "separability" in words else ()
+    return cli.main([str(word) for word in (files / "G.safetensors", *words, "--oracle", files / "oracle.safetensors", *judge,
+                                            "--device", "cpu")])
 
 
 def test_the_command_measures_smoothness_in_a_table_and_json_and_repeats_itself(files, tmp_path, capsys):
