@@ -47,7 +47,7 @@ def measure(settings, resolution, fading, device, repeats):
     batch = schedule.at(s.batch, resolution)
     reals = data.Resident(torch.randint(0, 256, [max(batch, 256), 3, resolution, resolution], dtype=torch.uint8, device=device))
     decay = torch.full([], 0.999, device=device)
-    steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device)]
+    steps = [phase.step for phase in growing.phases(run, reals, batch, fading, s, device, s.r1_gamma)]
     steps.append(lambda: loop.move_average(run.ema, run.G, decay))
     cuda = torch.device(device).type == "cuda"
     if cuda:

@@ -21,7 +21,7 @@ SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", 
             ".pbm", ".pnm", ".pfm", ".tga", ".jp2", ".j2k", ".avif", ".heic", ".heif", ".hif", ".jxl")
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 HIDDEN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")     # what systems keep beside people's files; names with a dot are hidden too
-RUN = ("samples", "checkpoints", "snapshots", "curves.png", "samples.webp")         # what training writes
+RUN = ("samples", "checkpoints", "snapshots", "curves.png", "reals.png", "samples.webp")        # what training writes
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 LIMIT = 100         # trained generators of ours stay within ±2 at ψ = 1 and ±6 at ψ = 2; untrained ones reach tens
 

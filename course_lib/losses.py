@@ -13,6 +13,12 @@ def discriminator_loss(real_logits, fake_logits):
     return F.softplus(-real_logits) + F.softplus(fake_logits)
 
 
+def relativistic_loss(logits, others):
+    """Relativistic pairing loss, Jolicoeur-Martineau 2018, as in R3GAN (Huang et al. 2024, arXiv:2501.05441, Eq. 2):
+    −log sigmoid(D(a) − D(b)). D takes reals as a and fakes as b, G the other way round. [N], [N] → [N]."""
+    return F.softplus(others - logits)
+
+
 def r1_penalty(logits, reals):
     """Mescheder et al. 2018 Eq. 9, without its factor γ/2: ‖∇D(x)‖² per real image.
 

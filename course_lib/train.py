@@ -118,6 +118,7 @@ def train_gan(args, typed):
     if first:
         commands.write_json(out / "settings.json", settings.stored(), replace=True)
         if not last:
+            loop.save_reals(out / "reals.png", reals)
             about = {"command": args.command, "device": results.machine(device), "torch": torch.__version__,
                      "images": chosen.record()}
             commands.write_json(out / "run.json", about, replace=True)

@@ -1,5 +1,7 @@
 """Training that grows: the schedule in the loop, resume in a fade, stages, and clear errors."""
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from safetensors.torch import load_file
 
 from course_lib import ops, train, zoo
 from course_lib.networks import layers, pggan, stylegan
-from course_lib.training import checkpoint, data, schedule
+from course_lib.training import checkpoint, data, growing, options, schedule
 
 TINY = ["--resolution", "16", "--channel-base", "64", "--channel-max", "8", "--z-dim", "8", "--batch", "8", "--device", "cpu",
         "--dtype", "float32", "--data-size", "32", "--stable", "80", "--fade", "80", "--log-every", "8",
@@ -96,6 +98,27 @@ def test_every_stage_leaves_a_generator_that_knows_how_far_it_has_grown(model, t
     assert torch.equal(half(z, noise="none"), half(z, noise="none", alpha=0.2))
     final = zoo.load(checkpoint.folders(tmp_path)[-1] / "G_ema.safetensors")
     assert final.reached == 16
+
+
+def test_rates_anneal_from_the_table_and_the_weight_of_r1_falls(tmp_path, folder):
+    given = ["--lr", "4:0.001,16:0.004", "--lr-anneal", "0.5", "--loss", "logistic", "--r1-gamma-end", "0.1"]
+    s = replace(options.as_typed("pggan", *TINY, *given), images=400)
+    built, reals = growing.build(s, "cpu"), data.Resident(torch.zeros(8, 3, 16, 16, dtype=torch.uint8))
+    plan, rates = growing.plan(built, reals, s, "cpu", tmp_path), []
+    for built.images in (0, 200, 300, 400):
+        plan()
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in (built.G_opt, built.D_opt)])
+    assert rates == [pytest.approx([lr, lr]) for lr in (0.001, 0.001, 0.001, 0)]
+    run("pggan", tmp_path / "whole", folder, *given, "--checkpoint-every", "200")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    shutil.rmtree(checkpoint.folders(tmp_path / "cut")[-1])
+    run("pggan", tmp_path / "cut", folder, "--resume", "--checkpoint-every", "200")
+    run("pggan", tmp_path / "plain", folder, *given[:6])
+    whole, cut, plain = (state(tmp_path / name) for name in ("whole", "cut", "plain"))
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert not torch.equal(whole["D.b4.out.weight"], plain["D.b4.out.weight"])
+    with pytest.raises(SystemExit, match="--r1-gamma-end is of R1, which --loss wgan-gp does not have"):
+        run("pggan", tmp_path / "none", folder, "--r1-gamma-end", "1")
 
 
 def test_without_growing_the_first_resolution_is_the_last(tmp_path, folder):

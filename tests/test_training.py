@@ -53,9 +53,12 @@ def test_settings_come_back_as_they_were_stored_and_those_of_older_runs_get_the_
     assert settings.from_stored(older) == settings.MODELS[model](images=80)
 
 
-def gradients(batch_gpu, names):
+RELATIVISTIC = dict(loss="relativistic", r2=True)
+
+
+def gradients(batch_gpu, names, **changed):
     """What these phases of one step move the weights by, at a rate of 1, in float64: the gradients of a batch of 16."""
-    s = replace(options.as_typed(*TINY), batch=16, batch_gpu=batch_gpu, dtype="float64")
+    s = replace(options.as_typed(*TINY), batch=16, batch_gpu=batch_gpu, dtype="float64", **changed)
     torch.manual_seed(0)
     built = stylegan2.build(s, "cpu")
     for network in (built.G, built.D):
@@ -73,12 +76,39 @@ def gradients(batch_gpu, names):
 
 
 @pytest.mark.parametrize("batch_gpu", [4, 8])
+@pytest.mark.parametrize("loss", [{}, RELATIVISTIC], ids=["logistic", "relativistic"])
 @pytest.mark.parametrize("names", [["generator"], ["discriminator", "r1"]], ids=["G", "D and R1"])
-def test_gradients_added_up_over_parts_are_those_of_the_undivided_batch(names, batch_gpu):
-    whole, parts = gradients(None, names)[0], gradients(batch_gpu, names)[0]
+def test_gradients_added_up_over_parts_are_those_of_the_undivided_batch(names, loss, batch_gpu):
+    whole, parts = gradients(None, names, **loss)[0], gradients(batch_gpu, names, **loss)[0]
     assert any(g.any() for g in whole)
     for a, b in zip(whole, parts):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_the_relativistic_loss_is_of_the_difference_of_two_logits():
+    a, b = torch.randn(2, 8, dtype=torch.float64).unbind()
+    assert torch.allclose(losses.relativistic_loss(a, b), -torch.sigmoid(a - b).log())
+    assert losses.relativistic_loss(a + 5, a - 5).max() < 1e-4
+    for phase, networks in (("generator", "G"), ("discriminator", "D")):
+        moved, built = gradients(None, [phase], **RELATIVISTIC)
+        names = [name for network in "GD" for name, p in getattr(built, network).named_parameters() if p.ndim]
+        by_name = dict(zip(names, moved))
+        assert by_name["b4.out.bias"].abs().max() < 1e-12                       # what all logits share changes nothing
+        assert any(g.any() for g in moved), networks
+
+
+def test_r2_adds_the_penalty_of_fakes_to_that_of_reals():
+    alone, both = (gradients(None, ["r1"], r2=r2)[0] for r2 in (False, True))
+    assert any((a - b).abs().max() > 1e-6 for a, b in zip(alone, both))
+    penalties = {}
+    for r2 in (False, True):
+        _, built = gradients(None, [], r2=r2)
+        s = replace(options.as_typed(*TINY), batch=16, dtype="float64", r2=r2)
+        reals = data.Resident(torch.zeros(32, 3, 8, 8, dtype=torch.uint8))
+        step, = (phase.step for phase in stylegan2.phases(built, reals, s, "cpu", 10.0) if phase.name == "r1")
+        penalties[r2] = step()
+    assert penalties[False].keys() == {"r1_penalty"} and penalties[True].keys() == {"r1_penalty", "r2_penalty"}
+    assert penalties[True]["r1_penalty"] == penalties[False]["r1_penalty"] != penalties[True]["r2_penalty"]
 
 
 def test_the_path_lengths_mean_moves_with_every_part(monkeypatch):
@@ -155,6 +185,8 @@ def test_the_weight_of_r1_falls_by_the_same_factor_per_image(tmp_path, folder):
     assert torch.equal(same, plain) and not torch.equal(falling, plain)
     with pytest.raises(SystemExit, match="give both, or neither"):
         run(tmp_path / "none", folder, 320, "--r1-gamma", "0", "--r1-gamma-end", "1")
+    with pytest.raises(SystemExit, match="--r2 has the weight of R1, and --r1-gamma is 0"):
+        run(tmp_path / "none", folder, 320, "--r1-gamma", "0", "--r2")
 
 
 def test_only_a_regularized_network_has_the_constants_of_lazy_regularization():
@@ -322,6 +354,20 @@ def test_a_run_that_left_no_checkpoint_begins_anew_with_the_same_command(tmp_pat
     assert "no checkpoint to resume from; start without --resume" in stopped(tmp_path / "run", folder, 80, "--resume")
     run(tmp_path / "run", folder, 80)
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_begins_with_a_sheet_of_its_pictures_and_one_of_the_networks_before_the_first_step(tmp_path, folder):
+    run(tmp_path / "first", folder, 80)
+    run(tmp_path / "streamed", folder, 80, "--data-cache", "0", "--init", str(tmp_path / "first"))
+    names = {path.name for path in (tmp_path / "first" / "samples").iterdir()}
+    assert names == {"0000000000.png", "0000000080.png"}
+    pixels = lambda *path: np.asarray(Image.open(tmp_path.joinpath(*path)))
+    assert np.array_equal(pixels("first", "samples", "0000000080.png"), pixels("streamed", "samples", "0000000000.png"))
+    shown = pixels("first", "reals.png")
+    assert shown.shape == (8, 16 * 8, 3) and np.array_equal(shown, pixels("streamed", "reals.png"))
+    all_of_them = data.load(folder, 8, 99, 0, "cpu").permute(2, 0, 3, 1).flatten(1, 2)                # side by side
+    assert np.array_equal(shown, all_of_them.numpy())
+    assert data.evenly(4, 10).tolist() == [0, 3, 6, 9] and data.evenly(9, 3).tolist() == [0, 1, 2]
 
 
 def test_a_full_disk_leaves_earlier_checkpoints_whole(tmp_path, folder, monkeypatch):

@@ -35,6 +35,7 @@ def logged(tmp_path):
                                           "rgb_shares": {"4": 1.0}, "frechet": 1.0} for n in (1000, 2000, 3000)])
     write_lines(tmp_path / "metrics.jsonl", [{"images": n, "frechet": 9e5 / n, "precision": 0.5, "recall": 0.1}
                                              for n in (1000, 3000)])
+    (tmp_path / "settings.json").write_text('{"resolution": 64}')
     (tmp_path / "samples").mkdir()
     for n, size in ((1000, 32), (2000, 64), (3000, 64)):
         Image.new("RGB", (2 * size, size), (n // 20, 0, 0)).save(tmp_path / "samples" / f"{n:010d}.png")
@@ -88,8 +89,9 @@ def test_a_small_film_of_a_network_that_grows_shows_the_same_latents_throughout(
     made = [images.to_pil(images.grid(zoo.load(snapshot)(z), 4)) for snapshot in snapshots]
     assert [picture.width // 4 for picture in made] == [4, 4, 8, 8]
     difference = lambda a, b: np.abs(np.asarray(a, int) - np.asarray(b.resize((256, 256), Image.Resampling.NEAREST), int))
-    for sheet, picture in zip(sheets, made, strict=True):
-        assert difference(report.frame(sheet, (256, 256), 4), picture).max() <= 1           # snapshots are float16
+    assert len(sheets) == 5                                                                 # the first before the first step
+    for sheet, picture in zip(sheets[1:], made, strict=True):
+        assert difference(report.frame(sheet, (256, 256), 4 / 16), picture).max() <= 1           # snapshots are float16
     with Image.open(film) as shown:
         for i, own, other in ((0, made[0], made[-1]), (shown.n_frames - 1, made[-1], made[0])):
             shown.seek(i)
@@ -109,7 +111,7 @@ def test_a_small_film_keeps_to_its_frames_and_bytes_and_overwrites_nothing(logge
             shown.seek(i)
             seen.append(np.asarray(shown.convert("L"), float).std())
     sheets = report.sample_sheets(logged)
-    expected = [np.asarray(report.frame(sheets[i], (256, 256), 4).convert("L"), float).std() for i in (0, 6, 13)]
+    expected = [np.asarray(report.frame(sheets[i], (256, 256), 4 / 16).convert("L"), float).std() for i in (0, 6, 13)]
     assert len(sheets) == 14 and np.allclose(seen, expected, rtol=0.2)
     for words, sentence in (((film,), "small.webp exists already"), ((tmp_path / "small.gif",), "small.gif: name a .webp"),
                             ((tmp_path / "new.webp", "--kb", 1, "--frames", 2),
@@ -120,6 +122,12 @@ def test_a_small_film_keeps_to_its_frames_and_bytes_and_overwrites_nothing(logge
     assert json.loads(capsys.readouterr().out)["small"] == str(tmp_path / "new.webp")
 
 
+def test_sheets_have_fewer_images_of_a_high_resolution():
+    found = {resolution: report.columns(resolution) for resolution in (64, 512, 1024, 4096)}
+    assert found == {64: 16, 512: 16, 1024: 8, 4096: 4}
+    assert all(columns * resolution <= report.SHEET for resolution, columns in found.items() if resolution < 4096)
+
+
 def test_a_folder_without_a_run_is_refused_in_a_sentence_and_a_line_that_was_cut_off_is_left_out(tmp_path):
     with pytest.raises(SystemExit, match="holds no run, or one without a line of log.jsonl yet; pass the --out of a training"):
         report.main([str(tmp_path)])
@@ -128,12 +136,12 @@ def test_a_folder_without_a_run_is_refused_in_a_sentence_and_a_line_that_was_cut
 
 
 def test_pictures_of_a_run_are_no_pictures_to_train_on(tmp_path):
-    for name in ("mine.png", "curves.png", "samples.webp"):
+    for name in ("mine.png", "curves.png", "reals.png", "samples.webp"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     for name in ("settings.json", "log.jsonl"):
         (tmp_path / name).touch()
     found = images.find(tmp_path)
-    assert found.names == ["mine.png"] and found.left_out["picture of a training run"] == 2
+    assert found.names == ["mine.png"] and found.left_out["picture of a training run"] == 3
 
 
 # Time

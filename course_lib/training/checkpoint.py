@@ -16,7 +16,9 @@ from . import distributed
 from .settings import from_stored
 
 MADE = "checkpoints", "snapshots", "samples", "stages"          # the folders of a run
-NOTES = "settings.json", "run.json", "log.jsonl", "metrics.jsonl", "best.safetensors", "best.txt", "curves.png"     # and its files
+NOTES = ("settings.json", "run.json", "log.jsonl", "metrics.jsonl", "best.safetensors", "best.txt", "curves.png",
+         "reals.png")                                           # and its files
+FIRST_SHEET = f"{0:010d}.png"                                   # of its samples, before the first step
 
 
 def save(out, run, settings):
@@ -86,16 +88,17 @@ def refuse_others(out, settings):
     out = Path(out)
     if folders(out):
         raise FileExistsError(f"{out} already holds a run; add --resume to continue it, or choose another --out")
-    made = [name for name in MADE if any(path.suffix != ".partial" for path in (out / name).glob("*"))]
-    notes = [name for name in NOTES if (out / name).exists()]
-    if not made + notes:
+    content = {name: {path.name for path in (out / name).glob("*") if path.suffix != ".partial"} for name in MADE}
+    there = [name for name in MADE if content[name]] + [name for name in NOTES if (out / name).exists()]
+    if not there:
         return
     try:
         begun = from_stored(json.loads((out / "settings.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
-        raise FileExistsError(f"{out} holds {', '.join(made + notes)} of something other than a run; choose another "
+        raise FileExistsError(f"{out} holds {', '.join(there)} of something other than a run; choose another "
                               "--out") from None
     same = replace(settings, streamed=begun.streamed, classes=begun.classes) == begun           # which its images decide
+    made = [name for name in MADE if content[name] - {FIRST_SHEET}]
     if made and (made != ["stages"] or not same):
         raise FileExistsError(f"{out} holds {', '.join(made)} of another run, and no checkpoint; remove them, or choose another "
                               "--out")

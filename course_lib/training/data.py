@@ -137,6 +137,10 @@ class Resident:
         """The same images at a lower resolution."""
         return Resident(downscaled(self.images, resolution), self.labels.labels, self.mirror)
 
+    def some(self, n):
+        """n of the images, or all of fewer, evenly from the first to the last, uint8."""
+        return self.images[evenly(n, len(self.images)).to(self.images.device)]
+
     def prepare(self, step):
         """What comes before a step that takes a batch: nothing."""
 
@@ -168,6 +172,13 @@ class Streamed:
         lower = copy.copy(self)
         lower.resolution = resolution
         return lower
+
+    def some(self, n):
+        """As `Resident.some`, read now. ValueError for a picture that cannot be read."""
+        numbers = evenly(n, self.chosen.used).numpy()
+        images = np.empty((len(numbers), 3, self.stored, self.stored), np.uint8)
+        self.chosen.read(numbers, images)
+        return torch.from_numpy(images)
 
     def batches(self, size):
         """() → uint8 images [size, 3, R, R] and labels [size, classes] of the step that was prepared last."""
@@ -212,6 +223,11 @@ class Streamed:
         except ValueError as error:
             raise OSError(f"{error}; repair or remove it") from None
         return place
+
+
+def evenly(n, count):
+    """At most n of the numbers from 0 to count − 1, at equal distances, the first and the last among them."""
+    return torch.linspace(0, count - 1, min(n, count)).round().long()
 
 
 def flipped(images, flips):

@@ -9,7 +9,7 @@ from ..fused import convolution
 from ..images import from_uint8
 from ..networks import pggan, stylegan
 from . import distributed, schedule
-from .adam import adam, set_rate
+from .adam import adam
 from .loop import Phase, Run, Stage, save_generator
 from .stylegan2 import check_batch, judge_both, step
 
@@ -48,6 +48,7 @@ def plan(run, reals, settings, device, out):
     """() → the Stage that the run is in. α moves every `schedule_every` steps; a new stage forgets Adam's moments and leaves the
     generator of the last one in `out/stages`. reals: data.Resident or data.Streamed."""
     s, made = settings, {}
+    gamma = torch.full([], float(s.r1_gamma), device=device)        # a recorded step reads it anew
 
     def current():
         if run.step % s.schedule_every == 0:
@@ -68,21 +69,20 @@ def plan(run, reals, settings, device, out):
             network.grow(resolution, alpha)
         if made.get("key") != stage:
             batch = schedule.at(s.batch, resolution)
-            for optimizer in (run.G_opt, run.D_opt):
-                set_rate(optimizer.param_groups[0], schedule.at(s.lr, resolution))
-            made["key"] = stage
+            made["key"], made["rates"] = stage, dict.fromkeys((run.G_opt, run.D_opt), schedule.at(s.lr, resolution))
             there = reals.at(resolution)
-            steps = phases(run, there, distributed.per_rank(batch), alpha < 1, s, device)
+            steps = phases(run, there, distributed.per_rank(batch), alpha < 1, s, device, gamma)
             decay = lambda images: schedule.ema_decay(images, batch, s.ema_kimg, rampup=None)
             made["stage"] = Stage(steps, batch, decay, there.prepare)
+        schedule.move(run, s, gamma, made["rates"])
         return made["stage"]
 
     return current
 
 
-def phases(run, reals, batch, fading, settings, device):
+def phases(run, reals, batch, fading, settings, device, gamma):
     """D, then G, as the official code; the regularizer is part of D's step. In a fade a recorded step reads α anew from
-    its buffer."""
+    its buffer. gamma: the weight of R1, a number or a tensor."""
     s, G, D = settings, run.G, run.D
     dtype = getattr(torch, s.dtype)
     alpha = run.buffers["alpha"] if fading else 1.0
@@ -115,7 +115,7 @@ def phases(run, reals, batch, fading, settings, device):
         real_logits, fake_logits = judge_both(critic, images.requires_grad_(r1), fakes, s.group_size)
         with convolution.inputs_only():
             if r1:
-                loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), s.r1_gamma / 2
+                loss, weight = losses.discriminator_loss(real_logits, fake_logits).mean(), gamma / 2
                 penalty = losses.r1_penalty(real_logits, images).mean()
             else:
                 loss, weight = losses.wasserstein_discriminator_loss(real_logits, fake_logits, s.drift).mean(), s.gp_weight

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .. import commands, sampling, zoo
 from ..cuda_graphs import GraphStep
-from ..images import save_grid
+from ..images import from_uint8, save_grid
 from . import checkpoint, distributed, report, scores
 from .settings import GrowingSettings
 
@@ -73,9 +73,10 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
     or SIGTERM ends it with a checkpoint, after the step, and several processes within ASKED_EVERY images; then they raise
     KeyboardInterrupt. So do real images that cannot be read, before the step; they raise OSError.
 
-    out: folder for log.jsonl, samples/, checkpoints/, snapshots/, curves.png. plan: () → the Stage of the next step; the same
-    object as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA). figures: ema → dict of more
-    for the log. score: run → dict of scores of a snapshot (`scores.scorer`). events: `report.tensorboard`.
+    out: folder for log.jsonl, samples/ (the first before the first step), checkpoints/, snapshots/, curves.png. plan: () → the
+    Stage of the next step; the same object as long as nothing changes. captured: record steps in CUDA graphs (default on CUDA).
+    figures: ema → dict of more for the log. score: run → dict of scores of a snapshot (`scores.scorer`). events:
+    `report.tensorboard`.
     """
     s, out = settings, Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -92,6 +93,9 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
     bar = tqdm(total=total, initial=run.images, unit="img", desc="training", disable=not (progress and first), smoothing=0.1)
     started, seen, begun = time.perf_counter(), run.images, run.step
     curves, drawn = out / "curves.png", started
+    if first and not run.images:
+        plan()
+        save_samples(out / "samples" / checkpoint.FIRST_SHEET, run.ema)
     settled, timing = begun + SETTLED, progress and first and not isinstance(s, GrowingSettings)
 
     with commands.noted_stops(patient=distributed.size() > 1) as stops, bar, _saying_what_is_kept(out, run):
@@ -165,7 +169,7 @@ def train(out, run, plan, settings, device, captured=None, figures=None, score=N
             if saving or stopping:
                 checkpoint.save(out, run, s)
                 if saving and first:
-                    save_samples(sheet, run.ema, max(8, min(16, getattr(run.ema, "c_dim", 0))))
+                    save_samples(sheet, run.ema)
                     save_generator(out / "snapshots" / f"G-{run.images:010d}.safetensors", run, s, torch.float16)
                     if scored:
                         scores.keep(out, run.images, scored)
@@ -193,12 +197,20 @@ def move_average(ema, G, decay):
 
 
 @torch.no_grad()
-def save_samples(path, G, rows=8, columns=report.COLUMNS, seed=0, c=None):
+def save_samples(path, G, rows=None, columns=None, seed=0, c=None):
     """A grid of the first latents of a seed, unselected, with constant noise. c: `sampling.labels`, by default a class a row."""
+    columns = columns or report.columns(G.resolution)
+    rows = rows or max(columns // 2, min(16, getattr(G, "c_dim", 0)))
     if c is None and getattr(G, "c_dim", 0):
         c = torch.eye(G.c_dim)[torch.arange(rows) % G.c_dim].repeat_interleave(columns, dim=0)
     draws = sampling.draws(G, rows * columns, seed, c, batch=64)
     save_grid(path, torch.cat([G(z, noise="const", **given) for z, given in draws]), columns, replace=True)
+
+
+def save_reals(path, reals):
+    """A grid of the real images of a run, evenly from the first to the last."""
+    columns = report.columns(reals.resolution)
+    save_grid(path, from_uint8(reals.some(columns * columns // 2)), columns, replace=True)
 
 
 def save_generator(path, run, settings, dtype=None):

@@ -149,8 +149,12 @@ def check(settings, device):
     if s.channel_base < s.resolution:
         raise ValueError(f"--channel-base {s.channel_base} leaves no feature map at --resolution {s.resolution}; take at "
                          "least that many")
-    if isinstance(s, StyleGAN2Settings) and s.r1_gamma_end and not s.r1_gamma:
+    if s.r1_gamma_end and not s.r1_gamma:
         raise ValueError("--r1-gamma-end lets the weight of R1 fall from --r1-gamma, which is 0; give both, or neither")
+    if s.r1_gamma_end and s.loss == "wgan-gp":
+        raise ValueError("--r1-gamma-end is of R1, which --loss wgan-gp does not have; take --loss logistic, or leave it out")
+    if isinstance(s, StyleGAN2Settings) and s.r2 and not s.r1_gamma:
+        raise ValueError("--r2 has the weight of R1, and --r1-gamma is 0; give both, or neither")
     if isinstance(s, StyleGAN2Settings):
         check_few(s, device)
     if torch.device(device).type == "mps" and s.dtype != "float32":

@@ -21,7 +21,7 @@ from .. import commands
 
 DRAW_EVERY = 20         # seconds between two pictures of the curves while a run trains
 WIDE = 1024             # pixels of the longer side of a film, at most
-COLUMNS = 16            # of a sample sheet
+COLUMNS, SHEET = 16, 8192      # of a sample sheet: images in a row, and pixels of its width, at most
 SMALL, SIDE = 4, 64     # rows and columns of a small film, and pixels of their portraits
 QUALITIES = range(90, 30, -10)
 PANELS = {"losses": ("G_loss", "D_loss"), "logits of D": ("D_real", "D_fake"),
@@ -54,6 +54,12 @@ def duration(seconds):
         if seconds < most * size:
             return f"about {seconds / size:.{1 if unit == 'hours' else 0}f} {unit}"
     return f"about {seconds / 86400:.1f} days"
+
+
+def columns(resolution):
+    """How many images a row of a sample sheet has, of a network that makes or grows to this resolution; there are half as many
+    rows."""
+    return min(COLUMNS, max(SMALL, SHEET // resolution))
 
 
 def write(run, frame_ms=200):
@@ -157,7 +163,8 @@ def small_film(run, path, frame_ms=200, frames=60, most=700_000):
         raise ValueError(f"{path}: name a .webp" if sheets else f"{run} has no sample sheets yet, of which a film could be made")
     if len(sheets) > frames:
         sheets = [sheets[round(i * (len(sheets) - 1) / (frames - 1))] for i in range(frames)]
-    shown = [frame(sheet, (SMALL * SIDE, SMALL * SIDE), SMALL) for sheet in sheets]
+    resolution = json.loads((Path(run) / "settings.json").read_text(encoding="utf-8"))["resolution"]
+    shown = [frame(sheet, (SMALL * SIDE, SMALL * SIDE), SMALL / columns(resolution)) for sheet in sheets]
     for quality in QUALITIES:
         save_frames(written := io.BytesIO(), iter(shown), len(shown), frame_ms, quality, method=6)
         if written.tell() <= most:
@@ -173,12 +180,13 @@ def sample_sheets(run):
     return sorted((Path(run) / "samples").glob("[0-9]*.png"))
 
 
-def frame(path, size, portraits=None):
-    """A sample sheet, or only so many of its first rows and columns, as an RGB image of a size: pixels are repeated or averaged."""
+def frame(path, size, share=None):
+    """A sample sheet, or the square at its top left that takes this share of its width, as an RGB image of a size: pixels are
+    repeated or averaged."""
     with Image.open(path) as sheet:
         image = sheet.convert("RGB")
-    if portraits:
-        image = image.crop((0, 0, *[portraits * image.width // COLUMNS] * 2))
+    if share:
+        image = image.crop((0, 0, *[round(share * image.width)] * 2))
     return image.resize(size, Image.Resampling.NEAREST if image.width < size[0] else Image.Resampling.BOX)
 
 

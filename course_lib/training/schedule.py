@@ -1,6 +1,8 @@
 """Schedules: what changes while a network trains."""
 import math
 
+from .adam import set_rate
+
 
 def ema_decay(images, batch, half_life_kimg=10, rampup=0.05):
     """Decay of the generator's moving average per step: half of it is older than `half_life_kimg` thousand images.
@@ -21,6 +23,16 @@ def anneal(images, total, share):
 def geometric(images, total, first, last):
     """From `first` to `last` over the run, by the same factor per image."""
     return first * (last / first) ** (images / total)
+
+
+def move(run, settings, gamma, rates):
+    """Let what settings anneal follow the run's images: `gamma`, the tensor with the weight of R1, and Adam's rates from those in
+    full, {optimizer: rate}."""
+    s = settings
+    for optimizer, rate in rates.items():
+        set_rate(optimizer.param_groups[0], rate * anneal(run.images, s.images, s.lr_anneal))
+    if s.r1_gamma_end:
+        gamma.fill_(geometric(run.images, s.images, s.r1_gamma, s.r1_gamma_end))
 
 
 def growing(images, resolution, start=4, stable=600_000, fade=600_000):

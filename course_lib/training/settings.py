@@ -78,6 +78,10 @@ class Settings:
     channel_max: int = option(256, SIZE, "most feature maps of a layer; 512 is the paper's")
     z_dim: int = option(256, SIZE, "size of z; 512 is the paper's")
     ema_kimg: float = option(10.0, number(0), "half-life of the generator's moving average, thousand images")
+    lr_anneal: float = option(0.0, number(0, 1), "last share of the run, in which the learning rate falls to 0 along a parabola "
+                              "(not in the paper)")
+    r1_gamma_end: float | None = option(None, number(above=0), "weight of R1 at the end of the run, to which it falls by the same "
+                                        "factor per image; by default it stays (not in the paper)")
     dtype: str = option("bfloat16" if torch.cuda.is_available() else "float32", ("float32", "bfloat16"),
                         "what convolutions compute in")
     seed: int = option(0, seed, "the same seed gives the same run (bit for bit on CPU)")
@@ -120,11 +124,10 @@ class StyleGAN2Settings(Settings):
     mapping_layers: int = option(8, LAYERS, "dense layers from z to w")
     conv_clamp: float | None = option(None, number(above=0), "clamp activations to ± this value; 256 helps in float16")
     lr: float = option(0.002, WEIGHT, "Adam's learning rate")
-    lr_anneal: float = option(0.0, number(0, 1), "last share of the run, in which the learning rate falls to 0 along a parabola "
-                              "(not in the paper)")
+    loss: str = option("logistic", ("logistic", "relativistic"), "logistic is non-saturating, relativistic that of R3GAN (not in "
+                       "the paper)")
     r1_gamma: float = option(10.0, WEIGHT, "weight of R1; raise it when training is unstable; 0 leaves it out")
-    r1_gamma_end: float | None = option(None, number(above=0), "weight of R1 at the end of the run, to which it falls by the same "
-                                        "factor per image; by default it stays (not in the paper)")
+    r2: bool = flag(False, "R1's penalty on generated images too, as in R3GAN (not in the paper)")
     r1_interval: int = option(16, whole(), "steps between R1 steps")
     pl_weight: float = option(2.0, WEIGHT, "weight of path-length regularization; 0 leaves it out")
     pl_interval: int = option(4, whole(), "steps between path-length steps")

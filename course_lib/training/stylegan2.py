@@ -6,6 +6,7 @@ import gc
 import math
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 
 import torch
 
@@ -14,7 +15,7 @@ from ..fused import convolution
 from ..images import from_uint8
 from ..networks import stylegan2
 from . import augment, distributed, schedule
-from .adam import adam, set_rate
+from .adam import adam
 from .loop import Phase, Run, Stage
 
 
@@ -66,10 +67,7 @@ def plan(run, reals, settings, device):
     full = {optimizer: float(optimizer.param_groups[0]["lr"]) for optimizer in (run.G_opt, run.D_opt)}
 
     def current():
-        for optimizer, lr in full.items() if s.lr_anneal else ():
-            set_rate(optimizer.param_groups[0], lr * schedule.anneal(run.images, s.images, s.lr_anneal))
-        if s.r1_gamma_end:
-            gamma.fill_(schedule.geometric(run.images, s.images, s.r1_gamma, s.r1_gamma_end))
+        schedule.move(run, s, gamma, full)
         return stage
 
     return current
@@ -84,6 +82,8 @@ def phases(run, reals, settings, device, gamma):
     a part holds whole groups of the minibatch statistic. The path length's moving mean, which its penalty depends on, moves with
     each part.
 
+    The relativistic loss compares each fake with a real image, for G with one that is drawn anew. R2 is R1 of fakes.
+
     With `augment` D sees all images augmented, in the steps of G, D and R1, and a fifth step moves their probability. The first
     `freeze_d` blocks of D stay as they are (Mo et al. 2020, arXiv:2002.10964).
     """
@@ -96,6 +96,8 @@ def phases(run, reals, settings, device, gamma):
     require_grad(D_params, True)
     synthesis, critic = partial(G.synthesis, dtype=dtype), partial(D, dtype=dtype)
     draw = reals.batches(batch)
+    relativistic = s.loss == "relativistic"
+    discriminator_loss = losses.relativistic_loss if relativistic else losses.discriminator_loss
 
     def augmented(*batches):
         if s.augment == "none":
@@ -120,8 +122,13 @@ def phases(run, reals, settings, device, gamma):
         found = []
         require_grad(D_params, False)               # or their gradients were computed, too
         run.G_opt.zero_grad(set_to_none=True)
-        for ws, w, c in latents(batch, size):
-            loss = losses.generator_loss(critic(*augmented(synthesis(ws)), c)).mean() * (size / batch)
+        for (ws, w, c), (images, real_c) in zip(latents(batch, size), real_parts() if relativistic else repeat((None, None))):
+            if relativistic:
+                real_logits, fake_logits = judge_both(critic, *augmented(images, synthesis(ws)), labels=(real_c, c))
+                each = losses.relativistic_loss(fake_logits, real_logits)
+            else:
+                each = losses.generator_loss(critic(*augmented(synthesis(ws)), c))
+            loss = each.mean() * (size / batch)
             loss.backward(inputs=G_params)
             found.append((loss, w.detach().mean(dim=0, keepdim=True)))
         require_grad(D_params, True)
@@ -153,23 +160,31 @@ def phases(run, reals, settings, device, gamma):
             with torch.no_grad():
                 images, fakes = augmented(images, synthesis(ws))
             real_logits, fake_logits = judge_both(critic, images, fakes, labels=(c, fake_c))
-            loss = losses.discriminator_loss(real_logits, fake_logits).mean()
+            loss = discriminator_loss(real_logits, fake_logits).mean()
             (loss * (size / batch)).backward(inputs=D_params)
             found.append(torch.stack([loss, real_logits.mean(), fake_logits.mean()]))
             augment.count_signs(run.buffers, real_logits)
         step(run.D_opt, D_params)
         return dict(zip(("D_loss", "D_real", "D_fake"), torch.stack(found).mean(dim=0)))
 
+    def fake_parts():
+        for ws, _, c in latents(batch, size):
+            with torch.no_grad():
+                fakes = synthesis(ws)
+            yield fakes, c
+
     def r1():
-        found = []
+        found = {}
         run.D_opt.zero_grad(set_to_none=True)
-        for images, c in real_parts():
-            with convolution.inputs_only():
-                penalty = losses.r1_penalty(critic(*augmented(images.requires_grad_()), c), images).mean()
-            (penalty * (size / batch) * gamma / 2 * s.r1_interval).backward(inputs=D_params)
-            found.append(penalty)
+        for name, given in (("r1_penalty", real_parts), ("r2_penalty", fake_parts))[:1 + s.r2]:
+            found[name] = []
+            for images, c in given():
+                with convolution.inputs_only():
+                    penalty = losses.r1_penalty(critic(*augmented(images.requires_grad_()), c), images).mean()
+                (penalty * (size / batch) * gamma / 2 * s.r1_interval).backward(inputs=D_params)
+                found[name].append(penalty)
         step(run.D_opt, D_params)
-        return {"r1_penalty": torch.stack(found).mean()}
+        return {name: torch.stack(penalties).mean() for name, penalties in found.items()}
 
     steps = [Phase("generator", 1, generator), Phase("path_length", s.pl_interval, path_length),
              Phase("discriminator", 1, discriminator), Phase("r1", s.r1_interval, r1)]
