@@ -6,6 +6,11 @@
     python experiments/compare.py path_length  StyleGAN2 with and without path-length regularization
     python experiments/compare.py lazy         StyleGAN2 with its regularizers every 1, 4, 8 and 16 steps, after the speed of each
 
+and those by which the settings of the shipped models are chosen:
+
+    python experiments/compare.py stylegan2_settings   loss, R2, mixing, width and batch of StyleGAN2
+    python experiments/compare.py stylegan_settings    rates, R1, mixing and batch of StyleGAN
+
 Without a GPU, --laptop shrinks them to 16 px and 40 thousand images: each run takes some ten minutes of one core.
 
 Each trains its runs (several at a time on one GPU; a run that is complete is not trained again), measures every snapshot, and
@@ -32,6 +37,10 @@ GROWING = [*SMALL, "--stable", "40k", "--fade", "40k"]
 FULL = [*GROWING, "--start", "32"]
 STYLES = ["--w-dim", "128"]
 BRISK = ["--r1-gamma", "1", "--lr", "4:0.003"]          # StyleGAN's own 10 and 0.001 are for many times as many images
+ANNEALED = ["--lr-anneal", "0.65", "--r1-gamma-end", "0.05"]
+STYLEGAN2 = ["stylegan2", *SMALL, *STYLES, "--mixing", "0", "--lr", "0.005", "--r1-gamma", "0.5", *ANNEALED]     # as portraits-64
+STYLEGAN = ["stylegan", *GROWING, *STYLES, *BRISK]
+RELATIVISTIC = ["--loss", "relativistic"]
 LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}  # for an option's value
 COMPARISONS = {
     "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],
@@ -42,7 +51,15 @@ COMPARISONS = {
     "mixing": {"mixing": ["stylegan", *FULL, *STYLES, *BRISK], "no mixing": ["stylegan", *FULL, *STYLES, *BRISK, "--mixing", "0"]},
     "path_length": {"regularized": ["stylegan2", *SMALL, *STYLES],
                     "not regularized": ["stylegan2", *SMALL, *STYLES, "--pl-weight", "0"]},
-    "lazy": {f"every {k}": ["stylegan2", *SMALL, *STYLES, "--pl-interval", k, "--r1-interval", k] for k in ("1", "4", "8", "16")}}
+    "lazy": {f"every {k}": ["stylegan2", *SMALL, *STYLES, "--pl-interval", k, "--r1-interval", k] for k in ("1", "4", "8", "16")},
+    "stylegan2_settings": {"shipped": STYLEGAN2, "relativistic": [*STYLEGAN2, *RELATIVISTIC],
+                           "relativistic R1 R2": [*STYLEGAN2, *RELATIVISTIC, "--r2"], "mixing": [*STYLEGAN2, "--mixing", "0.9"],
+                           "batch of 16": [*STYLEGAN2, "--batch", "16"],
+                           "twice as wide": [*STYLEGAN2, "--channel-base", "4096", "--channel-max", "256"]},
+    "stylegan_settings": {"shipped": STYLEGAN, "annealed": [*STYLEGAN, "--lr-anneal", "0.65"],
+                          "R1 annealed too": [*STYLEGAN, *ANNEALED], "no mixing": [*STYLEGAN, "--mixing", "0"],
+                          "not grown": [*STYLEGAN, "--start", "32"], "batch of 16": [*STYLEGAN, "--batch", "16"],
+                          "rate 0.005": [*STYLEGAN, "--lr", "4:0.005"]}}
 ALONE = ["--data-size", "4k", "--images", "32k", "--checkpoint-every", "32k", "--log-every", "8k"]
 INVERSION = dict(images=8, steps=200)
 CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
