@@ -41,7 +41,8 @@ ANNEALED = ["--lr-anneal", "0.65", "--r1-gamma-end", "0.05"]
 STYLEGAN2 = ["stylegan2", *SMALL, *STYLES, "--mixing", "0", "--lr", "0.005", "--r1-gamma", "0.5", *ANNEALED]     # as portraits-64
 STYLEGAN = ["stylegan", *GROWING, *STYLES, *BRISK]
 RELATIVISTIC = ["--loss", "relativistic"]
-LAPTOP = {"32": "16", "2048": "1024", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k", "80k": "16k"}  # for an option's value
+LAPTOP = {"32": "16", "4096": "2048", "2048": "1024", "256": "128", "128": "64", "50k": "20k", "280k": "40k", "40k": "8k",
+          "80k": "16k"}                                                                                     # for an option's value
 COMPARISONS = {
     "growing": {"grown": ["pggan", *GROWING], "full size": ["pggan", *FULL],
                 "switched": ["pggan", *GROWING, "--fade", "0", "--stable", "80k"]},
