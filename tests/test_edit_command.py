@@ -6,6 +6,7 @@ from PIL import Image
 
 from course_lib import clip, download, latents, styleclip, train, zoo
 from course_lib.networks import pggan
+from course_lib.networks.identity import IdentityNetwork
 from course_lib.styleclip import __main__ as command
 from course_lib.styleclip import common, edit_command, global_directions
 from test_styleclip import TINY, colors, generator
@@ -111,6 +112,7 @@ def test_each_method_writes_before_and_after_for_every_portrait(G, models, tmp_p
     (("--clip", "clip-portraits"), "not trained on them.*; name a model of open_clip, such as --clip ViT-B-32/openai"),
     (("--mapper", "mapper-a-bald-person", "--method", "mapper"), "was trained with another generator"),
     (("--generator", "pggan"), "no mapping network"), (("--identity", "judge-portraits-64"), "no identity network"),
+    (("--identity", "verifier.safetensors"), "the verifier is held out: .* take identity-portraits-64 instead"),
     (("--latents", "other.safetensors"), "latents of another generator"),
     (("--latents", "there.png"), "not a complete safetensors file"),
     (("--image", "empty"), "holds no pictures"), (("--image", "there.png"), "no picture that can be projected"),
@@ -124,6 +126,8 @@ def test_an_edit_that_cannot_work_is_one_sentence_and_leaves_nothing(options, me
     (tmp_path / "empty").mkdir()
     zoo.save("pggan", pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8).state_dict(), "pggan-G")
     latents.save("other.safetensors", generator(seed=1), torch.zeros(1, 8), ["a"], [0.0])
+    zoo.save("verifier.safetensors", IdentityNetwork(8, kind="verifier").state_dict(), "verifier",
+             config={"kind": "verifier", "threshold": 0.5})
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit, match=message) as end:
         prompt, options = (PROMPT, options) if options[0][:2] == "--" else (options[0], options[1:])

@@ -13,6 +13,7 @@ from torch import nn
 
 from course_lib import clip, portraits, styleclip, train, zoo
 from course_lib.networks import classifiers, pggan, stylegan, stylegan2
+from course_lib.networks.identity import IdentityNetwork
 from course_lib.styleclip import __main__ as commands
 from course_lib.styleclip import common, global_directions
 from course_lib.styleclip.common import fingerprint
@@ -229,6 +230,16 @@ def test_wrong_options_are_named(G, network, ws, options, message):
         styleclip.optimize(G, network, **{"prompt": PROMPT, "ws": ws, "steps": 2, "views": 1, **options})
 
 
+def test_the_verifier_optimises_and_chooses_nothing(G, network, ws):
+    verifier, before = IdentityNetwork(8, kind="verifier").eval(), torch.zeros(3, 3, 16, 16)
+    for edits in (lambda: styleclip.optimize(G, network, PROMPT, ws, steps=1, identity=verifier, id_weight=0.1),
+                  lambda: styleclip.search(G, network, PROMPT, ws, 0.5, steps=1, identity=verifier),
+                  lambda: styleclip.best_edit(network, PROMPT, before, [None], [1.0], 0.5, identity=verifier),
+                  lambda: styleclip.fit(G, network, PROMPT, steps=1, identity=verifier)):
+        with pytest.raises(ValueError, match="the verifier is held out: it measures edits, and none is optimised or chosen by it"):
+            edits()
+
+
 def test_a_generator_without_w_is_named(network):
     with pytest.raises(ValueError, match="there is no W to edit in"):
         styleclip.optimize(pggan.Generator(16, z_dim=8, channel_base=128, channel_max=8), network, PROMPT, torch.zeros(1, 8))
@@ -346,6 +357,10 @@ def test_a_stopped_mapper_is_kept_and_a_trained_one_is_not_overwritten(G, networ
             train.main([*options, "--out", str(place)])
     with pytest.raises(SystemExit, match="--identity oracle-portraits-64 is no identity network"):
         train.main([*options, "--out", str(tmp_path / "new"), "--identity", "oracle-portraits-64"])
+    verifier = zoo.save(tmp_path / "verifier.safetensors", IdentityNetwork(8, kind="verifier").state_dict(), "verifier",
+                        config={"kind": "verifier", "threshold": 0.5})
+    with pytest.raises(SystemExit, match="the verifier is held out"):
+        train.main([*options, "--out", str(tmp_path / "new"), "--identity", str(verifier)])
     with pytest.raises(SystemExit, match="no generator, so there is no W"):
         train.main([*options, "--out", str(tmp_path / "new"), "--generator", "oracle-portraits-64"])
     assert not (tmp_path / "new").exists()

@@ -21,6 +21,7 @@ class IdentityNetwork(nn.Module):
         self.layers = LAYERS[kind]()
         self.dense = nn.Linear(128 * 16, size)
         self.threshold = threshold
+        self.kind = kind
 
     def forward(self, images):
         return F.normalize(self.dense(self.layers(resized(images, self)).flatten(1)), dim=1)

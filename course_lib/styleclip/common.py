@@ -39,14 +39,23 @@ def size_of_views(G, clip):
 
 
 def check_networks(G, clip=None, identity=None):
-    """Raise ValueError unless G has a W, clip encodes images and texts, and it and the identity network stand on G's device."""
+    """Raise ValueError unless G has a W, clip encodes images and texts, both it and the identity network stand on G's device, and
+    the identity network is not the verifier."""
     if not hasattr(G, "mapping") or not hasattr(G, "synthesis"):
         what = "this generator has no mapping network" if hasattr(G, "z_dim") else f"{zoo.held(G)}, which is no generator"
         raise ValueError(f"{what}, so there is no W to edit in")
     if clip is not None and not (hasattr(clip, "encode_images") and hasattr(clip, "encode_texts")):
         raise ValueError(f'{zoo.held(clip)}, which is no CLIP model; pass one of clip.load, such as clip.load("clip-portraits")')
+    refuse_verifier(identity)
     for network, name in ((clip, "CLIP"), (identity, "identity")):
         same_device(G, network, name)
+
+
+def refuse_verifier(identity):
+    """Raise ValueError for the identity network of the kind "verifier"."""
+    if getattr(identity, "kind", None) == "verifier":
+        raise ValueError("the verifier is held out: it measures edits, and none is optimised or chosen by it; take "
+                         "identity-portraits-64 instead")
 
 
 def embedded(identity, images):

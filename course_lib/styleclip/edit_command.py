@@ -8,7 +8,7 @@ import torch
 from .. import clip as clips
 from .. import commands, download, files, images, inversion, latents, ops, project, results, sampling, zoo
 from ..metrics.generators import batch_size
-from .common import check_networks, fingerprint, of_convolutions
+from .common import check_networks, fingerprint, of_convolutions, refuse_verifier
 from .global_directions import channel_statistics, edit, global_direction, load_statistics
 from .mapper import LatentMapper, file_name, map_latents
 from .selection import best_edit, embed_samples, search, similarity_target
@@ -142,6 +142,7 @@ def _identity(args, G):
     network = zoo.load(name, device=args.device)
     if not hasattr(network, "threshold"):
         raise ValueError(f"--identity {name} is no identity network; name one such as identity-portraits-64")
+    refuse_verifier(network)
     zoo.check_belongs(network, G, "--identity")
     return network
 

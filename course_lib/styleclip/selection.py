@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from .. import sampling, zoo
 from ..images import in_colour, unchecked
-from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, of_convolutions, same_device
+from .common import Edit, checked_target, checked_ws, embedded, encoded_prompts, of_convolutions, refuse_verifier, same_device
 from .global_directions import style_deviations
 from .optimization import optimize
 
@@ -70,12 +70,13 @@ def best_edit(
     as it was: candidate −1, strength 0.
     prompt: one for all or a list of N. before: the unedited images [N, 3, H, W]. candidates: functions (rows, strength) → Edit of
     these rows, such as `lambda rows, alpha: edit(G, [s[rows] for s in styles], direction, alpha)`. target: of
-    `similarity_target`, one or [N]. Raises ValueError without candidates, strengths above 0 or a target, and for a threshold
-    that nothing can be compared with.
+    `similarity_target`, one or [N]. Raises ValueError without candidates, strengths above 0 or a target, for a threshold that
+    nothing can be compared with, and for the verifier as identity network.
     """
     if target is None or not len(candidates) or not len(strengths) or min(strengths) <= 0:
         raise ValueError("a best edit needs candidate edits, strengths above 0, and a target to reach; similarity_target(…) gives "
                          "one for a prompt")
+    refuse_verifier(identity)
     threshold = getattr(identity, "threshold", None) if identity_threshold is None else identity_threshold
     if (identity is None) != (threshold is None):
         raise ValueError("identity_threshold, the cosine from which on it is the same person, and an identity network go together: "
