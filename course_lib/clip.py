@@ -204,7 +204,7 @@ def vocabulary(samples=4000, version=portraits.VERSION):
     """Every word that captions and TEMPLATES use, sorted, and "person": of version 2 of the data set all that there are, of version
     1 those of many captions, drawn from fixed seeds."""
     captions = (captions2.words() if version == "2" else
-                portraits.caption(portraits.sample_attributes(samples, 0, correlated=False), 0))
+                portraits.caption(portraits.sample_attributes(samples, 0, correlated=False, version=version), 0, version))
     return sorted({word for text in [*captions, *TEMPLATES, "person"] for word in words_of(text.replace("{}", ""))})
 
 

@@ -123,5 +123,7 @@ def test_networks_of_another_version_are_named(tmp_path):
     network = classifiers.AttributeClassifier("oracle")
     network.heads = torch.nn.Linear(256, 7)
     file = zoo.save(tmp_path / "oracle.safetensors", network.state_dict(), "oracle", config={"kind": "oracle"}, dataset_version="0")
+    with pytest.raises(ValueError, match=f"7 numbers where version {portraits.VERSION} of Portraits has .* another version"):
+        zoo.load(file)
     with pytest.raises(ValueError, match="oracle.safetensors was not trained on version . of Portraits"):
         train_classifier.train("judge", tmp_path, steps=1, batch=4, data_size=8, held_out=8, against=[file])

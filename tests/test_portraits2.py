@@ -363,7 +363,7 @@ def test_the_chance_script_prints_the_same_as_the_library(script, capsys):
     assert {"cloth", "backdrop", "hair_strands", "freckles"} <= result.keys()
 
 
-def test_the_chance_script_measures_what_a_generators_noise_does(script, tmp_path, capsys):
+def test_the_chance_script_measures_what_a_generators_noise_does(script, tmp_path, capsys, small_zoo_classifiers):
     torch.manual_seed(0)
     G = stylegan2.Generator(64, z_dim=8, w_dim=8, channel_base=128, channel_max=4).eval()
     with torch.no_grad():

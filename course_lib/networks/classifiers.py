@@ -146,7 +146,11 @@ def scores(predicted: dict[str, torch.Tensor], truth: dict[str, torch.Tensor]) -
 
 
 def from_tensors(tensors, kind):
-    """A classifier from the tensors of its safetensors file."""
+    """A classifier from the tensors of its safetensors file. Raises ValueError for one of other attributes."""
+    found, needed = tensors["heads.bias"].numel(), sum(_widths())
+    if found != needed:
+        raise ValueError(f"it predicts {found} numbers where version {portraits.VERSION} of Portraits has {needed}, so it is "
+                         f"of another version; train it anew with python -m course_lib.train {kind}")
     network = AttributeClassifier(kind, unreadable="unreadable.weight" in tensors)
     network.load_state_dict(tensors)
     return network

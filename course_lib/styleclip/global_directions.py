@@ -25,7 +25,7 @@ class Statistics(NamedTuple):
     """What `channel_statistics` measured, one entry per style layer in the official order."""
     changes: list               # Δi_c, unit vectors [channels, D]; None for a layer that was left out
     sigma: list                 # σ_c, the deviation of each channel [channels]
-    info: dict                  # generator and clip as fingerprints, clip_name, layers, images, step, seed, world
+    info: dict                  # generator and clip as fingerprints, clip_name, layers, images, step, seed
 
 
 class Direction(list):
@@ -174,8 +174,8 @@ def channel_statistics(
         raise ValueError(f"images {images}, batch {batch} and chunk {chunk} must be at least 1, and step {step} above 0")
     check_networks(G, clip)
     names = [name for name, _, _ in G.synthesis.style_layers()]
-    info = {"generator": fingerprint(G), "clip": fingerprint(clip), "clip_name": clip.name, "world": portraits.VERSION,
-            "layers": names, "images": images, "step": step, "seed": seed, "rgb": rgb}
+    info = {"generator": fingerprint(G), "clip": fingerprint(clip), "clip_name": clip.name, "layers": names,
+            "images": images, "step": step, "seed": seed, "rgb": rgb}
     info |= {} if c is None else {"c": sampling.labels(G, images, c).tolist()}
     folder = out.with_name(out.name + ".parts")
     _claim(folder, info | {"chunk": chunk, "batch": batch})
@@ -202,7 +202,8 @@ def channel_statistics(
     tensors = {f"sigma.{name}": s for name, s in zip(names, sigma)}
     for i in chosen:
         tensors[f"changes.{names[i]}"] = torch.cat([zoo.read(part)[0]["changes"] for part in parts if parts[part][0][0] == i])
-    zoo.save(out, tensors, "statistics", info=info, dataset_version=portraits.VERSION)
+    version = portraits.VERSION if zoo.dataset_of(G) == "portraits" else None
+    zoo.save(out, tensors, "statistics", info=info, dataset_version=version)
     shutil.rmtree(folder)
     return load_statistics(out)
 
@@ -244,8 +245,6 @@ def load_statistics(path, G=None, clip=None):
     if metadata.get("kind") != "statistics":
         raise ValueError(f'{Path(path).name} holds a network of kind "{metadata.get("kind")}", not statistics of style channels')
     info = json.loads(metadata["info"])
-    if info["world"] != portraits.VERSION:
-        raise ValueError(f"{Path(path).name} was made in world {info['world']}, this is world {portraits.VERSION}; make it anew")
     for network, name in ((G, "generator"), (clip, "clip")):
         if network is not None and fingerprint(network) != info[name]:
             raise ValueError(f"{Path(path).name} was made for another {'generator' if name == 'generator' else 'CLIP model'}; "
