@@ -64,6 +64,17 @@ def test_leakage_counts_standard_deviations_of_what_the_prompt_leaves_alone():
     assert leakage("a person with glasses") == pytest.approx((1 + 1.4 / sigma["smile"]) / others, rel=1e-4)
 
 
+def test_what_does_not_show_is_no_leakage():
+    bald, hidden = portraits.attributes(hairstyle="bald"), ["hair_color", "hair_length"]
+    hidden += [name for name in ("hat_color", "beard_color", "hair_strands") if name in portraits.table()]
+    changed = bald | {name: torch.ones_like(bald[name]) - bald[name] for name in hidden}
+    sigma = dict.fromkeys(portraits.table(), 1.0)
+    assert not any(torch.equal(changed[name], bald[name]) for name in hidden)
+    assert edit_scores.leakage("a smiling person", bald, changed, sigma).item() == 0
+    shown = [portraits.attributes(hair_color=color) for color in ("brown", "pink")]
+    assert edit_scores.leakage("a smiling person", *shown, sigma).item() == pytest.approx(1 / (len(sigma) - 1))
+
+
 def test_who_someone_is_stays_with_pose_and_hair_and_changes_with_the_face():
     people = portraits.sample_attributes(50, 3)
     who, same = classifiers.identity_vector(people), classifiers.identity_vector(portraits.same_person(people, 4))

@@ -20,8 +20,10 @@ def standard_deviations(samples=10_000, seed=0):
 def leakage(prompt, before, after, sigma):
     """Attribute leakage: how far the attributes change that the prompt does not touch, in standard deviations, their mean. → [N]
 
-    prompt: one of EDIT_TARGETS; before, after: attributes {name: [N]}; sigma: of `standard_deviations`.
+    prompt: one of EDIT_TARGETS; before, after: attributes {name: [N]}, of which those that do not show, such as the colour of the
+    hair of a bald head, do not count (`portraits.canonical`); sigma: of `standard_deviations`.
     """
+    before, after = portraits.canonical(before), portraits.canonical(after)
     untouched = [spec for spec in portraits.ATTRIBUTES if spec.name not in EDIT_TARGETS[prompt].touched]
     changes = [_difference(spec, after[spec.name], before[spec.name]) / sigma[spec.name] for spec in untouched]
     return torch.stack(changes).mean(dim=0)

@@ -194,9 +194,8 @@ def report(
     real = classifiers.predict(judge, quantized(torch.cat(list(drawn(10 * predictions, REFERENCE_SEED)))))
     other = classifiers.predict(judge, quantized(torch.cat(list(drawn(predictions, CONTROL_SEED)))))
     mine = classifiers.predict(judge, images)
-    floor = attribute_distances(other, real)
-    result["attributes"] = {name: {**entry, "floor": floor[name]["distance"]}
-                            for name, entry in attribute_distances(mine, real).items()}
+    found, floor = (attribute_distances(*map(portraits.canonical, pair)) for pair in ((mine, real), (other, real)))
+    result["attributes"] = {name: {**entry, "floor": floor[name]["distance"]} for name, entry in found.items()}
     result["agreement"] = classifiers.scores(classifiers.predict(oracle, images), mine)
     return result, images[:100].cpu()
 

@@ -1,4 +1,5 @@
-"""What styles and noise of a generator change, measured on portraits, whose attributes the judge predicts.
+"""What styles and noise of a generator change, measured on portraits, whose attributes the judge predicts. Those that do not show,
+such as the colour of the hair of a bald head, have one value (`portraits.canonical`), so that they do not change.
 
 Every function takes a StyleGAN or StyleGAN2 generator of Portraits and returns plain numbers or tensors.
 """
@@ -41,7 +42,7 @@ def style_levels(G, judge, pairs=1000, seed=0):
     with the value of an unrelated portrait in B's place, scaled so that B itself has 1; and the same for A.
     """
     a, b = latents(G, pairs, seed), latents(G, pairs, seed + 1)
-    predict = lambda ws: classifiers.predict(judge, _images(G, ws))
+    predict = lambda ws: portraits.canonical(classifiers.predict(judge, _images(G, ws)))
     of_a, of_b, result = predict(a), predict(b), {"A": {}, "B": {}}
     for level, (first, last) in layers_of(G).items():
         mixed = predict(torch.cat([a[:, :first], b[:, first:last], a[:, last:]], dim=1))
@@ -81,11 +82,12 @@ def noise_effects(G, judge, n=200, seed=0):
     choices |= {level: [i for i in range(len(shapes)) if low <= shapes[i][-1] <= high] for level, (low, high) in LEVELS.items()}
     choices["none"] = None
     truth = portraits.sample_attributes(10_000, 1)
+    predict = lambda images: portraits.canonical(classifiers.predict(judge, images))
     before = _images(G, ws, first)
-    was, result = classifiers.predict(judge, before), {}
+    was, result = predict(before), {}
     for name, chosen in choices.items():
         after = _images(G, ws, "none" if chosen is None else [second[i] if i in chosen else first[i] for i in range(len(shapes))])
-        now = classifiers.predict(judge, after)
+        now = predict(after)
         result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(), "attributes": {
             spec.name: (now[spec.name] != was[spec.name]).float().mean().item() if spec.kind == "discrete" else
             ((now[spec.name] - was[spec.name]).abs().mean() / truth[spec.name].std()).item() for spec in portraits.ATTRIBUTES}}
