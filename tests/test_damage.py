@@ -67,6 +67,9 @@ def test_a_portrait_is_redrawn_with_one_thing_changed_that_shows():
     kept = set(portraits.table()) - {*names, "hair_length", "hair_texture", "hair_strands", "hat_color", "beard_color"}
     assert all(torch.equal(attributes[name], changed[name]) for name in kept)
     assert all((attributes[name] != changed[name]).any() for name in names)
+    for name in {"hat_color", "beard_color"} & set(portraits.table()):          # what is put on has any colour
+        put_on = attributes[name.removesuffix("_color")] == 0
+        assert len(changed[name][put_on].unique()) > 2, name
 
 
 def clip_of_colors():

@@ -1,5 +1,6 @@
 """StyleCLIP: the terms of the loss, the three methods on small random networks, and statistics against their closed form."""
 import contextlib
+import functools
 import json
 import os
 import re
@@ -22,6 +23,12 @@ TINY = dict(image_size=32, width=4, layers=(1, 1, 1, 1), text_width=64, text_lay
 PROMPT = "a smiling person"
 
 
+@functools.cache
+def vocabulary():
+    """That of version 1, whichever is the default: the random weights of the small network below follow the number of words."""
+    return clip.vocabulary(version="1")
+
+
 def generator(seed=0, w_dim=8):
     torch.manual_seed(seed)
     G = stylegan2.Generator(16, z_dim=8, w_dim=w_dim, channel_base=128, channel_max=8, mapping_layers=2)
@@ -36,7 +43,7 @@ def G():
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(1)
-    network = clip.pocket(clip.vocabulary(), **TINY).requires_grad_(False)
+    network = clip.pocket(vocabulary(), **TINY).requires_grad_(False)
     for name, weight in network.named_parameters():
         if name.endswith("bn3.weight"):                 # the blocks of an untrained ResNet add nothing
             weight.fill_(1)
@@ -313,7 +320,7 @@ def test_the_mapper_loss_holds_the_offsets_back(G, network):
 
 def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, network, ws, tmp_path, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": vocabulary()})]
     train.main(["mapper", "--prompt", "A smiling person!", "--generator", str(files[0]), "--clip", str(files[1]),
                 "--identity", "none", "--levels", "coarse", "--steps", "3", "--batch", "2", "--top-fraction", "0.1",
                 "--preserve-weight", "0.1", "--device", "cpu", "--out", str(tmp_path / "out")])
@@ -333,7 +340,7 @@ def test_a_mapper_of_the_command_line_is_loaded_with_only_its_levels(G, network,
 
 def test_a_stopped_mapper_is_kept_and_a_trained_one_is_not_overwritten(G, network, tmp_path, monkeypatch, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": vocabulary()})]
     out, loss, calls = tmp_path / "out", styleclip.mapper.mapper_loss, []
     options = ["mapper", "--prompt", "a hat", "--generator", str(files[0]), "--clip", str(files[1]), "--identity", "none",
                "--levels", "coarse", "--steps", "4", "--batch", "1", "--views", "1", "--device", "cpu", "--out", str(out)]
@@ -742,7 +749,7 @@ def test_on_a_cpu_a_stopped_measurement_keeps_every_channel_and_says_how_long_th
 
 def test_the_command_line_measures_and_overwrites_nothing(G, network, tmp_path, capsys):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G"),
-             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": vocabulary()})]
     command = ["statistics", "--generator", str(files[0]), "--clip", str(files[1]), "--images", "2", "--device", "cpu", "--out",
                str(tmp_path / "s.safetensors")]
     commands.main(command)
@@ -768,7 +775,7 @@ def test_an_option_of_the_command_line_that_cannot_work_is_one_sentence(words, m
 
 def test_networks_that_know_only_portraits_are_not_used_with_a_generator_of_other_pictures(G, network, tmp_path):
     files = [zoo.save(tmp_path / "G.safetensors", G.state_dict(), "stylegan2-G", dataset_version=None),
-             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": clip.vocabulary()})]
+             zoo.save(tmp_path / "clip.safetensors", network.model.state_dict(), "clip", config={"words": vocabulary()})]
     options = ["--generator", str(files[0]), "--device", "cpu", "--out", str(tmp_path / "new")]
     for run, words, option in ((train.main, ["mapper", "--prompt", PROMPT, "--clip", str(files[1])], "--identity"),
                                (train.main, ["mapper", "--prompt", PROMPT, "--identity", "none"], "--clip"),

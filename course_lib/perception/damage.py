@@ -235,11 +235,10 @@ def uniform(n, low, high, rng):
 def redrawn(attributes, names, rng):
     """Attributes {name: [N]} of which one of `names`, drawn for each portrait, is changed so that everyone sees it: glasses or hat
     put on or off, a full beard on light skin put on or off, hair on or off, another colour of hair."""
-    n, bald = len(attributes["hairstyle"]), attributes["hairstyle"] == portraits.index("hairstyle", "bald")
+    n, changed, bald = len(attributes["yaw"]), dict(attributes), attributes["hairstyle"] == portraits.index("hairstyle", "bald")
     takes_hat = portraits.canonical(attributes | {"hat": torch.ones(n, dtype=torch.int64)})["hat"] > 0
     possible = dict.fromkeys(names, torch.ones(n)) | {"hat": takes_hat, "hair_color": ~bald, "beard": attributes["skin"] < 0.5}
     chosen = torch.multinomial(torch.stack([possible[name].float() for name in names], dim=1), 1, generator=rng)[:, 0]
-    changed = dict(attributes)
     for i, name in enumerate(names):
         classes, old = len(portraits.table()[name].values), attributes[name]
         other = torch.randint(1, classes, [n], generator=rng)
@@ -250,6 +249,9 @@ def redrawn(attributes, names, rng):
         else:
             other = torch.where(old > 0, 0, other)
         changed[name] = torch.where(chosen == i, other, old)
+        if color := portraits.table().get(f"{name}_color"):             # of what is put on
+            drawn = torch.randint(len(color.values), [n], generator=rng)
+            changed[color.name] = torch.where(old > (name == "beard"), attributes[color.name], drawn)
     return portraits.canonical(changed)
 
 
@@ -294,8 +296,7 @@ def against(networks):
 
 def damaged(kind, images, others, rng):
     """Images [N, 3, 64, 64] with a Kind of damage, of strengths between its weakest and its strongest."""
-    strength = uniform(len(images), kind.weakest, kind.strongest, rng).to(images)
-    return kind.damage(images, others, strength, rng).clamp(-1, 1)
+    return kind.damage(images, others, uniform(len(images), kind.weakest, kind.strongest, rng).to(images), rng).clamp(-1, 1)
 
 
 def mildly_damaged(kinds, images, rng):
@@ -312,9 +313,8 @@ def draw_damaged(kind, count, seed, device):
     for i, start in enumerate(range(0, count, BATCH)):
         n, first = min(BATCH, count - start), seed * 1_000_003 + 2 * i
         attributes, noise = portraits.sample_attributes(n, first), portraits.sample_noise(n, first + 1)
-        x = portraits.render(attributes, RESOLUTION, noise, device)
-        others = x.roll(1, dims=0)
-        if kind.redrawn:
-            others = portraits.render(redrawn(attributes, kind.redrawn, rng), RESOLUTION, noise, device)
+        draw = lambda attributes, noise=noise: portraits.render(attributes, RESOLUTION, noise, device)
+        x = draw(attributes)
+        others = draw(redrawn(attributes, kind.redrawn, rng)) if kind.redrawn else x.roll(1, dims=0)
         images.append(to_uint8(damaged(kind, x, others, rng)))
     return torch.cat(images)
