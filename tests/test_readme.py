@@ -111,7 +111,8 @@ def texts_with_names():
 def test_modules_and_scripts_that_a_text_names_are_there():
     modules = [path.relative_to(ROOT) for folder in ("course_lib", "benchmarks", "experiments", "notebooks", "tests")
                for path in (ROOT / folder).rglob("*.py")]
-    scripts, packages = {path.name for path in modules}, {"metrics", "styleclip", "perception", "training", "portraits", "fused"}
+    scripts = {path.name for path in [*modules, *(ROOT / "web").glob("*.py")]}
+    packages = {"metrics", "styleclip", "perception", "training", "portraits", "fused"}
     missing = []
     for path, named in texts_with_names().items():
         missing += [f"{path}: {name}" for name in re.findall(r"[\w/]+\.py\b", named)
