@@ -5,6 +5,8 @@ import importlib
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -20,6 +22,7 @@ from safetensors import SafetensorError
 
 import course_lib
 from course_lib import commands, train, zoo
+from course_lib.perception.edit_targets import EDIT_TARGETS
 from course_lib.training import distributed, growing, options, presets, settings, stylegan2
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +81,28 @@ def test_every_device_is_checked_and_no_command_writes_to_the_published_folder_u
     outs = {name: action.default for name, _, action in options_of(parsers) if action.dest in ("out", "runs") and action.default}
     assert {"train oracle", "train judge", "train clip", "train identity", "train verifier", "train mapper"} <= outs.keys()
     assert not {name: out for name, out in outs.items() if Path(out).absolute().is_relative_to(ROOT / "data")}
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="needs make")
+def test_the_recipe_of_models_and_results_has_only_commands_that_can_be_parsed(parsers, tmp_path):
+    for name in ("classifiers/oracle", "classifiers/identity", "adversary/clip"):                   # which options name
+        file = tmp_path / "models" / f"{name}-portraits{'' if 'clip' in name else '-64'}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    listed = subprocess.run(["make", "-n", "-B", "-f", "experiments/recipe.mk", "results", "PY=python", f"COURSE_DATA={tmp_path}",
+                             f"RUNS={tmp_path / 'models'}"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    lines, made = [shlex.split(line) for line in listed.replace("\\\n", " ").splitlines()], []
+    for python, *words in lines:
+        if python == "python":
+            script = words[1] if words[0] == "-m" else Path(words[0]).stem
+            name, rest = script.removeprefix("course_lib."), words[2 if words[0] == "-m" else 1:]
+            files = [word for word in rest if word.endswith(".safetensors") and " " not in word and script == "publish_file"]
+            made.append(parsers[name].parse_args([word for word in rest if word not in files] + [__file__] * bool(files)))
+    models = [args.model for args in made if "model" in args]
+    assert sorted(models) == sorted(["stylegan2"] * 2 + ["stylegan", "pggan", "features", "oracle", "identity", "verifier", "judge"]
+                                    + ["clip"] * 2 + ["mapper"] * len(EDIT_TARGETS))
+    assert {args.prompt for args in made if "prompt" in args} == EDIT_TARGETS.keys()
+    assert len(made) == len(models) + 5 + 4 + 1 + 6         # models, what publishes them, statistics, results
 
 
 def test_help_of_every_command_shows_ranges_and_defaults(parsers):
