@@ -67,13 +67,14 @@ def pack(pictures, out, resolution=64, fit="crop", progress=False):
     try:
         digest = _write(partial, found, journal, pictures, progress)
         skipped, packed = {}, []
-        for name, line in zip(found.names, journal[1:]):
+        for name, line in (lines := dict(zip(found.names, journal[1:]))).items():
             (packed if "sha256" in line else skipped.setdefault(line["skipped"], [])).append(name)
         if not packed:
             shutil.rmtree(partial)
             raise ValueError(f"none of the {len(found.files):,} pictures in {pictures} can be read: {described(skipped)}")
         about = begun | {"count": len(packed), "sha256": digest, "classes": classes(packed), "skipped": skipped,
-                         "enlarged": sum("enlarged" in line for line in journal), "left_out": found.left_out, "names": packed}
+                         "enlarged": [name for name in packed if "enlarged" in lines[name]], "left_out": found.left_out,
+                         "names": packed}
         commands.write_json(partial / "info.json", about, replace=True)
         os.rename(partial, out)
     except OSError as error:
@@ -102,8 +103,12 @@ def square(image, resolution, fit="crop"):
 
 
 def pixels(path, resolution, fit="crop"):
-    """A picture as uint8 [3, R, R]; ValueError if it cannot be read."""
-    return np.array(square(images.read(path), resolution, fit)).transpose(2, 0, 1)
+    """A picture as uint8 [3, R, R], and whether that enlarged it; ValueError if it cannot be read, or by more than four times."""
+    picture = images.read(path)
+    if 4 * min(picture.size) < resolution:
+        raise ValueError(f"{path} cannot be read: {picture.width} × {picture.height} px, too small for {resolution}")
+    image = np.array(square(picture, resolution, fit)).transpose(2, 0, 1)
+    return image, (min if fit == "crop" else max)(picture.size) < resolution
 
 
 def _write(partial, found, journal, pictures, progress):
@@ -113,12 +118,10 @@ def _write(partial, found, journal, pictures, progress):
 
     def read(path):
         try:
-            picture = images.read(path)
-            image = np.array(square(picture, resolution, fit)).transpose(2, 0, 1).tobytes()
+            image, enlarged = pixels(path, resolution, fit)
         except ValueError as error:
             return b"", {"skipped": str(error).removeprefix(f"{path} cannot be read: ")}
-        enlarged = (min if fit == "crop" else max)(picture.size) < resolution
-        return image, {"sha256": hashlib.sha256(image).hexdigest()} | ({"enlarged": True} if enlarged else {})
+        return image.tobytes(), {"sha256": hashlib.sha256(image.tobytes()).hexdigest()} | ({"enlarged": True} if enlarged else {})
 
     for name in ("journal.jsonl", "images.npy"):
         (partial / name).touch()
@@ -199,9 +202,7 @@ class Packed(NamedTuple):
 
     def read(self, rows, out=None):
         """The images of these numbers, uint8 [n, 3, R, R], in `out` if it is given. OSError where the file ends before one of them.
-
-        They are read, not mapped: of a mapped file that is cut off, the system kills the process.
-        """
+        They are read, not mapped: of a mapped file that is cut off, the system kills the process."""
         shape = 3, self.about["resolution"], self.about["resolution"]
         out = np.empty((len(rows), *shape), np.uint8) if out is None else out
         with open(self.path / "images.npy", "rb", buffering=0) as file:
@@ -229,8 +230,8 @@ def open_set(path):
         end = offset + count * 3 * resolution ** 2
         wrong = [what for what, right in {
             "info.json is not one of this format": about["format"] == FORMAT and isinstance(skipped, dict) and count > 0 and all(
-                isinstance(about[key], kind) for key, kind in KEYS.items()) and isinstance(about.get("enlarged", 0), int)
-            and all(map(_strings, [names, *skipped.values()])),
+                isinstance(about[key], kind) for key, kind in KEYS.items()) and all(
+                map(_strings, [names, about.get("enlarged", []), *skipped.values()])),
             "its two files do not belong together": len(names) == count and header == (
                 (count, 3, resolution, resolution), False, np.uint8),
             f"images.npy has {length:,} bytes instead of {end:,}": length == end}.items() if not right]
@@ -246,9 +247,8 @@ def _strings(values):
 
 
 def info(path, check=False):
-    """What a packed set holds: count, resolution, bytes, classes {name: images} or None, skipped {reason: pictures}, how many were
-    enlarged, sha256 of all images, the pictures' names, and how it was made. check: compare the images with their sha256,
-    ValueError where it differs."""
+    """What a packed set holds: count, resolution, bytes, classes {name: images} or None, the pictures' names and which of them were
+    enlarged, skipped {reason: names}, sha256 of the images, how it was made. check: compare that, ValueError where it differs."""
     packed = open_set(path)
     if check:
         whole = hashlib.sha256()
@@ -256,8 +256,8 @@ def info(path, check=False):
             whole.update(packed.read([row]))
         if whole.hexdigest() != packed.about["sha256"]:
             raise ValueError(f"the images of {path} are not those that were packed: their sha256 is {whole.hexdigest()}")
-    about = packed.about
-    return {"enlarged": 0} | about | {"bytes": about["count"] * 3 * about["resolution"] ** 2, "classes": classes(about["names"])}
+    about = {"enlarged": []} | packed.about
+    return about | {"bytes": about["count"] * 3 * about["resolution"] ** 2, "classes": classes(about["names"])}
 
 
 def classes(names):
@@ -286,12 +286,13 @@ def size(count):
 def summary(path, about):
     """What `info` prints."""
     found = about["classes"] and ", ".join(f"{name} {count:,}" for name, count in about["classes"].items())
-    skipped = f"{sum(map(len, about['skipped'].values())):,}: {described(about['skipped'])}" if about["skipped"] else "none"
-    enlarged = [f"  scaled up: {about['enlarged']:,}, which are smaller than {about['resolution']} px and look blurred"]
+    listed = lambda found: f"{sum(map(len, found.values())):,}: {described(found)}" if any(found.values()) else "none"
+    enlarged = {f"smaller than {about['resolution']} px": about["enlarged"]}
     lines = (f"{path}: {about['count']:,} images of {about['resolution']} px, {size(about['bytes'])}, from {about['source']} "
              f"(--fit {about['fit']})",
-             f"  classes: {found or 'none (only where every picture lies in a first-level folder)'}", f"  skipped: {skipped}",
-             *enlarged[:bool(about["enlarged"])], f"  sha256 of the images: {about['sha256']}")
+             f"  classes: {found or 'none (only where every picture lies in a first-level folder)'}",
+             f"  skipped: {listed(about['skipped'])}", f"  scaled up: {listed(enlarged)}",
+             f"  sha256 of the images: {about['sha256']}")
     return "\n".join(one_line(line, 10_000) for line in lines)
 
 
@@ -308,12 +309,10 @@ def main(arguments=None):
     show.add_argument("set", metavar="SET", help="the folder of a packed set")
     show.add_argument("--check", action="store_true", help="read all images and compare them with the sha256")
     args = parser.parse_args(arguments)
-    if args.command == "info":
-        with commands.sentences(parser.prog):
-            print(summary(args.set, info(args.set, args.check)))
-        return
-    with commands.sentences(parser.prog, f"stopped; {goes_on(args.out)}"):
-        print(summary(args.out, pack(args.pictures, args.out, args.resolution, args.fit, progress=True)))
+    makes = args.command == "pack"
+    with commands.sentences(parser.prog, f"stopped; {goes_on(args.out)}" if makes else "stopped"):
+        about = pack(args.pictures, args.out, args.resolution, args.fit, True) if makes else info(args.set, args.check)
+        print(summary(args.out if makes else args.set, about))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ from pathlib import Path
 from PIL import Image
 from safetensors import SafetensorError
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
 UNWRITTEN = "PytorchStreamWriter failed", "unexpected pos"      # how PyTorch says it
 
 
@@ -86,6 +91,25 @@ def write_text(path, text, replace=False):
 def write_json(path, value, replace=False):
     """Write a value as JSON (`writing`)."""
     write_text(path, json.dumps(value, indent=1) + "\n", replace)
+
+
+@contextmanager
+def held(folder):
+    """Hold a folder, which is made where there is none, for one process: FileExistsError where another holds it. The system lets go
+    of it when the process ends, however that is. Where there are no such locks, as on Windows, nothing is held."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    with open(Path(folder) / ".held", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileExistsError(f"another process is writing into {folder}; wait until it has ended, or choose another "
+                                  "folder") from None
+        except OSError:                 # a file system without locks
+            pass
+        yield
 
 
 def own_json(path, maker):

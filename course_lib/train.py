@@ -15,11 +15,13 @@ Nothing that exists is overwritten. Ctrl-C leaves a checkpoint of a generator's 
 import importlib
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from . import commands, portraits, results
+from .files import held
 from .training import checkpoint, data, distributed, growing, loop, options, report, scores, stylegan2
 from .training.presets import PRESETS
 from .training.settings import from_options
@@ -111,11 +113,21 @@ def train_gan(args, typed):
         how = f"images are read while it trains{faster}" if settings.streamed else "preparing images …"
         print(f"{out}: {chosen}\n{out}: G {_millions(run.G)}, D {_millions(run.D)} parameters on {device}; {how}", flush=True)
     reals = data.reals(chosen, settings, device)
+    with held(out) if first else nullcontext():
+        _train(args, settings, run, reals, chosen, out, last, device)
+    distributed.stop()
+
+
+def _train(args, settings, run, reals, chosen, out, last, device):
+    """Let the loop train from the checkpoint `last`, or from the beginning."""
+    first, model = distributed.rank() == 0, stylegan2 if settings.model == "stylegan2" else growing
     if last:
         checkpoint.load(last[-1], run)
         if run.images >= settings.images and first:
             print(f"{out}: {run.images:,} images are done already, and --images {settings.images} asks for no more")
     if first:
+        if not last:
+            checkpoint.refuse_others(out, settings)             # another run may have come and gone since `new`
         commands.write_json(out / "settings.json", settings.stored(), replace=True)
         if not last:
             loop.save_reals(out / "reals.png", reals)
@@ -143,7 +155,6 @@ def train_gan(args, typed):
         raise ValueError(stylegan2.what_fits(run, reals, settings, device))
     if first:
         print(f"{out}: {run.images:,} images; use zoo.load(\"{checkpoint.folders(out)[-1] / 'G_ema.safetensors'}\")")
-    distributed.stop()
 
 
 def settle(settings, chosen, device):

@@ -93,16 +93,20 @@ def test_pictures_that_are_not_square_lose_their_edges_or_get_white_ones(tmp_pat
     assert (pad[:, 0] == 255).all() and (pad[:, -1] == 255).all() and (pad[2, 4, 3:5] > 200).all() and (pad[:, 4, 0] < 50).all()
 
 
-def test_pictures_smaller_than_the_images_are_counted(tmp_path, capsys):
+def test_pictures_smaller_than_the_images_are_named_and_much_smaller_ones_left_out(tmp_path, capsys):
     (tmp_path / "in").mkdir()
-    for i, size in enumerate([(4, 4), (4, 30), (8, 8), (9, 30)]):
-        Image.new("RGB", size).save(tmp_path / "in" / f"{i}.png")
-    for fit, count in (("crop", 2), ("pad", 1)):                                # 4 × 30 px is scaled down to fit on white
+    for name, size in dict(tiny=(1, 90), square=(4, 4), tall=(4, 30), same=(8, 8), larger=(9, 30)).items():
+        Image.new("RGB", size).save(tmp_path / "in" / f"{name}.png")
+    for fit, named in (("crop", ["square.png", "tall.png"]), ("pad", ["square.png"])):           # 4 × 30 px is made smaller
         dataset.main(["pack", str(tmp_path / "in"), str(tmp_path / fit), "--resolution", "8", "--fit", fit])
         said = capsys.readouterr().out
-        assert f"scaled up: {count}, which are smaller than 8 px" in said and dataset.info(tmp_path / fit)["enlarged"] == count
+        assert f"scaled up: {len(named)}: {', '.join(named)} (smaller than 8 px)" in said
+        assert "skipped: 1: tiny.png (1 × 90 px, too small for 8)" in said
+        assert dataset.info(tmp_path / fit)["enlarged"] == named
     dataset.main(["pack", str(tmp_path / "in"), str(tmp_path / "small"), "--resolution", "4"])
-    assert "scaled up" not in capsys.readouterr().out
+    assert "skipped: none" in (said := capsys.readouterr().out) and "scaled up: 1: tiny.png (smaller than 4 px)" in said
+    with pytest.raises(ValueError, match="1 of 5 pictures cannot be read.*tiny.png .1 × 90 px, too small for 8"):
+        data.load(tmp_path / "in", 8, 99, 0, "cpu")
 
 
 def test_pictures_that_cannot_be_read_are_left_out_and_reported(folder, tmp_path, capsys):
@@ -202,7 +206,7 @@ def damaged(path):
     changes = [about | change for change in (
         {"format": "2"}, {"count": 19}, {"count": 0}, {"count": True}, {"count": "20"}, {"count": 10 ** 30}, {"resolution": 16},
         {"resolution": 8.5}, {"names": None}, {"names": about["names"][:-1]}, {"names": [1] * 20}, {"skipped": []},
-        {"skipped": {"a": [1]}}, {"source": 1}, {"enlarged": "3"})]
+        {"skipped": {"a": [1]}}, {"source": 1}, {"enlarged": [3]})]
     optional = "classes", "left_out", "enlarged"
     changes += [{key: about[key] for key in about if key != gone} for gone in about if gone not in optional]
     for text in [*map(json.dumps, changes), "", "[]", "null", "[" * 100_000]:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import official_files
-from course_lib import losses, train, zoo
+from course_lib import files, losses, train, zoo
 from course_lib.perception import common
 from course_lib.training import checkpoint, data, loop, options, outputs, schedule, settings, stylegan2
 from course_lib.training.adam import adam, set_gradient
@@ -264,8 +264,11 @@ def test_a_run_begins_with_the_networks_of_another_or_of_a_file(tmp_path, folder
     assert not (tmp_path / "third").exists()
 
 
-def test_a_run_begins_with_a_model_of_the_course(tmp_path, folder):
-    out = tmp_path / "run"
+def test_a_run_begins_with_a_model_of_the_course(tmp_path):
+    out, folder = tmp_path / "run", tmp_path / "in"
+    folder.mkdir()
+    for i in range(4):
+        Image.new("RGB", (20, 20)).save(folder / f"{i}.png")
     train.main(["stylegan2", "--init", "stylegan2-portraits-64", "--images", "4", "--batch", "4", "--lr", "0", "--device", "cpu",
                 "--dtype", "float32", "--data-size", "4", "--data", str(folder), "--out", str(out)])
     found, shipped = state(out), zoo.load("stylegan2-portraits-64", "D").state_dict()
@@ -337,6 +340,18 @@ def test_a_stopped_run_keeps_a_checkpoint_and_goes_on_to_the_same_weights(number
     run(tmp_path / "cut", folder, 80, *rare, "--resume")
     whole, cut = state(tmp_path / "whole"), state(tmp_path / "cut")
     assert not [key for key in whole if not torch.equal(whole[key], cut[key])]
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="no locks here")
+def test_a_folder_that_a_run_is_writing_into_is_left_to_it(tmp_path, folder):
+    run(tmp_path / "run", folder, 80)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name != ".held"}
+    with files.held(tmp_path / "run"), files.held(tmp_path / "new"):
+        for out, more in (("run", ["--resume"]), ("new", [])):
+            assert "another process is writing into" in stopped(tmp_path / out, folder, 160, *more)
+    assert {path: path.read_bytes() for path in before} == before and [p.name for p in (tmp_path / "new").iterdir()] == [".held"]
+    run(tmp_path / "run", folder, 160, "--resume")
+    run(tmp_path / "new", folder, 80)
 
 
 def test_a_run_that_left_no_checkpoint_begins_anew_with_the_same_command(tmp_path, folder, monkeypatch, capsys):

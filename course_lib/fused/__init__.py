@@ -97,7 +97,7 @@ def _folded_conv2d(x, weight, style, bias, noise=None, up=1, kernel=None, clamp=
     where the map is larger than the weight, and the bias into the last convolution; but not where a gradient has to find its way
     back to the style. Frozen weights are convolved as matrix products, in forms that are cached, where that is faster still.
     """
-    if x[0].numel() * up ** 2 >= LARGE:
+    if x.shape[1:].numel() * up ** 2 >= LARGE:
         keep_freed_memory()
     gain = 2 ** 0.5
     of = partial(cached, weight)

@@ -93,7 +93,7 @@ def _of_pictures(source, c):
                 return pixels
             return np.asarray(dataset.square(Image.fromarray(pixels.transpose(1, 2, 0)), resolution)).transpose(2, 0, 1)
         if resolution:
-            return dataset.pixels(file, resolution)
+            return dataset.pixels(file, resolution)[0]
         picture = read(file)
         return np.asarray(dataset.square(picture, min(picture.size))).transpose(2, 0, 1)
 

@@ -45,7 +45,7 @@ class Selection(NamedTuple):
             self.packed.read([self.files[i] for i in numbers], out)
         else:
             for i, image in zip(numbers, out):
-                image[:] = dataset.pixels(self.files[i], image.shape[-1])
+                image[:] = dataset.pixels(self.files[i], image.shape[-1])[0]
 
 
 def select(source, count, seed):
