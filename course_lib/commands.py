@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 from . import stopped_early
 from .files import UNWRITTEN, own_json, said, says, try_folder, try_output, write_image, write_json, write_text, writing
 
-__all__ = ["Help", "Parser", "Terminated", "checked_device", "default_device", "device", "input_file", "input_folder", "no_mps",
-           "noted_stops", "number", "own_json", "power_of_two", "refuse_idle", "said", "seed", "sentences", "show_json",
+__all__ = ["Help", "Parser", "Terminated", "checked_device", "counted", "default_device", "device", "input_file", "input_folder",
+           "no_mps", "noted_stops", "number", "own_json", "power_of_two", "refuse_idle", "said", "seed", "sentences", "show_json",
            "show_table", "try_folder", "try_output", "whole", "write_image", "write_json", "write_text", "writing"]
 
 # Parts of messages of RuntimeError and AssertionError: memory or a device is missing.
@@ -174,6 +174,11 @@ def refuse_idle(*options):
 
 
 # Output
+
+def counted(number, noun):
+    """"1 picture", "2,000 pictures"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does."""

@@ -57,8 +57,8 @@ def pack(pictures, out, resolution=64, fit="crop", progress=False):
     store = partial / "images.npy"
     needed, there = len(found.files) * 3 * resolution ** 2, store.stat().st_size if store.exists() else 0
     free = shutil.disk_usage(next(path for path in partial.absolute().parents if path.exists())).free + there
-    sizes = (f"{len(found.files):,} pictures as images of {resolution} px take {size(needed)}, and the disk of {out} has "
-             f"{size(free)} free")
+    sizes = (f"{commands.counted(len(found.files), 'picture')} as images of {resolution} px take {size(needed)}, and the disk of "
+             f"{out} has {size(free)} free")
     if needed > free:
         raise OSError(f"{sizes}; take a lower --resolution, or another disk")
     if progress:
@@ -280,7 +280,8 @@ def goes_on(out):
 
 def size(count):
     """Bytes in words."""
-    return f"{count / 2 ** 30:,.1f} GiB" if count >= 2 ** 30 / 10 else f"{count / 2 ** 20:,.1f} MiB"
+    return next(f"{count / unit:,.1f} {name}" for name, unit in (("GiB", 2 ** 30), ("MiB", 2 ** 20), ("KiB", 2 ** 10))
+                if 10 * count >= unit or name == "KiB")
 
 
 def summary(path, about):
@@ -288,8 +289,8 @@ def summary(path, about):
     found = about["classes"] and ", ".join(f"{name} {count:,}" for name, count in about["classes"].items())
     listed = lambda found: f"{sum(map(len, found.values())):,}: {described(found)}" if any(found.values()) else "none"
     enlarged = {f"smaller than {about['resolution']} px": about["enlarged"]}
-    lines = (f"{path}: {about['count']:,} images of {about['resolution']} px, {size(about['bytes'])}, from {about['source']} "
-             f"(--fit {about['fit']})",
+    lines = (f"{path}: {commands.counted(about['count'], 'image')} of {about['resolution']} px, {size(about['bytes'])}, from "
+             f"{about['source']} (--fit {about['fit']})",
              f"  classes: {found or 'none (only where every picture lies in a first-level folder)'}",
              f"  skipped: {listed(about['skipped'])}", f"  scaled up: {listed(enlarged)}",
              f"  sha256 of the images: {about['sha256']}")

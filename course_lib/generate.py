@@ -233,11 +233,12 @@ def main(arguments=None):
         else:
             found = read_latents(args.latents, G) if args.latents else of(args.seeds)
             if args.grid:
-                return print(f"{grid(G, args.out / 'grid.png', found, args.columns, **options)}: {counted(len(found))}")
+                return print(f"{grid(G, args.out / 'grid.png', found, args.columns, **options)}: "
+                             f"{commands.counted(len(found), 'picture')}")
             paths += [args.out / f"{name}.png" for name in names(args, len(found))]
             pictures(G, paths, found, **options)
             named = paths[0].name if len(paths) == 1 else f"{paths[0].name} to {paths[-1].name}"
-            print(f"{args.out}: {counted(len(paths))}, {named}")
+            print(f"{args.out}: {commands.counted(len(paths), 'picture')}, {named}")
 
 
 def check(args):
@@ -267,10 +268,6 @@ def film_latents(G, args):
     if space == "w":
         return loop(z if args.latents else mapped(G, z, c, args.psi), frames)
     return mapped(G, loop(z, frames, ops.slerp), None if c is None else loop(c, frames), args.psi)
-
-
-def counted(pictures):
-    return f"{pictures:,} picture{'s' * (pictures != 1)}"
 
 
 def names(args, count):

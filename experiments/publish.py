@@ -108,10 +108,8 @@ def _copy(path, args, suffix):
 
 
 def _discriminator(last, args):
-    tensors, _ = zoo.read(last / "state.safetensors")
-    tensors = {key.removeprefix("D."): value for key, value in tensors.items() if key.startswith("D.")}
-    _, metadata = zoo.read(last / "G_ema.safetensors")
-    return _written(args, "-D", tensors, metadata["kind"].removesuffix("G") + "D", {"config": "{}"})
+    D = zoo.contents(last / "G_ema.safetensors").read("D")
+    return _written(args, "-D", D.tensors, D.kind, {"config": json.dumps(D.config)})
 
 
 def _written(args, suffix, tensors, kind, metadata):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from course_lib import generate, portraits, zoo
+from course_lib import generate, portraits, train, zoo
 from course_lib.networks import stylegan2
 from course_lib.zoo import __main__ as cli
 from course_lib.zoo import formats, model_cards
@@ -104,6 +104,25 @@ def test_the_card_of_a_stopped_or_tuned_generator_says_so_and_loads_by_the_path_
     text = capsys.readouterr().out
     assert "| base model | runs/mine |" in text and "| tuned to | me, you |" in text
     assert 'zoo.load("tuned.safetensors", part="G")' in text
+
+
+@pytest.mark.parametrize("model", ["stylegan2", "pggan"])
+def test_a_run_has_its_discriminator_as_a_part(model, tmp_path, capsys):
+    own = ["--w-dim", "8", "--mapping-layers", "2", "--conv-clamp", "256"] if model == "stylegan2" else ["--start", "16"]
+    train.main([model, "--resolution", "16", "--channel-base", "128", "--channel-max", "8", "--z-dim", "8", *own, "--batch", "8",
+                "--images", "16", "--data-size", "16", "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "run")])
+    trained = zoo.read(zoo.path_of(tmp_path / "run").with_name("state.safetensors"))[0]
+    D = zoo.load(tmp_path / "run", "D")
+    assert all(torch.equal(trained[f"D.{key}"], value) for key, value in D.state_dict().items())
+    assert D(torch.zeros(4, 3, 16, 16)).shape == (4,)
+    config = zoo.contents(zoo.path_of(tmp_path / "run")).read("D").config
+    assert config == ({"conv_clamp": 256.0} if model == "stylegan2" else {})
+    cli.main(["info", str(tmp_path / "run")])
+    assert f"  D: {model}-D, 16 px" in capsys.readouterr().out
+    if model == "stylegan2":
+        cli.main(["convert", str(tmp_path / "run"), str(tmp_path / "mine.pt"), "--to", "rosinality", "--drop-clamp"])
+        found = zoo.load(tmp_path / "mine.pt", "D").state_dict()
+        assert all(torch.allclose(found[key], value) for key, value in D.state_dict().items())
 
 
 def test_every_command_takes_a_name_a_file_a_run_and_a_folder_with_a_card(file, tmp_path, capsys):

@@ -116,7 +116,7 @@ def test_pictures_that_cannot_be_read_are_left_out_and_reported(folder, tmp_path
     (tmp_path / "in" / "notes.txt").write_text("")
     dataset.main(["pack", str(tmp_path / "in"), str(tmp_path / "out"), "--resolution", "8"])
     said = capsys.readouterr().out
-    assert "22 pictures as images of 8 px take 0.0 MiB, and the disk of" in said and "left out: 1 .txt" in said
+    assert "22 pictures as images of 8 px take 4.1 KiB, and the disk of" in said and "left out: 1 .txt" in said
     assert "20 images of 8 px" in said and "classes: cats 15, dogs 5" in said
     assert "skipped: 2: cats/bad.png, dogs/empty.jpg (no picture in a format" in said
     assert torch.equal(data.load(tmp_path / "out", 8, 99, 0, "cpu"), data.load(folder, 8, 99, 0, "cpu"))
@@ -182,7 +182,7 @@ def test_nothing_that_a_pack_did_not_make_is_written_over(folder, packed, tmp_pa
         dataset.pack(tmp_path / "there", tmp_path / "new", 8)
     disk = namedtuple("disk", "total used free")(2 ** 40, 2 ** 40, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
-    with pytest.raises(OSError, match="20 pictures as images of 1024 px take 60.0 MiB, and the disk of .* has 0.0 MiB free; take"):
+    with pytest.raises(OSError, match="20 pictures as images of 1024 px take 60.0 MiB, and the disk of .* has 1.0 KiB free; take"):
         dataset.pack(folder, tmp_path / "new", 1024)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -66,7 +66,7 @@ def checked_reference(G, reference=None):
         raise ValueError(f'there is no reference "{reference}"; choose {", ".join(REFERENCES)}')
     if reference is None and zoo.dataset_of(G) != "portraits":
         raise ValueError("this generator was not trained on Portraits, with which it would be compared, or its file does not say "
-                         "so; pass "
+                         "so; name pictures like those that it was trained on (data=…, --data …), or pass "
                          'reference="portraits" (--reference portraits) if you want that comparison all the same')
 
 

@@ -14,8 +14,8 @@ from .global_directions import channel_statistics
 def main(arguments=None):
     args = parser_of().parse_args(arguments)
     if args.command == "edit":
-        with commands.sentences("python -m course_lib.styleclip edit", "stopped; no picture is kept, but what was measured of the "
-                                "generator's channels is"):
+        with commands.sentences("python -m course_lib.styleclip edit", "stopped; no picture is kept, and the same command begins "
+                                "anew, but for a generator's channels that it has measured"):
             return edit_command.run(args)
     with commands.sentences("python -m course_lib.styleclip", "stopped; the same command goes on from here"):
         commands.no_mps(args.device, "images are resized for CLIP with antialiasing")

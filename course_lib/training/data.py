@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .. import dataset, images, ops, portraits
+from .. import commands, dataset, images, ops, portraits
 from . import distributed
 
 SHARE = 0.75            # of the free memory that images may fill; the rest is for training
@@ -30,7 +30,7 @@ class Selection(NamedTuple):
     def __str__(self):
         if self.source == "portraits":
             return f"{self.used:,} portraits of seed {self.seed}"
-        text = f"used {self.used:,} of {self.found:,} pictures in {self.source}"
+        text = f"used {self.used:,} of {commands.counted(self.found, 'picture')} in {self.source}"
         text += f", drawn by seed {self.seed} (--data-size)" if self.used < self.found else ""
         return text + (f"; left out: {images.described(self.left_out)}" if self.left_out else "")
 

@@ -8,7 +8,7 @@ PRESETS = {
     "stylegan2": {
         "portraits-64": PORTRAITS,                                          # the first run of the shipped model
         "portraits-64-nopl": PORTRAITS | dict(pl_weight=0.0),               # the same without path-length regularization
-        "few-pictures-64": dict(resolution=64, init="stylegan2-portraits-64", augment="ada", batch=16, lr=0.003, pl_weight=0.0,
+        "few-pictures-64": dict(resolution=64, init="stylegan2-portraits-64", batch=16, lr=0.003, pl_weight=0.0,
                                 images=4000),                               # minutes on two cores, from the shipped model
         "paper-256": dict(resolution=256, channel_base=16384, **PAPER, w_dim=512, images=25_000_000),
         "config-f-1024": dict(resolution=1024, channel_base=32768, **PAPER, w_dim=512, images=25_000_000, batch=32, batch_gpu=8)},

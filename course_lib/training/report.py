@@ -113,7 +113,7 @@ def figure(run):
                       color=plots.COLORS[len(axes.lines)])
         if title == LOGARITHMIC:
             axes.set_yscale("log", nonpositive="mask")
-        if len(lines) > 1:
+        if list(lines) != [title]:
             axes.legend()
         if i >= len(panels) - columns:
             axes.set_xlabel("thousand images")

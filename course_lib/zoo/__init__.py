@@ -17,7 +17,7 @@ import torch
 
 from .. import commands, download, portraits
 from ..networks import classifiers, identity, image_features, pggan, stylegan, stylegan2
-from . import formats
+from . import files, formats
 from .files import DATASET_VERSION, MODEL, is_safetensors, is_shared, last_of_run, metadata, read, save, shared_file, verify  # noqa: F401
 
 DATA = Path(os.environ.get("COURSE_DATA", Path(__file__).resolve().parents[2] / "data"))
@@ -147,24 +147,36 @@ def file(name, part=None):
 
 
 def contents(path):
-    """The `formats.Contents` of a file: its format, its parts, and how to read each. A safetensors file has one part, "G" or "D".
-    Raises ValueError for a format that is not known."""
+    """The `formats.Contents` of a file: its format, its parts, and how to read each. A safetensors file has one part, "G" or "D";
+    with the generator of a run's checkpoint comes the D that lies in `state.safetensors` beside it. Raises ValueError for a format
+    that is not known."""
     if not is_safetensors(path):
         return formats.read(path)
-    network = _safetensors(path)
-    return formats.Contents("safetensors", {"D" if network.kind.endswith("-D") else "G": lambda: network})
+    network, state = _safetensors(path), Path(path).with_name(files.STATE)
+    found = {"D" if network.kind.endswith("-D") else "G": lambda: network}
+    if Path(path).name == files.AVERAGED and state.is_file():
+        found["D"] = lambda: _discriminator(state, network)
+    return formats.Contents("safetensors", found)
 
 
 @formats.guarded
 def _safetensors(path):
     tensors, metadata = read(path)
     if "kind" not in metadata:
-        run = Path(path).parents[2] if Path(path).name == "state.safetensors" and "settings" in metadata else None
+        run = Path(path).parents[2] if Path(path).name == files.STATE and "settings" in metadata else None
         raise ValueError(f"it is the state of a run; pass the run's folder, {run}" if run else
                          "its metadata name no kind of network, so it is no file of this library")
     config = json.loads(metadata.get("config", "{}"))
     classes = {"classes": json.loads(metadata["classes"])} if "classes" in metadata else {}
     return formats.completed(formats.Network(metadata["kind"], tensors, config, classes))
+
+
+@formats.guarded
+def _discriminator(path, G):
+    """The trained D in the state of a run whose averaged generator is the Network G."""
+    tensors = {key.removeprefix("D."): value for key, value in read(path)[0].items() if key.startswith("D.")}
+    config = {key: value for key, value in G.config.items() if key == "conv_clamp"}
+    return formats.completed(formats.Network(f"{G.kind.removesuffix('G')}D", tensors, config, G.built_with))
 
 
 @formats.guarded

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from .. import files
 
 MODEL, CARD = "model.safetensors", "card.json"       # in a folder that `model_cards.write` made
+AVERAGED, STATE = "G_ema.safetensors", "state.safetensors"      # in the checkpoint of a run
 DATASET_VERSION = "world"       # the name that the version of Portraits has in metadata, cards and results
 
 
@@ -49,7 +50,7 @@ def shared_file(folder):
 
 def last_of_run(folder):
     """The generator of a training run's last checkpoint, or None where the folder holds none."""
-    made = [path for path in Path(folder).glob("checkpoints/*/G_ema.safetensors") if path.parent.name.isdigit()]
+    made = [path for path in Path(folder).glob(f"checkpoints/*/{AVERAGED}") if path.parent.name.isdigit()]
     return max(made, key=lambda path: int(path.parent.name), default=None)
 
 
