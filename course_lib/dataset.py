@@ -103,7 +103,7 @@ def square(image, resolution, fit="crop"):
 
 
 def pixels(path, resolution, fit="crop"):
-    """A picture as uint8 [3, R, R], and whether that enlarged it; ValueError if it cannot be read, or by more than four times."""
+    """A picture as uint8 [3, R, R], and whether that enlarged it; ValueError for one that cannot be read or would grow fourfold."""
     picture = images.read(path)
     if 4 * min(picture.size) < resolution:
         raise ValueError(f"{path} cannot be read: {picture.width} × {picture.height} px, too small for {resolution}")
