@@ -61,6 +61,7 @@ COMPARISONS = {
                           "R1 annealed too": [*STYLEGAN, *ANNEALED], "no mixing": [*STYLEGAN, "--mixing", "0"],
                           "not grown": [*STYLEGAN, "--start", "32"], "batch of 16": [*STYLEGAN, "--batch", "16"],
                           "rate 0.005": [*STYLEGAN, "--lr", "4:0.005"]}}
+SMOOTHED = "path_length", "lazy"
 ALONE = ["--data-size", "4k", "--images", "32k", "--checkpoint-every", "32k", "--log-every", "8k"]
 INVERSION = dict(images=8, steps=200)
 CURVE = ("images", "D_loss", "G_loss", "penalty", "alpha", "resolution")
@@ -108,7 +109,8 @@ def compare(args, command_line):
     if alone:
         result["img_per_s_alone"] = alone
     for (name, seed), options in runs.items():
-        measured.setdefault(name, {})[str(seed)] = measure(Path(options[-1]), oracle, judge, args.samples, device)
+        found = measure(Path(options[-1]), oracle, judge, args.samples, device, args.comparison in SMOOTHED)
+        measured.setdefault(name, {})[str(seed)] = found
         print(name, seed, measured[name][str(seed)]["curve"][-1], flush=True)
         commands.write_json(out, results.rounded(result), replace=True)
 
@@ -164,9 +166,9 @@ def diverged(out):
 
 
 @torch.no_grad()
-def measure(out, oracle, judge, samples, device):
+def measure(out, oracle, judge, samples, device, smoothed=False):
     """The log's curves; frechet, recall, SWD, MS-SSIM and activations of every snapshot, at the final resolution: what is
-    smaller is enlarged."""
+    smaller is enlarged; and with `smoothed` what `smooth` gives of the last."""
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     settings = json.loads((out / "settings.json").read_text())
     reals = torch.cat(list(generators.rendered(samples, generators.REFERENCE_SEED, settings["resolution"], device)))
@@ -189,7 +191,7 @@ def measure(out, oracle, judge, samples, device):
         curve.append(row)
     result = {"log": [{key: line[key] for key in CURVE if key in line} for line in lines], "curve": curve,
               "img_per_s": lines[-1]["img_per_s"], "parameters": parameters(out), "diverged": diverged(out)}
-    return result | (smooth(G, oracle, samples // 4) if settings["model"] == "stylegan2" else {})
+    return result | (smooth(G, oracle, samples // 4) if smoothed else {})
 
 
 def smooth(G, oracle, pairs, seed=2):
