@@ -6,13 +6,9 @@ import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from PIL import Image
 from safetensors import SafetensorError
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
 
 UNWRITTEN = "PytorchStreamWriter failed", "unexpected pos"      # how PyTorch says it
 
@@ -96,20 +92,18 @@ def write_json(path, value, replace=False):
 @contextmanager
 def held(folder):
     """Hold a folder, which is made where there is none, for one process: FileExistsError where another holds it. The system lets go
-    of it when the process ends, however that is. Where there are no such locks, as on Windows, nothing is held."""
+    of it when the process ends, however that is."""
     Path(folder).mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
+    lock = FileLock(Path(folder) / ".held", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FileExistsError(f"another process is writing into {folder}; wait until it has ended, or choose another "
+                              "folder") from None
+    try:
         yield
-        return
-    with open(Path(folder) / ".held", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FileExistsError(f"another process is writing into {folder}; wait until it has ended, or choose another "
-                                  "folder") from None
-        except OSError:                 # a file system without locks
-            pass
-        yield
+    finally:
+        lock.release()
 
 
 def own_json(path, maker):

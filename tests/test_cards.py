@@ -106,6 +106,15 @@ def test_the_card_of_a_stopped_or_tuned_generator_says_so_and_loads_by_the_path_
     assert 'zoo.load("tuned.safetensors", part="G")' in text
 
 
+def test_the_discriminator_of_a_run_has_grown_as_far_as_its_generator(tmp_path):
+    train.main(["pggan", "--resolution", "16", "--channel-base", "128", "--channel-max", "8", "--z-dim", "8", "--stable", "16",
+                "--fade", "16", "--batch", "8", "--images", "56", "--schedule-every", "1", "--data-size", "16", "--device", "cpu",
+                "--dtype", "float32", "--out", str(tmp_path)])
+    G, D = (zoo.load(tmp_path, part) for part in (None, "D"))
+    assert G.reached == D.reached == 8 and D(G(torch.randn(4, 8), alpha=1.0)).shape == (4,)
+    assert not any(name.startswith("b16") for name, _ in D.named_parameters())
+
+
 @pytest.mark.parametrize("model", ["stylegan2", "pggan"])
 def test_a_run_has_its_discriminator_as_a_part(model, tmp_path, capsys):
     own = ["--w-dim", "8", "--mapping-layers", "2", "--conv-clamp", "256"] if model == "stylegan2" else ["--start", "16"]

@@ -342,7 +342,6 @@ def test_a_stopped_run_keeps_a_checkpoint_and_goes_on_to_the_same_weights(number
     assert not [key for key in whole if not torch.equal(whole[key], cut[key])]
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="no locks here")
 def test_a_folder_that_a_run_is_writing_into_is_left_to_it(tmp_path, folder):
     run(tmp_path / "run", folder, 80)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file() and path.name != ".held"}

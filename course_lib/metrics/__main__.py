@@ -71,8 +71,9 @@ def main(arguments=None):
         else:
             numbers = evaluation.evaluate(
                 G, oracle, args.metrics, data=args.data, features=args.features, judge=judge, distance=distance,
-                inception=args.inception, resize=args.resize or "clean", resolution=args.resolution, epsilon=args.epsilon or 1e-4,
-                cache=None if args.no_cache else download.cache() / "features", **options)
+                inception=args.inception, resolution=args.resolution,
+                cache=None if args.no_cache else download.cache() / "features", **options,
+                **{name: value for name in ("resize", "epsilon") if (value := getattr(args, name)) is not None})
             commands.show_table(evaluation.table(numbers))
         about = {"psi": args.psi, "class": args.class_, "reference": "portraits"}
         if mode is None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from .. import commands, zoo
 from ..networks.layers import load_strictly
+from ..zoo.files import trained_part
 from . import distributed
 from .settings import from_stored
 
@@ -69,12 +70,6 @@ def about(run, settings):
     """What a generator's file says beside its tensors; `classes` are the names of its classes."""
     classes = {"classes": settings.classes} if settings.classes else {}
     return {"dataset_version": settings.dataset_version, "config": run.config} | classes
-
-
-def trained_part(state, reached=None):
-    """A growing network's state dict without the resolutions that are still untrained."""
-    return {key: value for key, value in state.items()
-            if reached is None or max(map(int, re.findall(r"\bb(\d+)\.", key)), default=0) <= reached}
 
 
 def folders(out):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from .. import commands, sampling, zoo
 from ..cuda_graphs import GraphStep
 from ..images import from_uint8, save_grid
+from ..zoo.files import trained_part
 from . import checkpoint, distributed, report, scores
 from .settings import GrowingSettings
 
@@ -215,7 +216,7 @@ def save_reals(path, reals):
 
 def save_generator(path, run, settings, dtype=None):
     """The moving average of the generator, as far as it has grown."""
-    state = checkpoint.trained_part(run.ema.state_dict(), run.config.get("reached"))
+    state = trained_part(run.ema.state_dict(), run.config.get("reached"))
     zoo.save(path, state, run.kind + "-G", dtype=dtype, replace=True, **checkpoint.about(run, settings))
 
 

@@ -173,8 +173,9 @@ def _safetensors(path):
 
 @formats.guarded
 def _discriminator(path, G):
-    """The trained D in the state of a run whose averaged generator is the Network G."""
+    """The D in the state of a run whose averaged generator is the Network G, as far as that has grown."""
     tensors = {key.removeprefix("D."): value for key, value in read(path)[0].items() if key.startswith("D.")}
+    tensors = files.trained_part(tensors, G.config.get("reached"))
     config = {key: value for key, value in G.config.items() if key == "conv_clamp"}
     return formats.completed(formats.Network(f"{G.kind.removesuffix('G')}D", tensors, config, G.built_with))
 

@@ -2,6 +2,7 @@
 import contextlib
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,6 +13,12 @@ from .. import files
 MODEL, CARD = "model.safetensors", "card.json"       # in a folder that `model_cards.write` made
 AVERAGED, STATE = "G_ema.safetensors", "state.safetensors"      # in the checkpoint of a run
 DATASET_VERSION = "world"       # the name that the version of Portraits has in metadata, cards and results
+
+
+def trained_part(state, reached=None):
+    """A growing network's state dict without the resolutions that are still untrained."""
+    return {key: value for key, value in state.items()
+            if reached is None or max(map(int, re.findall(r"\bb(\d+)\.", key)), default=0) <= reached}
 
 
 def is_safetensors(path):
