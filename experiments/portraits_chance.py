@@ -4,7 +4,8 @@
 
 With --generator also what a generator of this data set makes of its noise: the same standard deviation over its noise inputs, with
 its latents fixed, its ratio to the data set's, and how much that changes the attributes which a classifier predicts (the mean over
-attributes of the share of portraits whose class changes, or of the mean change in standard deviations).
+attributes of the share of portraits whose class changes, or of the mean change in standard deviations), beside the same of the data
+set's own chance: what a generator that draws it as the data set does would change.
 """
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from course_lib import commands, portraits, results, zoo
 from course_lib.metrics import style_analysis
+from course_lib.networks import classifiers
 from course_lib.portraits.schema import TABLES
 
 ACTS = 0.05         # where a pixel's standard deviation is above this, chance acts
@@ -61,7 +63,12 @@ def of_generator(args, data_set):
     images = torch.stack([torch.cat([G.synthesis(part, noise="random").cpu() for part in ws.split(64)]) for _ in range(args.draws)])
     found = summary(images.clamp(-1, 1).std(dim=0).mean(dim=1))
     changes = style_analysis.noise_effects(G, classifier, args.portraits, args.seed)["all"]["attributes"]
-    return found | {"ratio": found["mean"] / data_set, "attributes": sum(changes.values()) / len(changes), "changes": changes}
+    drawn = portraits.sample_attributes(args.portraits, args.seed)
+    of_data = style_analysis.attribute_changes(*(portraits.canonical(classifiers.predict(classifier, portraits.render(
+        drawn, args.resolution, portraits.sample_noise(args.portraits, args.seed + i), args.device))) for i in range(2)))
+    mean = lambda changes: sum(changes.values()) / len(changes)
+    return found | {"ratio": found["mean"] / data_set, "attributes": mean(changes), "attributes_data_set": mean(of_data),
+                    "changes": changes}
 
 
 def summary(found):

@@ -81,17 +81,22 @@ def noise_effects(G, judge, n=200, seed=0):
     choices = {f"layer {i}": [i] for i in range(len(shapes))} | {"all": list(range(len(shapes)))}
     choices |= {level: [i for i in range(len(shapes)) if low <= shapes[i][-1] <= high] for level, (low, high) in LEVELS.items()}
     choices["none"] = None
-    truth = portraits.sample_attributes(10_000, 1)
     predict = lambda images: portraits.canonical(classifiers.predict(judge, images))
     before = _images(G, ws, first)
     was, result = predict(before), {}
     for name, chosen in choices.items():
         after = _images(G, ws, "none" if chosen is None else [second[i] if i in chosen else first[i] for i in range(len(shapes))])
-        now = predict(after)
-        result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(), "attributes": {
-            spec.name: (now[spec.name] != was[spec.name]).float().mean().item() if spec.kind == "discrete" else
-            ((now[spec.name] - was[spec.name]).abs().mean() / truth[spec.name].std()).item() for spec in portraits.ATTRIBUTES}}
+        result[name] = {"pixels": pixel_deviation(torch.stack([before, after])).square().mean().sqrt().item(),
+                        "attributes": attribute_changes(was, predict(after))}
     return result
+
+
+def attribute_changes(was, now):
+    """How far attributes {name: [N]} of the same portraits differ: {name: the share of portraits whose class does, or the mean
+    difference in standard deviations over Portraits}."""
+    truth = portraits.sample_attributes(10_000, 1)
+    return {spec.name: (now[spec.name] != was[spec.name]).float().mean().item() if spec.kind == "discrete" else
+            ((now[spec.name] - was[spec.name]).abs().mean() / truth[spec.name].std()).item() for spec in portraits.ATTRIBUTES}
 
 
 def pixel_deviation(images):

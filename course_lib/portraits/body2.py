@@ -1,4 +1,4 @@
-"""Background and clothes in version 2, with what chance puts on them: specks, confetti, flecks, stitches and sequins."""
+"""Background and clothes in version 2, with what chance puts on them: grain, specks, confetti, flecks, stitches and sequins."""
 
 import torch
 import torch.nn.functional as F
@@ -7,14 +7,18 @@ from . import face
 from .sdf import blob, box, coverage, ellipse, length, mix, over, smooth_union, smoothstep
 
 CELLS = 32      # cells a side, each with four numbers of the noise field
+GRAIN = 0.02    # standard deviation of the brightness of cloth and hair, of 1
 
 
 def chance(s):
     """Put the noise on pixels: s.cells [n, 4, h, w], the numbers of a pixel's cell; s.pores, a number for each quarter of a cell;
-    s.grain, a smooth map; both [n, 1, h, w]."""
+    s.curls, a smooth map; both [n, 1, h, w]. Of mean 0, and from other places of the field than what lies above them: s.grain, of
+    variance 1 for each pixel at 64 px, and s.wash, in large soft spots."""
     size = round(2 / s.pixel)
     s.cells, s.pores = repeated(s.noise, size), repeated(F.pixel_shuffle(s.noise, 2), size)
-    s.grain = F.interpolate(s.noise[:, 1:2], [size, size], mode="bilinear", align_corners=False)
+    smooth = lambda field: F.interpolate(field, [size, size], mode="bilinear", align_corners=False)
+    elsewhere = (s.noise.roll((5, 11), (2, 3)) - 0.5) * 12 ** 0.5
+    s.curls, s.grain, s.wash = smooth(s.noise[:, 1:2]), smooth(F.pixel_shuffle(elsewhere, 2)), smooth(elsewhere[:, 3:4, ::2, ::2])
 
 
 def repeated(noise, size):
@@ -31,6 +35,11 @@ def dots(s, cell, count, least, most):
     du = u - u.floor() - 0.5 - (1 - 2 * radius) * (cell[:, 0:1] - 0.5)
     dv = v - v.floor() - 0.5 - (1 - 2 * radius) * (cell[:, 1:2] - 0.5)
     return (length(du, dv) - radius) * (2 / count)
+
+
+def paper(s, canvas):
+    """The grain of the paper, and a wash of colour that is thinner here and there."""
+    return canvas + 0.8 * GRAIN * s.grain + 0.9 * GRAIN * s.wash
 
 
 def speckles(s, canvas):
@@ -69,7 +78,8 @@ def clothes(s, canvas):
     base, dark, _ = s.clothing_colors
     lit = smoothstep(s.x * s.a["light"] * 0.9 - 0.55 * (s.y - 0.85), -0.6, 0.45)
     fold = blob(s.x.abs() - 0.42 - 0.05 * s.a["presentation:man"], s.y - 1.0, 0.09, 0.3)
-    return over(canvas, mix(dark, base, 0.3 + 0.7 * lit - 0.35 * fold), coverage(_torso(s)[0], s.pixel))
+    color = mix(dark, base, 0.3 + 0.7 * lit - 0.35 * fold) + GRAIN * s.grain
+    return over(canvas, color, coverage(_torso(s)[0], s.pixel))
 
 
 def flecks(s, canvas):

@@ -3,9 +3,14 @@
 import torch
 
 from . import face
-from .body2 import CELLS
+from .body2 import CELLS, GRAIN
 from .face import place
 from .sdf import blob, coverage, length, mix, over, smoothstep
+
+
+def skin(s, canvas):
+    """The skin of version 1, with pores."""
+    return face.skin(s, canvas) + 0.3 * GRAIN * s.grain * coverage(s.face, s.pixel)
 
 
 def freckles(s, canvas):
@@ -106,7 +111,7 @@ def beard(s, canvas):
     jaw = torch.maximum(s.face - 0.06 * full * smoothstep(s.Y, 0.05, 0.35), edge - s.Y)
     shade = smoothstep(s.Y - y0, -0.1, 0.34)
     lit = smoothstep(s.X * a["light"] - 0.5 * (s.Y - 0.3), -0.35, 0.25)
-    curl = s.grain - 0.5
+    curl = s.curls - 0.5
     color = mix(mix(dark, base, 0.35 + 0.65 * lit), dark, 0.35 * shade)
     color = mix(color, torch.where(curl > 0, light, dark), 1.2 * curl.abs())
     out = over(canvas, s.skin_colors[1], 0.45 * full * smoothstep(jaw, 0.045, 0.0) * coverage(s.face, px))

@@ -1,9 +1,11 @@
-"""Hair in version 2: as in version 1, but neat or messy. Messy hair has streaks, tufts and single strands, all by chance."""
+"""Hair in version 2: as in version 1, but with grain, and neat or messy. Messy hair has streaks, tufts and single strands, all by
+chance."""
 
 import torch
 import torch.nn.functional as F
 
 from . import hair
+from .body2 import GRAIN
 from .hair import strand_noise
 from .sdf import coverage, length, mix, over, smoothstep, wave
 
@@ -40,10 +42,10 @@ def tone(s, depth):
 
 
 def streaked(s, color, strength=1.0):
-    """Messy hair: light and dark streaks over the colour."""
+    """The colour with grain; of messy hair, with light and dark streaks over it."""
     streak = (1.5 - 0.6 * s.a["hair_texture:curly"]) * strength * s.a["hair_strands:messy"] * s.hair_streak
     color = mix(color, s.hair_colors[2], streak.clamp(0, 0.85))
-    return mix(color, s.hair_colors[0], (-streak).clamp(0, 0.85))
+    return mix(color, s.hair_colors[0], (-streak).clamp(0, 0.85)) + GRAIN * strength * s.grain
 
 
 def back(s, canvas):

@@ -16,6 +16,7 @@ def paint(scene: SimpleNamespace) -> torch.Tensor:
     s, has = scene, lambda name, *values: sum(scene.rows[name] == value for value in values).bool()
     body2.chance(s)
     canvas = body.background(s).contiguous()
+    layer(s, canvas, body2.paper)
     layer(s, canvas, body2.speckles, None, has("backdrop", 1))
     layer(s, canvas, body2.confetti, None, has("backdrop", 2))
     haired = s.rows["hairstyle"] > 0
@@ -29,7 +30,7 @@ def paint(scene: SimpleNamespace) -> torch.Tensor:
         layer(s, canvas, draw, CHEST, has("cloth", cloth))
     layer(s, canvas, body2.collar, CHEST)
     layer(s, canvas, face.ears, HEAD)
-    layer(s, canvas, face.skin, HEAD)
+    layer(s, canvas, face2.skin, HEAD)
     layer(s, canvas, face2.freckles, LOWER, has("freckles", 1))
     layer(s, canvas, face.nose, LOWER)
     layer(s, canvas, face2.stubble, LOWER, has("beard", 1))
@@ -42,7 +43,7 @@ def paint(scene: SimpleNamespace) -> torch.Tensor:
     layer(s, canvas, accessories.earrings, HEAD, has("earrings", 1))
     layer(s, canvas, wear2.hat, None, s.rows["hat"] > 0)
     layer(s, canvas, wear2.glasses, FACE, s.rows["glasses"] > 0)
-    return canvas
+    return canvas.clamp_(0, 1)
 
 
 def layer(s, canvas, draw, window=None, shown=None):

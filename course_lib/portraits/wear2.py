@@ -3,13 +3,14 @@
 import torch
 
 from . import accessories
+from .body2 import GRAIN
 from .face import EYES, eye_spacing, paired, place
 from .sdf import box, coverage, length, mix, over, smoothstep
 
 
 def hat(s, canvas):
-    """The hats of version 1 in a colour of their own, its accent on the band and the badge."""
-    base, dark, accent = s.hat_colors
+    """The hats of version 1 in cloth of their own colour, its accent on the band and the badge."""
+    base, dark, accent = (color + GRAIN * s.grain for color in s.hat_colors)
     s.clothing_colors = accent, accent * 0.6, base
     return accessories.hat(s, canvas)
 
