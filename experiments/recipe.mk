@@ -13,7 +13,7 @@ COURSE_DATA ?= data
 export COURSE_DATA
 
 FEATURES ?= --steps 320
-ORACLE ?= --steps 6000 --batch 512 --seed 0
+ORACLE ?= --steps 8000 --batch 512 --seed 0
 IDENTITY ?= --steps 4000 --batch 512 --seed 0
 VERIFIER ?= --steps 4000 --batch 512 --seed 1
 ADVERSARY ?= --steps 1500 --batch 1024 --data-size 120k --seed 1

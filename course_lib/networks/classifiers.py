@@ -54,21 +54,46 @@ def pooled_layers(maps=(32, 64, 96, 128)):
 LAYERS = {"oracle": residual_layers, "judge": pooled_layers}
 
 
+class Comparison(nn.Module):
+    """Says from a picture and its redrawing (`drawn_again`) whether the picture is unreadable: each place of maps at 16 and 8 px
+    gives a number, of which the largest and the mean count, for a fault is somewhere.
+
+    Two times [N, 3, 64, 64] in [-1, 1] → logits [N]
+    """
+
+    LARGEST = 12    # of the 320 places
+
+    def __init__(self, maps=(32, 64, 96)):
+        super().__init__()
+        def block(before, after, stride=1):
+            size = 4 if stride == 2 else 3
+            return [nn.Conv2d(before, after, size, stride, 1, bias=False), nn.BatchNorm2d(after), nn.SiLU()]
+        a, b, c = maps
+        self.fine = nn.Sequential(*block(9, a, 2), *block(a, a), nn.AvgPool2d(2), *block(a, b), *block(b, b))
+        self.coarse = nn.Sequential(nn.AvgPool2d(2), *block(b, c), *block(c, c))
+        self.scores = nn.ModuleList([nn.Conv2d(b, 1, 1), nn.Conv2d(c, 1, 1)])
+
+    def forward(self, images, drawn):
+        fine = self.fine(torch.cat([images, drawn, (images - drawn).abs()], dim=1))
+        found = torch.cat([score(x).flatten(1) for score, x in zip(self.scores, (fine, self.coarse(fine)))], dim=1).float()
+        return found.topk(self.LARGEST, dim=1).values.mean(dim=1) + found.mean(dim=1)
+
+
 class AttributeClassifier(nn.Module):
     """Predicts all attributes of portraits [N, 3, H, W] in [-1, 1], which are resized to 64 px. kind: "oracle" or "judge".
 
-    Raw outputs come from a call, attributes in their own units from `predict`. unreadable: whether it has an output more, the logit
-    of a picture's being so damaged that its attributes mean nothing, from which `unreadable` gives the probability. Raises
-    ValueError for images as `images.check` does.
+    Raw outputs come from a call, attributes in their own units from `predict`. compares: whether it has a `Comparison` too, with
+    which `unreadable` tells pictures that are so damaged that their attributes mean nothing. Raises ValueError for images as
+    `images.check` does.
     """
 
-    def __init__(self, kind, unreadable=False):
+    def __init__(self, kind, compares=False):
         super().__init__()
         self.kind = kind
         self.layers = LAYERS[kind]()
         self.dense = nn.Linear(128 * 16, 256)
         self.heads = nn.Linear(256, sum(_widths()))
-        self.unreadable = nn.Linear(256, 1) if unreadable else None
+        self.comparison = Comparison() if compares else None
 
     def features(self, images):
         """The activations of the penultimate layer. [N, 3, H, W] → [N, 256]"""
@@ -112,9 +137,16 @@ def unreadable(network: AttributeClassifier, images: torch.Tensor, batch_size: i
     """The probabilities [N], on the CPU, that images [N, 3, H, W] in [-1, 1] are so damaged that what `predict` finds in them means
     nothing; 0 of a network that has not learnt to tell. Raises ValueError for images as `images.check` does."""
     device, parts = next(network.parameters()).device, check(images, (1, 3)).split(batch_size)
-    if network.unreadable is None:
+    if network.comparison is None:
         return torch.zeros(len(images))
-    return torch.cat([network.unreadable(network.features(part.to(device).float()))[:, 0].sigmoid().cpu() for part in parts])
+    parts = (resized(part.to(device).float(), network).expand(-1, 3, -1, -1) for part in parts)
+    return torch.cat([network.comparison(part, drawn_again(network, part)).sigmoid().cpu() for part in parts])
+
+
+def drawn_again(network, images):
+    """Each picture drawn again from the attributes that the network predicts in it, with one field of noise for all.
+    [N, 3, H, W] in [-1, 1] → [N, 3, 64, 64]"""
+    return portraits.render(portraits.canonical(predict(network, images)), RESOLUTION, device=images.device)
 
 
 def readable(network, images):
@@ -151,7 +183,7 @@ def from_tensors(tensors, kind):
     if found != needed:
         raise ValueError(f"it predicts {found} numbers where version {portraits.VERSION} of Portraits has {needed}, so it is "
                          f"of another version; train it anew with python -m course_lib.train {kind}")
-    network = AttributeClassifier(kind, unreadable="unreadable.weight" in tensors)
+    network = AttributeClassifier(kind, compares=any(name.startswith("comparison.") for name in tensors))
     network.load_state_dict(tensors)
     return network
 

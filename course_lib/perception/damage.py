@@ -14,18 +14,16 @@ import torch
 import torch.nn.functional as F
 
 from .. import portraits
-from ..images import to_uint8
 from ..networks.classifiers import RESOLUTION, AttributeClassifier
 from .edit_targets import EDIT_TARGETS
 
-BATCH = 512                     # portraits that are rendered and damaged at once
 SQUARES = 1, 2, 4, 8            # pixels, over which a gradient that moves them is averaged
 
 
 class Kind(NamedTuple):
     """A kind of damage: its function, its weakest and its strongest, and the strength up to which a picture stays a good one.
 
-    redrawn: the attributes of which one is changed in the other portrait, the same otherwise; without any it is a stranger's.
+    redrawn: the attributes of which one, or as many as `changes`, differ in the other portrait; without any it is a stranger's.
     weight: how many examples the judge learns from, relative to other kinds; more of what is hard to see.
     """
     damage: Callable
@@ -33,6 +31,7 @@ class Kind(NamedTuple):
     strongest: float
     mild: float = 0.0
     redrawn: tuple = ()
+    changes: int = 1
     weight: int = 1
 
 
@@ -123,8 +122,7 @@ def shuffle(images, others, strength, rng):
     """A share `strength` of the squares of 8 pixels, each in the place of the next of them in a random order."""
     squares, n = F.unfold(images, 8, stride=8), len(images)
     order = torch.rand(n, 64, generator=rng).argsort(dim=1)
-    count = (64 * strength.cpu().view(n, 1)).long().clamp(min=2)
-    position = torch.arange(64).expand(n, 64)
+    count, position = (64 * strength.cpu().view(n, 1)).long().clamp(min=2), torch.arange(64).expand(n, 64)
     after = torch.where(position < count, (position + 1) % count, position)
     source = torch.empty_like(order).scatter_(1, order, order.gather(1, after))
     return F.fold(squares.gather(2, source[:, None].expand_as(squares).to(images.device)), RESOLUTION, 8, stride=8)
@@ -140,8 +138,8 @@ def quantization(images, others, strength, rng):
     """Coarse JPEG: the cosine transforms of squares of 8 pixels, rounded to steps of `strength`."""
     n, k = len(images), torch.arange(8.0, device=images.device)
     cosines = torch.cos(math.pi * (k + 0.5) * k[:, None] / 8) * torch.where(k == 0, 0.5, 1 / 2 ** 0.5)[:, None] / 2 ** 0.5
-    squares = images.view(n, 3, 8, 8, 8, 8).transpose(3, 4)
-    rounded = (cosines @ squares @ cosines.T / strength[..., None, None]).round() * strength[..., None, None]
+    squares, strength = images.view(n, 3, 8, 8, 8, 8).transpose(3, 4), strength[..., None, None]
+    rounded = (cosines @ squares @ cosines.T / strength).round() * strength
     return (cosines.T @ rounded @ cosines).transpose(3, 4).reshape(images.shape)
 
 
@@ -165,7 +163,8 @@ def two_halves(images, others, strength, rng):
     return torch.where(right, shifted(others, torch.zeros_like(strength), strength * sign), images)
 
 
-CHANGES = "glasses", "hat", "beard", "hairstyle", "hair_color"
+CHANGES = [name for name in "glasses hat hat_color beard beard_color hairstyle hair_color clothing clothing_color cloth background "
+           "backdrop".split() if name in portraits.table()]
 TRAINED = {
     "noise": Kind(noise, 0.3, 0.7, mild=0.07),
     "blur": Kind(blur, 2, 4, mild=0.7),
@@ -174,8 +173,8 @@ TRAINED = {
     "mixture": Kind(patchy, 0.5, 1, weight=2),
     "patch": Kind(patch, 8, 14, weight=2),
     "see-through": Kind(blend, 0.4, 0.6, redrawn=("hat", "hairstyle")),
-    "half faded": Kind(patchy, 0.9, 1, redrawn=CHANGES, weight=3),
-    "half drawn": Kind(half_drawn, 0, 5, redrawn=CHANGES, weight=3),
+    "half faded": Kind(patchy, 0.7, 1, redrawn=CHANGES, changes=2, weight=6),
+    "half drawn": Kind(half_drawn, 0, 5, redrawn=CHANGES, changes=2, weight=6),
     "warp": Kind(warp, 2, 5, mild=0.4),
     "doubled": Kind(doubled, 6, 12, mild=0.7),
     "stain": Kind(stain, 0.65, 1, mild=0.05),
@@ -193,8 +192,7 @@ HELD_OUT = {
 
 def _difference(images, others):
     """Where two pictures differ: weights [N, 1, 64, 64] whose sum is 1."""
-    weight = (images - others).abs().mean(dim=1, keepdim=True) + 1e-6
-    return weight / weight.sum(dim=(2, 3), keepdim=True)
+    return F.normalize((images - others).abs().mean(dim=1, keepdim=True) + 1e-6, p=1, dim=(2, 3))
 
 
 def field(n, nodes, rng):
@@ -234,22 +232,24 @@ def uniform(n, low, high, rng):
 
 def redrawn(attributes, names, rng):
     """Attributes {name: [N]} of which one of `names`, drawn for each portrait, is changed so that everyone sees it: glasses or hat
-    put on or off, a full beard on light skin put on or off, hair on or off, another colour of hair."""
+    put on or off, a full beard on light skin put on or off, hair on or off; other clothes, another background, another colour."""
     n, changed, bald = len(attributes["yaw"]), dict(attributes), attributes["hairstyle"] == portraits.index("hairstyle", "bald")
-    takes_hat = portraits.canonical(attributes | {"hat": torch.ones(n, dtype=torch.int64)})["hat"] > 0
-    possible = dict.fromkeys(names, torch.ones(n)) | {"hat": takes_hat, "hair_color": ~bald, "beard": attributes["skin"] < 0.5}
-    chosen = torch.multinomial(torch.stack([possible[name].float() for name in names], dim=1), 1, generator=rng)[:, 0]
+    always = torch.ones(n)
+    takes_hat = portraits.canonical(attributes | {"hat": always.long()})["hat"] > 0
+    possible = {"hat": takes_hat, "hair_color": ~bald, "beard": attributes["skin"] < 0.5, "hat_color": attributes["hat"] > 0,
+                "beard_color": attributes["beard"] > 1}
+    chosen = torch.multinomial(torch.stack([possible.get(name, always).float() for name in names], dim=1), 1, generator=rng)[:, 0]
     for i, name in enumerate(names):
         classes, old = len(portraits.table()[name].values), attributes[name]
         other = torch.randint(1, classes, [n], generator=rng)
-        if name == "hair_color":                # the next one in the table is often much the same
+        if "color" in name or name == "background":         # the next one in the table is often much the same
             other = (old + torch.randint(2, classes - 1, [n], generator=rng)) % classes
         elif name == "beard":
             other = torch.where(old == classes - 1, 0, classes - 1)
         else:
-            other = torch.where(old > 0, 0, other)
-        changed[name] = torch.where(chosen == i, other, old)
-        if color := portraits.table().get(f"{name}_color"):             # of what is put on
+            other = torch.where(old > 0, 0, other) if name in ("glasses", "hat", "hairstyle") else (old + other) % classes
+        changed[name] = torch.where(chosen == i, other, changed[name])
+        if name != "clothing" and (color := portraits.table().get(f"{name}_color")):            # of what is put on
             drawn = torch.randint(len(color.values), [n], generator=rng)
             changed[color.name] = torch.where(old > (name == "beard"), attributes[color.name], drawn)
     return portraits.canonical(changed)
@@ -305,16 +305,3 @@ def mildly_damaged(kinds, images, rng):
     parts = images.tensor_split(len(mild))
     return torch.cat([kind.damage(part, part.roll(1, dims=0), uniform(len(part), 0, kind.mild, rng).to(part), rng)
                       for kind, part in zip(mild, parts) if len(part)]).clamp(-1, 1)
-
-
-def draw_damaged(kind, count, seed, device):
-    """Portraits with a Kind of damage as uint8 [count, 3, 64, 64] on the device."""
-    images, rng = [], torch.Generator().manual_seed(seed)
-    for i, start in enumerate(range(0, count, BATCH)):
-        n, first = min(BATCH, count - start), seed * 1_000_003 + 2 * i
-        attributes, noise = portraits.sample_attributes(n, first), portraits.sample_noise(n, first + 1)
-        draw = lambda attributes, noise=noise: portraits.render(attributes, RESOLUTION, noise, device)
-        x = draw(attributes)
-        others = draw(redrawn(attributes, kind.redrawn, rng)) if kind.redrawn else x.roll(1, dims=0)
-        images.append(to_uint8(damaged(kind, x, others, rng)))
-    return torch.cat(images)

@@ -1,5 +1,5 @@
-"""Training of the attribute classifiers, the oracle and the judge: supervised, on portraits drawn on the device. The judge also
-learns which pictures are unreadable, on portraits that are damaged."""
+"""Training of the attribute classifiers, the oracle and the judge: supervised, on portraits drawn on the device. The judge then
+learns which pictures are unreadable, on portraits that are damaged: it draws each again from what it sees in it, and compares."""
 import math
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from ..training import data, outputs
 from . import common, damage
 
 LR = 2e-3
-DAMAGED, MILD = 1 / 3, 1 / 3    # of each batch of the judge, and of the portraits of which it predicts attributes
+BATCH = 512                     # portraits that are rendered and damaged at once
+MILD = 1 / 3                    # of the good portraits that the judge sees, damaged so little that they remain good
 HELD_OUT_NETWORK = "course-features-64"             # whose gradients only test the judge
 CONTINUOUS = [spec for spec in portraits.ATTRIBUTES if spec.kind == "continuous"]
 DISCRETE = [spec for spec in portraits.ATTRIBUTES if spec.kind == "discrete"]
@@ -23,43 +24,37 @@ def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_
     """Train the "oracle" or the "judge" on `data_size` portraits, write `out/<kind>-portraits-64.safetensors`, and score that file
     on `held_out` unseen portraits in `out/results/<kind>.json`, which is returned.
 
-    The judge also learns to say that a picture is unreadable: a third of each batch are portraits with the damage of
-    `damage.TRAINED`, or that the gradients of the networks `against` do, names of the zoo or files. Its result also says which
-    share of each kind of damage, trained and held out, it accepts. command: stored in the result. Files that exist are refused with
-    OSError; Ctrl-C keeps the weights so far (`outputs.save_trained`).
+    In half as many steps again the judge learns to say that a picture is unreadable: from other portraits, half of them with the
+    damage of `damage.TRAINED`, or that the gradients of the networks `against` do, names of the zoo or files. Its result also says
+    which share of each kind of damage, trained and held out, it accepts. command: stored in the result. Files that exist are
+    refused with OSError; Ctrl-C keeps the weights so far (`outputs.save_trained`).
     """
     if kind not in classifiers.LAYERS:
         raise ValueError(f'there is no classifier "{kind}"; choose from {", ".join(classifiers.LAYERS)}')
     file, result_file = outputs.output_files(out, f"{kind}-portraits-64", kind)
     torch.manual_seed(seed)
     device = torch.device(device)
-    judge, kinds, damaged = kind == "judge", {}, []
-    data.check_size(data_size, classifiers.RESOLUTION, device, each=1.5 if judge else 1)
+    judge, kinds = kind == "judge", damage.TRAINED
+    data.check_size(data_size, classifiers.RESOLUTION, device, each=3 if judge else 1)
+    if judge:
+        kinds = kinds | damage.against({Path(name).stem: _adversary(name, device) for name in against})
     images, truth = common.draw_portraits(data_size, seed + (1000 if kind == "oracle" else 2000), device)
     if judge:
-        kinds = damage.TRAINED | damage.against({Path(name).stem: _adversary(name, device) for name in against})
-        each = data_size / 2 / sum(one.weight for one in kinds.values())
-        damaged = torch.cat([damage.draw_damaged(one, math.ceil(each * one.weight), seed + 8000 + i, device)
-                             for i, one in enumerate(kinds.values())])
         _damage_mildly(kinds, images[:int(MILD * data_size)], seed)
     numbers = torch.stack([classifiers.scaled(spec, truth[spec.name]) for spec in CONTINUOUS], dim=1)
     classes = torch.stack([truth[spec.name] for spec in DISCRETE], dim=1)
-    network = classifiers.AttributeClassifier(kind, unreadable=judge).to(device, memory_format=torch.channels_last)
+    network = classifiers.AttributeClassifier(kind, compares=judge).to(device, memory_format=torch.channels_last)
 
     def batch_loss(step):
-        rows = torch.randint(len(images), [batch - int(DAMAGED * batch) * judge], device=device)
-        x = images[rows]
-        if judge:
-            x = torch.cat([x, damaged[torch.randint(len(damaged), [batch - len(rows)], device=device)]])
-        x = common.augment(from_uint8(x), kind)
+        rows = torch.randint(len(images), [batch], device=device)
+        x = common.augment(from_uint8(images[rows]), kind)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            features = network.features(x.contiguous(memory_format=torch.channels_last))
-            predicted = network.attributes(features[:len(rows)])
-            logits = network.unreadable(features)[:, 0] if judge else None
-        loss = attribute_loss(predicted, numbers[rows], classes[rows])
-        return loss + readability_loss(logits, len(rows)) if judge else loss
+            predicted = network(x.contiguous(memory_format=torch.channels_last))
+        return attribute_loss(predicted, numbers[rows], classes[rows])
 
     trained = common.train(network, batch_loss, name=kind, steps=steps, lr=LR, weight_decay=0.02, cycle_momentum=True)
+    if judge and not trained.stops:
+        trained = _compare(trained, kinds, max(steps // 2, 1), batch, data_size, seed, device)
     outputs.save_trained(file, trained, kind, config={"kind": kind})
     with outputs.scoring(file):
         images, truth = common.draw_portraits(held_out, common.HELD_OUT_SEED, device)
@@ -92,11 +87,33 @@ def attribute_loss(predicted, numbers, classes):
     return loss
 
 
-def readability_loss(logits, readable):
-    """The binary cross-entropy of "unreadable", weighted like a continuous attribute. logits [N], of which the first `readable`
-    belong to good portraits, and the others to damaged ones. → []"""
-    unreadable = (torch.arange(len(logits), device=logits.device) >= readable).float()
-    return 4 * F.binary_cross_entropy_with_logits(logits.float(), unreadable)
+def _compare(trained, kinds, steps, batch, data_size, seed, device):
+    """Train the comparison of a Trained judge: half of the pictures are good portraits that it has not seen, a part of them mildly
+    damaged, half have the damage of kinds {name: Kind}. Returns it as a Trained."""
+    judge, half = trained.network, max(data_size // 2, 2)
+    good, _ = common.draw_portraits(half, seed + 3000, device)
+    _damage_mildly(kinds, good[:int(MILD * half)], seed + 1)
+    each = half / sum(one.weight for one in kinds.values())
+    damaged = torch.cat([_draw_damaged(one, math.ceil(each * one.weight), seed + 8000 + i, device)
+                         for i, one in enumerate(kinds.values())])
+    pictures = torch.cat([good, damaged])
+    drawn = torch.cat([to_uint8(classifiers.drawn_again(judge, from_uint8(part))) for part in pictures.split(4096)])
+    comparison = judge.comparison.train().requires_grad_()
+
+    def batch_loss(step):
+        of_good = torch.randint(half, [batch - batch // 2], device=device)
+        rows = torch.cat([of_good, torch.randint(half, len(pictures), [batch // 2], device=device)])
+        x, again = from_uint8(pictures[rows]), from_uint8(drawn[rows])
+        x = x + 0.06 * (torch.rand(batch, 1, 1, 1, device=device) - 0.5)
+        flipped = torch.rand(batch, 1, 1, 1, device=device) < 0.5
+        x, again = (torch.where(flipped, one.flip(3), one) for one in (x, again))
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            logits = comparison(x, again)
+        return F.binary_cross_entropy_with_logits(logits.float(), (rows >= half).float())
+
+    found = common.train(comparison, batch_loss, name="comparison", steps=steps, lr=LR, weight_decay=0.02, cycle_momentum=True)
+    judge.comparison = found.network
+    return found._replace(network=judge)
 
 
 def readability_scores(network, images, kinds, device):
@@ -111,7 +128,7 @@ def readability_scores(network, images, kinds, device):
     count = max(len(images) // 10, 8)
 
     def accepted(kinds, seed):
-        drawn = (damage.draw_damaged(kind, count, seed + i, device) for i, kind in enumerate(kinds.values()))
+        drawn = (_draw_damaged(kind, count, seed + i, device) for i, kind in enumerate(kinds.values()))
         return {name: 1 - refused(images) for name, images in zip(kinds, drawn)}
 
     result = {"portraits_refused": refused(images), "accepted": accepted(kinds, common.HELD_OUT_SEED + 100),
@@ -134,6 +151,21 @@ def _adversary(name, device):
 def _damage_mildly(kinds, images, seed):
     """Damage uint8 images [N, 3, 64, 64] in place, so little that they remain good portraits."""
     rng = torch.Generator().manual_seed(seed)
-    for start in range(0, len(images), damage.BATCH):
-        part = images[start:start + damage.BATCH]
+    for start in range(0, len(images), BATCH):
+        part = images[start:start + BATCH]
         part.copy_(to_uint8(damage.mildly_damaged(kinds, from_uint8(part), rng)))
+
+
+def _draw_damaged(kind, count, seed, device):
+    """Portraits with a Kind of damage as uint8 [count, 3, 64, 64] on the device."""
+    images, rng = [], torch.Generator().manual_seed(seed)
+    for i, start in enumerate(range(0, count, BATCH)):
+        n, first = min(BATCH, count - start), seed * 1_000_003 + 2 * i
+        attributes, noise = portraits.sample_attributes(n, first), portraits.sample_noise(n, first + 1)
+        draw = lambda attributes, noise=noise: portraits.render(attributes, classifiers.RESOLUTION, noise, device)
+        x = draw(attributes)
+        for _ in range(kind.changes if kind.redrawn else 0):
+            attributes = damage.redrawn(attributes, kind.redrawn, rng)
+        others = draw(attributes) if kind.redrawn else x.roll(1, dims=0)
+        images.append(to_uint8(damage.damaged(kind, x, others, rng)))
+    return torch.cat(images)
