@@ -8,6 +8,7 @@ attributes of the share of portraits whose class changes, or of the mean change 
 set's own chance: what a generator that draws it as the data set does would change.
 """
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -66,9 +67,8 @@ def of_generator(args, data_set):
     drawn = portraits.sample_attributes(args.portraits, args.seed)
     of_data = style_analysis.attribute_changes(*(portraits.canonical(classifiers.predict(classifier, portraits.render(
         drawn, args.resolution, portraits.sample_noise(args.portraits, args.seed + i), args.device))) for i in range(2)))
-    mean = lambda changes: sum(changes.values()) / len(changes)
-    return found | {"ratio": found["mean"] / data_set, "attributes": mean(changes), "attributes_data_set": mean(of_data),
-                    "changes": changes}
+    return found | {"ratio": found["mean"] / data_set, "attributes": mean(changes.values()),
+                    "attributes_data_set": mean(of_data.values()), "changes": changes}
 
 
 def summary(found):

@@ -96,7 +96,7 @@ def test_mild_damage_is_hardly_seen(images):
     assert changed.shape == images.shape and 0 < (changed - images).abs().mean() < 0.03
 
 
-def test_a_comparison_finds_a_fault_wherever_it_is(images):
+def test_a_comparison_finds_a_fault_wherever_it_is():
     """What counts of its two maps does not depend on the place: a fault moved by eight pixels gives the same number."""
     torch.manual_seed(0)
     comparison = classifiers.Comparison().eval()

@@ -122,7 +122,8 @@ def shuffle(images, others, strength, rng):
     """A share `strength` of the squares of 8 pixels, each in the place of the next of them in a random order."""
     squares, n = F.unfold(images, 8, stride=8), len(images)
     order = torch.rand(n, 64, generator=rng).argsort(dim=1)
-    count, position = (64 * strength.cpu().view(n, 1)).long().clamp(min=2), torch.arange(64).expand(n, 64)
+    count = (64 * strength.cpu().view(n, 1)).long().clamp(min=2)
+    position = torch.arange(64).expand(n, 64)
     after = torch.where(position < count, (position + 1) % count, position)
     source = torch.empty_like(order).scatter_(1, order, order.gather(1, after))
     return F.fold(squares.gather(2, source[:, None].expand_as(squares).to(images.device)), RESOLUTION, 8, stride=8)
@@ -138,8 +139,8 @@ def quantization(images, others, strength, rng):
     """Coarse JPEG: the cosine transforms of squares of 8 pixels, rounded to steps of `strength`."""
     n, k = len(images), torch.arange(8.0, device=images.device)
     cosines = torch.cos(math.pi * (k + 0.5) * k[:, None] / 8) * torch.where(k == 0, 0.5, 1 / 2 ** 0.5)[:, None] / 2 ** 0.5
-    squares, strength = images.view(n, 3, 8, 8, 8, 8).transpose(3, 4), strength[..., None, None]
-    rounded = (cosines @ squares @ cosines.T / strength).round() * strength
+    squares = images.view(n, 3, 8, 8, 8, 8).transpose(3, 4)
+    rounded = (cosines @ squares @ cosines.T / strength[..., None, None]).round() * strength[..., None, None]
     return (cosines.T @ rounded @ cosines).transpose(3, 4).reshape(images.shape)
 
 

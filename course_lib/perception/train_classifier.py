@@ -35,7 +35,7 @@ def train(kind, out, steps=6000, batch=512, seed=0, device="cpu", data_size=200_
     torch.manual_seed(seed)
     device = torch.device(device)
     judge, kinds = kind == "judge", damage.TRAINED
-    data.check_size(data_size, classifiers.RESOLUTION, device, each=3 if judge else 1)
+    data.check_size(data_size, classifiers.RESOLUTION, device, each=4 if judge else 1)
     if judge:
         kinds = kinds | damage.against({Path(name).stem: _adversary(name, device) for name in against})
     images, truth = common.draw_portraits(data_size, seed + (1000 if kind == "oracle" else 2000), device)
@@ -91,12 +91,11 @@ def _compare(trained, kinds, steps, batch, data_size, seed, device):
     """Train the comparison of a Trained judge: half of the pictures are good portraits that it has not seen, a part of them mildly
     damaged, half have the damage of kinds {name: Kind}. Returns it as a Trained."""
     judge, half = trained.network, max(data_size // 2, 2)
-    good, _ = common.draw_portraits(half, seed + 3000, device)
-    _damage_mildly(kinds, good[:int(MILD * half)], seed + 1)
     each = half / sum(one.weight for one in kinds.values())
-    damaged = torch.cat([_draw_damaged(one, math.ceil(each * one.weight), seed + 8000 + i, device)
-                         for i, one in enumerate(kinds.values())])
-    pictures = torch.cat([good, damaged])
+    pictures = torch.cat([common.draw_portraits(half, seed + 3000, device)[0],
+                          *(_draw_damaged(one, math.ceil(each * one.weight), seed + 8000 + i, device)
+                            for i, one in enumerate(kinds.values()))])
+    _damage_mildly(kinds, pictures[:int(MILD * half)], seed + 1)
     drawn = torch.cat([to_uint8(classifiers.drawn_again(judge, from_uint8(part))) for part in pictures.split(4096)])
     comparison = judge.comparison.train().requires_grad_()
 
