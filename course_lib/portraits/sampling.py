@@ -20,7 +20,7 @@ WEIGHTS = {
 WEIGHTS_2 = WEIGHTS | {
     "glasses": {"woman": (3.2, 0.9, 0.6, 0.7), "man": (3.2, 0.6, 0.9, 0.8)},
     "cloth": {"woman": (2.2, 1.0, 1.0, 0.9), "man": (2.4, 1.2, 1.2, 0.3)},
-    "backdrop": {"woman": (5.0, 1.2, 0.6), "man": (5.0, 1.2, 0.6)},
+    "backdrop": {"woman": (5.0, 1.2, 0.2), "man": (5.0, 1.2, 0.2)},
     "hair_strands": {"woman": (1.2, 1.0), "man": (1.2, 1.0)},
 }
 DEEP_SKIN = {  # the same, multiplied in as the skin gets deeper
